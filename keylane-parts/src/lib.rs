@@ -1,1 +1,32 @@
-//! placeholder
+//! Real parts for tests and for developers: Apache Kafka and PostgreSQL, started on free loopback ports in temporary folders and taken down again.
+//!
+//! Blocking, and for development only: nothing here ships. What it promises:
+//! - A part that is returned answers requests. Readiness is a condition that was seen, never a pause.
+//! - A part ends with the process that started it, even when that process is killed with SIGKILL (see [`end_with_this_process`]).
+//! - A failure names what was awaited and shows the tail of the part's own log.
+//! - What a part needs is fetched once into a cache folder that any number of processes may share.
+
+mod cache;
+mod error;
+mod guard;
+mod install;
+mod kafka;
+mod maven;
+mod mode;
+mod ports;
+mod postgres;
+mod process;
+mod signal;
+mod wait;
+mod work_dir;
+
+pub use cache::cache_dir;
+pub use error::{PartsError, Result};
+pub use guard::end_with_this_process;
+pub use install::{Tool, ensure_installed};
+pub use kafka::{Kafka, KafkaHandle, KafkaOptions};
+pub use mode::quick;
+pub use ports::{PortLease, free_port};
+pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};
+pub use process::{is_running, kill_tree};
+pub use wait::wait_until;

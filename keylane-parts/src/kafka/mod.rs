@@ -1,0 +1,11 @@
+//! Apache Kafka in KRaft mode: one node, or several that are broker and controller at once.
+
+mod handle;
+mod node;
+mod options;
+mod probe;
+mod server;
+
+pub use handle::KafkaHandle;
+pub use options::KafkaOptions;
+pub use server::Kafka;

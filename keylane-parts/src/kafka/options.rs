@@ -1,0 +1,118 @@
+//! How a Kafka is started: number of nodes, heap, server settings.
+
+use std::collections::BTreeMap;
+
+/// How to start a [`Kafka`](crate::Kafka).
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    pub(crate) nodes: u32,
+    pub(crate) heap_mb: u32,
+    pub(crate) settings: BTreeMap<String, String>,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self {
+            nodes: 1,
+            heap_mb: 512,
+            settings: BTreeMap::new(),
+        }
+    }
+}
+
+impl KafkaOptions {
+    /// How many nodes; topics get as many replicas by default, up to 3.
+    #[must_use]
+    pub fn nodes(mut self, nodes: u32) -> Self {
+        self.nodes = nodes.max(1);
+        self
+    }
+
+    /// The largest Java heap of each node, in MiB.
+    #[must_use]
+    pub fn heap_mb_max(mut self, heap_mb_max: u32) -> Self {
+        self.heap_mb = heap_mb_max;
+        self
+    }
+
+    /// One line of `server.properties`, over what is there by default.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
+        self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    pub(crate) fn replication(&self) -> u32 {
+        self.nodes.min(3)
+    }
+
+    /// `server.properties` of node `id` (1-based).
+    pub(crate) fn properties(&self, id: u32, ports: &[NodePorts], log_dir: &str) -> String {
+        let own = ports.iter().find(|ports| ports.id == id);
+        let own = own.expect("the node's own ports are among the cluster's");
+        let voters: Vec<String> = ports
+            .iter()
+            .map(|ports| format!("{}@127.0.0.1:{}", ports.id, ports.controller))
+            .collect();
+        let replication = self.replication();
+        let in_sync = if replication > 1 { 2 } else { 1 };
+        let mut lines: BTreeMap<String, String> = BTreeMap::new();
+        let mut set = |name: &str, value: String| lines.insert(name.to_owned(), value);
+        set("process.roles", "broker,controller".into());
+        set("node.id", id.to_string());
+        set(
+            "listeners",
+            format!(
+                "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
+                own.broker, own.controller
+            ),
+        );
+        set(
+            "advertised.listeners",
+            format!("PLAINTEXT://127.0.0.1:{}", own.broker),
+        );
+        set("controller.listener.names", "CONTROLLER".into());
+        set("controller.quorum.voters", voters.join(","));
+        set("log.dirs", log_dir.to_owned());
+        set("auto.create.topics.enable", "false".into());
+        // Groups form at once, and members may choose short sessions: tests wait for both.
+        set("group.initial.rebalance.delay.ms", "0".into());
+        set("group.min.session.timeout.ms", "1000".into());
+        set("group.consumer.min.session.timeout.ms", "1000".into());
+        set("group.consumer.min.heartbeat.interval.ms", "200".into());
+        // The internal topics have 50 partitions by default; creating those takes longer than most tests.
+        set("offsets.topic.num.partitions", "4".into());
+        set("transaction.state.log.num.partitions", "4".into());
+        set("share.coordinator.state.topic.num.partitions", "4".into());
+        for topic in [
+            "offsets.topic",
+            "transaction.state.log",
+            "share.coordinator.state.topic",
+        ] {
+            set(
+                &format!("{topic}.replication.factor"),
+                replication.to_string(),
+            );
+        }
+        set("transaction.state.log.min.isr", in_sync.to_string());
+        set("share.coordinator.state.topic.min.isr", in_sync.to_string());
+        set("default.replication.factor", replication.to_string());
+        set("min.insync.replicas", in_sync.to_string());
+        if self.nodes > 1 {
+            set("broker.session.timeout.ms", "3000".into());
+        }
+        lines.extend(self.settings.clone());
+        lines
+            .iter()
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect()
+    }
+}
+
+/// Where one node listens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NodePorts {
+    pub(crate) id: u32,
+    pub(crate) broker: u16,
+    pub(crate) controller: u16,
+}

@@ -1,0 +1,211 @@
+//! A running Kafka: its nodes, their ports and folders, and what can be done to them.
+
+use super::node;
+use super::options::{KafkaOptions, NodePorts};
+use super::probe::brokers_seen;
+use crate::error::{IoContext, PartsError, Result};
+use crate::ports::{PortLease, free_port};
+use crate::process::{Lifetime, Process};
+use crate::signal::Signal;
+use crate::work_dir::WorkDir;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Apache Kafka on loopback ports, in a temporary folder that goes with it. Topics are not created by themselves. Dropping it kills it.
+#[derive(Debug)]
+pub struct Kafka {
+    nodes: Vec<Node>,
+    options: KafkaOptions,
+    jars: PathBuf,
+    lifetime: Lifetime,
+    // After the nodes, so that the folder is removed when nobody writes into it.
+    _dir: WorkDir,
+}
+
+#[derive(Debug)]
+struct Node {
+    process: Option<Process>,
+    ports: NodePorts,
+    properties: PathBuf,
+    log: PathBuf,
+    _leases: [PortLease; 2],
+}
+
+impl Kafka {
+    /// Starts one node.
+    ///
+    /// # Errors
+    /// When Java or Maven are missing and cannot be installed, or the broker does not answer within two minutes.
+    pub fn start() -> Result<Self> {
+        Self::start_with(KafkaOptions::default())
+    }
+
+    /// Starts `nodes` nodes, each broker and controller, with as many replicas (up to 3) and `min.insync.replicas` 2.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_cluster(nodes: u32) -> Result<Self> {
+        Self::start_with(KafkaOptions::default().nodes(nodes))
+    }
+
+    /// Starts what `options` say.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_with(options: KafkaOptions) -> Result<Self> {
+        Self::launch(options, WorkDir::temporary("kafka")?, Lifetime::Ours)
+    }
+
+    /// Starts what `options` say, its files in `dir`; it outlives this process. End it by its ids, see [`Kafka::pids`].
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start_detached(options: KafkaOptions, dir: &Path) -> Result<Self> {
+        Self::launch(options, WorkDir::named(dir)?, Lifetime::Detached)
+    }
+
+    fn launch(options: KafkaOptions, dir: WorkDir, lifetime: Lifetime) -> Result<Self> {
+        let jars = node::jars()?;
+        let cluster_id = node::cluster_id()?;
+        let mut leases = Vec::new();
+        for id in 1..=options.nodes {
+            let (broker, controller) = (free_port()?, free_port()?);
+            let ports = NodePorts {
+                id,
+                broker: broker.port(),
+                controller: controller.port(),
+            };
+            leases.push((ports, [broker, controller]));
+        }
+        let all_ports: Vec<NodePorts> = leases.iter().map(|(ports, _)| *ports).collect();
+        let mut nodes = Vec::new();
+        for (ports, leases) in leases {
+            let own = dir.path().join(format!("node-{}", ports.id));
+            let data = own.join("data");
+            std::fs::create_dir_all(&data).doing("creating a node's folder", &data)?;
+            let properties = own.join("server.properties");
+            let text = options.properties(ports.id, &all_ports, &data.to_string_lossy());
+            std::fs::write(&properties, text).doing("writing server.properties", &properties)?;
+            node::format(&jars, &properties, &cluster_id)?;
+            nodes.push(Node {
+                process: None,
+                ports,
+                properties,
+                log: own.join("server.log"),
+                _leases: leases,
+            });
+        }
+        let mut kafka = Self {
+            nodes,
+            options,
+            jars,
+            lifetime,
+            _dir: dir,
+        };
+        kafka.restart()?;
+        Ok(kafka)
+    }
+
+    /// What clients connect to: `127.0.0.1:PORT`, for a cluster all of them with commas between. The same over restarts.
+    #[must_use]
+    pub fn bootstrap(&self) -> String {
+        let addresses: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.ports.broker))
+            .collect();
+        addresses.join(",")
+    }
+
+    /// The process ids of the nodes that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        let running = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        running.map(Process::pid).collect()
+    }
+
+    /// SIGKILL to every node; returns when they are gone. Their data stays.
+    ///
+    /// # Errors
+    /// When a process cannot be killed.
+    pub fn kill9(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            node.kill9()?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to the node `id` (from 1); returns when it is gone.
+    ///
+    /// # Errors
+    /// When there is no such node or it cannot be killed.
+    pub fn kill9_node(&mut self, id: u32) -> Result<()> {
+        let node = self.nodes.iter_mut().find(|node| node.ports.id == id);
+        let node = node.ok_or_else(|| PartsError::Invalid(format!("Kafka has no node {id}")))?;
+        node.kill9()
+    }
+
+    /// Starts every node that does not run, on its old ports with its old data; returns when every broker sees all of them.
+    ///
+    /// # Errors
+    /// When one does not answer within two minutes.
+    pub fn restart(&mut self) -> Result<()> {
+        let (jars, heap_mb, lifetime) = (&self.jars, self.options.heap_mb, self.lifetime);
+        for node in &mut self.nodes {
+            if !node.runs()? {
+                let (properties, log) = (&node.properties, &node.log);
+                node.process = Some(node::spawn(jars, properties, heap_mb, log, lifetime)?);
+            }
+        }
+        let all = u32::try_from(self.nodes.len()).expect("a handful");
+        for node in &mut self.nodes {
+            let port = node.ports.broker;
+            let awaited = format!("the broker on 127.0.0.1:{port} to answer and see {all} brokers");
+            let process = node.process.as_mut().expect("started above");
+            process.wait_ready(&awaited, READY_WITHIN, || brokers_seen(port) == Some(all))?;
+        }
+        Ok(())
+    }
+
+    /// Orderly end of every node; the data stays until this value is dropped.
+    ///
+    /// # Errors
+    /// When one has to be killed after a minute.
+    pub fn stop(&mut self) -> Result<()> {
+        for node in &mut self.nodes {
+            if let Some(mut process) = node.process.take() {
+                process.stop(Signal::Terminate, STOPPED_WITHIN)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last lines of each node's log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let running = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        running
+            .map(Process::log_tail)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+impl Node {
+    fn kill9(&mut self) -> Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill9(),
+            None => Ok(()),
+        }
+    }
+
+    fn runs(&mut self) -> Result<bool> {
+        match &mut self.process {
+            Some(process) => Ok(!process.has_ended()?),
+            None => Ok(false),
+        }
+    }
+}

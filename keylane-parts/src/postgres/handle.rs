@@ -1,0 +1,114 @@
+//! A PostgreSQL to use but not to kill: the caller's own, or one started for this process and shared by its tests.
+
+use super::binaries::PostgresVersion;
+use super::server::Postgres;
+use crate::error::{PartsError, Result};
+use crate::install::{Tool, ensure_installed, run};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// A running PostgreSQL that several tests may use at once, each with its own database.
+#[derive(Debug)]
+pub struct PostgresHandle {
+    // Up to the port, without the database.
+    base_url: String,
+    // Ours when the environment named none.
+    _own: Option<Postgres>,
+}
+
+impl PostgresHandle {
+    /// The server named by `variable` (such as `KEYLANE_TEST_POSTGRES_ORIGIN`, a URL of a superuser; its database is not used), else a fresh PostgreSQL 15
+    /// that ends with this value.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`], or when the variable holds no URL.
+    pub fn from_env_or_start(variable: &str) -> Result<Self> {
+        if let Ok(url) = std::env::var(variable) {
+            return Ok(Self {
+                base_url: base_of(&url)?,
+                _own: None,
+            });
+        }
+        let own = Postgres::start(PostgresVersion::V15)?;
+        Ok(Self {
+            base_url: base_of(&own.url(""))?,
+            _own: Some(own),
+        })
+    }
+
+    /// One origin for all tests of this process, `KEYLANE_TEST_POSTGRES_ORIGIN` or started by whoever asks first.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`]; the next caller tries again.
+    pub fn shared_origin() -> Result<&'static Self> {
+        static SHARED: Mutex<Option<&'static PostgresHandle>> = Mutex::new(None);
+        shared(&SHARED, "KEYLANE_TEST_POSTGRES_ORIGIN")
+    }
+
+    /// One replica for all tests of this process, `KEYLANE_TEST_POSTGRES_REPLICA` or started by whoever asks first.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`]; the next caller tries again.
+    pub fn shared_replica() -> Result<&'static Self> {
+        static SHARED: Mutex<Option<&'static PostgresHandle>> = Mutex::new(None);
+        shared(&SHARED, "KEYLANE_TEST_POSTGRES_REPLICA")
+    }
+
+    /// The URL of `database`.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("{}/{database}", self.base_url)
+    }
+
+    /// Runs `sql` through psql, as [`Postgres::psql`] does.
+    ///
+    /// # Errors
+    /// With what psql said.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        ensure_installed(&[Tool::Postgres])?;
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        psql.args(["-d", &self.url(database), "-c", sql]);
+        let rows = run("asking PostgreSQL", &mut psql)?;
+        Ok(rows.trim_end_matches('\n').to_owned())
+    }
+
+    /// Makes the database `name` anew: empty, whatever was there.
+    ///
+    /// # Errors
+    /// With what psql said.
+    pub fn fresh_database(&self, name: &str) -> Result<()> {
+        let quoted = name.replace('"', "\"\"");
+        self.psql(
+            "postgres",
+            &format!("drop database if exists \"{quoted}\" with (force)"),
+        )?;
+        self.psql("postgres", &format!("create database \"{quoted}\""))?;
+        Ok(())
+    }
+}
+
+fn shared(
+    slot: &Mutex<Option<&'static PostgresHandle>>,
+    variable: &str,
+) -> Result<&'static PostgresHandle> {
+    let mut shared = slot
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(handle) = *shared {
+        return Ok(handle);
+    }
+    // Never dropped: the guard ends it with the process.
+    let handle: &'static PostgresHandle =
+        Box::leak(Box::new(PostgresHandle::from_env_or_start(variable)?));
+    *shared = Some(handle);
+    Ok(handle)
+}
+
+fn base_of(url: &str) -> Result<String> {
+    let invalid =
+        || PartsError::Invalid("not a URL of the form postgres://user@host:port/db".to_owned());
+    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
+    let authority = rest.split(['/', '?']).next().ok_or_else(invalid)?;
+    Ok(format!("{scheme}://{authority}"))
+}

@@ -1,0 +1,266 @@
+//! One child process with a log file: started, awaited, killed, stopped.
+
+use crate::error::{IoContext, PartsError, Result};
+use crate::guard;
+use crate::signal::{self, Signal};
+use crate::wait::wait_until;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+const LOG_TAIL_BYTES: u64 = 4_000;
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a part lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// It ends with this process.
+    Ours,
+    /// It goes on without us, until it is ended by its id.
+    Detached,
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    lifetime: Lifetime,
+}
+
+impl Process {
+    /// Starts `command` in its own process group, its output appended to `log`.
+    pub(crate) fn spawn(
+        name: &str,
+        command: &mut Command,
+        log: &Path,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .doing("opening a log", log)?;
+        let err = out.try_clone().doing("opening a log", log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0);
+        let child = command
+            .spawn()
+            .doing("starting a part", command.get_program())?;
+        let process = Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+            lifetime,
+        };
+        if lifetime == Lifetime::Ours {
+            guard::register_process(process.pid())?;
+        }
+        Ok(process)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for `ready`; fails at once when the process ends, and shows the log's tail on every failure.
+    pub(crate) fn wait_ready(
+        &mut self,
+        awaited: &str,
+        within: Duration,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result<()> {
+        let (name, log) = (self.name.clone(), self.log.clone());
+        let child = &mut self.child;
+        let outcome = wait_until(awaited, within, || {
+            if let Some(status) = child.try_wait().doing("asking after a part", &log)? {
+                return Err(PartsError::Ended {
+                    part: name.clone(),
+                    status: status.to_string(),
+                    awaited: awaited.to_owned(),
+                    log_tail: tail_of(&log),
+                });
+            }
+            Ok(ready())
+        });
+        match outcome {
+            Err(PartsError::TimedOut { awaited, after, .. }) => Err(PartsError::TimedOut {
+                awaited,
+                after,
+                log_tail: tail_of(&self.log),
+            }),
+            other => other,
+        }
+    }
+
+    /// SIGKILL to the process and its children; returns when all are gone.
+    pub(crate) fn kill9(&mut self) -> Result<()> {
+        if self.has_ended()? {
+            return Ok(());
+        }
+        let pid = self.pid();
+        let children = halt_and_list(pid)?;
+        kill_all(pid, &children)?;
+        self.reap()?;
+        await_gone(&children)
+    }
+
+    /// Asks the process to end and waits; after `within` it is killed and that is an error.
+    pub(crate) fn stop(&mut self, signal: Signal, within: Duration) -> Result<()> {
+        if self.has_ended()? {
+            return Ok(());
+        }
+        signal::send(self.pid(), signal).doing("stopping a part", &self.log)?;
+        let name = self.name.clone();
+        let child = &mut self.child;
+        let log = &self.log;
+        let ended = wait_until(&format!("{name} to stop"), within, || {
+            Ok(child
+                .try_wait()
+                .doing("asking after a part", log)?
+                .is_some())
+        });
+        if ended.is_err() {
+            self.kill9()?;
+        } else if self.lifetime == Lifetime::Ours {
+            guard::forget_process(self.pid())?;
+        }
+        ended
+    }
+
+    /// The last lines of the log.
+    pub(crate) fn log_tail(&self) -> String {
+        tail_of(&self.log)
+    }
+
+    /// Whether it runs no more.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        let status: Option<ExitStatus> = self
+            .child
+            .try_wait()
+            .doing("asking after a part", &self.log)?;
+        Ok(status.is_some())
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        // Before the reaping: until then the id cannot be given to another process.
+        if self.lifetime == Lifetime::Ours {
+            guard::forget_process(self.pid())?;
+        }
+        self.child
+            .wait()
+            .doing("awaiting a part's end", &self.log)?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::Ours {
+            let _ = self.kill9();
+        }
+    }
+}
+
+/// Whether a process with this id runs (a zombie does not).
+#[must_use]
+pub fn is_running(pid: u32) -> bool {
+    stat_of(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+}
+
+/// SIGKILL to the process `pid` and its children; returns when they are gone. For parts that were left running on purpose.
+///
+/// # Errors
+/// When a signal is refused or one of them is still there after 20 s.
+pub fn kill_tree(pid: u32) -> Result<()> {
+    let children = halt_and_list(pid)?;
+    kill_all(pid, &children)?;
+    let itself = Identity { pid, started: None };
+    await_gone(&children)?;
+    await_gone(&[itself])
+}
+
+fn kill_all(pid: u32, children: &[Identity]) -> Result<()> {
+    for victim in std::iter::once(pid).chain(children.iter().map(|child| child.pid)) {
+        signal::send(victim, Signal::Kill).doing("killing a part", format!("/proc/{victim}"))?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    pid: u32,
+    started: Option<u64>,
+}
+
+/// The children, after the parent was halted so that it forks no more.
+fn halt_and_list(parent: u32) -> Result<Vec<Identity>> {
+    signal::send(parent, Signal::Stop).doing("halting a part", format!("/proc/{parent}"))?;
+    let entries = std::fs::read_dir("/proc").doing("listing processes", "/proc")?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    Ok(pids
+        .filter_map(|pid| Some((pid, stat_of(pid)?)))
+        .filter(|(_, stat)| stat.parent == parent)
+        .map(|(pid, stat)| Identity {
+            pid,
+            started: Some(stat.started),
+        })
+        .collect())
+}
+
+fn await_gone(processes: &[Identity]) -> Result<()> {
+    for process in processes {
+        wait_until(
+            &format!("process {} to be gone", process.pid),
+            GONE_WITHIN,
+            || Ok(!still_there(*process)),
+        )?;
+    }
+    Ok(())
+}
+
+fn still_there(process: Identity) -> bool {
+    stat_of(process.pid).is_some_and(|stat| {
+        // The id may have been given to another process since.
+        stat.state != 'Z'
+            && process
+                .started
+                .is_none_or(|started| started == stat.started)
+    })
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+    started: u64,
+}
+
+fn stat_of(pid: u32) -> Option<Stat> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may hold anything.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    Some(Stat {
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        started: fields.nth(17)?.parse().ok()?,
+    })
+}
+
+fn tail_of(log: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    };
+    read().unwrap_or_default()
+}

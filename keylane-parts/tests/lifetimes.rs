@@ -1,0 +1,82 @@
+//! What is started ends with its starter.
+
+use keylane_parts::{Result, end_with_this_process, free_port, is_running, kill_tree, wait_until};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const STARTER: &str = "KEYLANE_PARTS_TEST_STARTER";
+
+/// Runs this very test again as a child that starts something and is then killed.
+#[test]
+fn a_child_dies_with_its_starter_even_when_that_is_killed() -> Result<()> {
+    if std::env::var_os(STARTER).is_some() {
+        let mut child = Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .expect("sleep runs");
+        let registered = end_with_this_process(&child);
+        println!("\nchild {}.", child.id());
+        let _ = child.wait();
+        return registered;
+    }
+    let itself = std::env::current_exe().expect("a test binary has a path");
+    let mut starter = Command::new(itself)
+        .args([
+            "--exact",
+            "--nocapture",
+            "lifetimes::a_child_dies_with_its_starter_even_when_that_is_killed",
+        ])
+        .env(STARTER, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test binary runs");
+    let output = std::io::BufReader::new(starter.stdout.take().expect("piped"));
+    let child = std::io::BufRead::lines(output)
+        .map_while(std::result::Result::ok)
+        .find_map(|line| {
+            line.strip_prefix("child ")?
+                .strip_suffix('.')?
+                .parse::<u32>()
+                .ok()
+        })
+        .expect("the starter names its child");
+    assert!(is_running(child));
+    starter.kill().expect("it runs");
+    starter.wait().expect("it was ours");
+    wait_until(
+        "the child to die with its starter",
+        Duration::from_secs(20),
+        || Ok(!is_running(child)),
+    )
+}
+
+#[test]
+fn killing_a_tree_takes_the_children_along() -> Result<()> {
+    let mut parent = Command::new("sh")
+        .args(["-c", "sleep 600 & echo $!; wait"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let mut line = String::new();
+    let mut output = std::io::BufReader::new(parent.stdout.take().expect("piped"));
+    std::io::BufRead::read_line(&mut output, &mut line).expect("it prints");
+    let child: u32 = line.trim().parse().expect("a process id");
+    assert!(is_running(child));
+    let killed = kill_tree(parent.id());
+    parent.wait().expect("it was ours");
+    assert!(!is_running(child));
+    killed
+}
+
+#[test]
+fn ports_are_never_handed_out_twice() -> Result<()> {
+    let mut leases = Vec::new();
+    for _ in 0..50 {
+        leases.push(free_port()?);
+    }
+    let mut ports: Vec<u16> = leases.iter().map(keylane_parts::PortLease::port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 50);
+    Ok(())
+}
