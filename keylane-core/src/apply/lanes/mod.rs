@@ -1,0 +1,23 @@
+//! Lanes: which change may be applied now, by whom, and what follows from how it went. No I/O, no clock (the caller tells the time).
+//!
+//! - `state`: a partition's lanes and their queues; taking records in.
+//! - `wait`: what a lane's head waits for, and who wakes it.
+//! - `take`: a batch for a worker.
+//! - `settle`: what a batch's outcome means for its lanes.
+//!
+//! **Invariant:** a lane is in at most one batch at a time. **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
+//! everything its stamp names is applied, or is in the same batch before it.
+
+mod state;
+pub use state::{LaneKey, Lanes, PartitionState, ReceivedAs};
+
+mod wait;
+
+mod take;
+pub use take::{Batch, BatchId, BatchItem, BatchLane, Disposition, Limits};
+
+mod settle;
+pub use settle::{FailurePolicy, Notice, Outcome, WhenExhausted};
+
+#[cfg(test)]
+mod tests;

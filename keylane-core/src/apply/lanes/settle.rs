@@ -1,0 +1,372 @@
+//! What a batch's outcome means for its lanes: go on, again, wait, park, give up, stop.
+
+use bytes::Bytes;
+
+use crate::apply::ApplyError;
+use crate::error::Remedy;
+use crate::model::{Offset, Position, TopicPartition};
+
+use super::state::{Entry, LaneKey, Lanes, ParkReason, Standing};
+use super::take::{BatchId, InFlight, TakenLane};
+
+/// What is done when a failure's attempts are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenExhausted {
+    /// Park the change and its key's later ones.
+    Park,
+    /// Stop the pipeline.
+    Stop,
+}
+
+/// How often and how slowly failures are tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// Attempts for conflicts before `then`.
+    pub attempts_max: u32,
+    /// The first pause.
+    pub backoff_ms: u64,
+    /// The longest pause.
+    pub backoff_ms_max: u64,
+    /// What then.
+    pub then: WhenExhausted,
+}
+
+/// How a batch ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Committed whole.
+    Committed,
+    /// Careful mode: items before this index are committed, this one failed.
+    Partly(usize, ApplyError),
+    /// Rolled back.
+    RolledBack(ApplyError),
+}
+
+/// What the worker must know of a batch's end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// A change of this key is parked with the batch that comes.
+    WillPark {
+        /// The partition.
+        partition: TopicPartition,
+        /// The change's place.
+        offset: Offset,
+        /// The error.
+        error: ApplyError,
+    },
+    /// The fence was raised by another owner: take the partitions again if still named their owner, give them up if not.
+    Fenced(Vec<TopicPartition>),
+    /// The pipeline must stop.
+    Stop(ApplyError),
+}
+
+impl<P> Lanes<P> {
+    /// Takes a batch's outcome. `jitter` is in 0..=1 and spreads pauses.
+    pub fn settle(
+        &mut self,
+        id: BatchId,
+        outcome: Outcome,
+        policy: &FailurePolicy,
+        now_ms: u64,
+        jitter: f64,
+    ) -> Vec<Notice> {
+        let Some(batch) = self.in_flight.remove(&id) else {
+            return Vec::new();
+        };
+        let mut notices = Vec::new();
+        match outcome {
+            Outcome::Committed => self.committed(batch),
+            Outcome::Partly(done, error) => {
+                self.partly(batch, done, error, policy, now_ms, jitter, &mut notices)
+            }
+            Outcome::RolledBack(error) => {
+                self.rolled_back(batch, error, policy, now_ms, jitter, &mut notices)
+            }
+        }
+        self.refresh_low();
+        notices
+    }
+
+    /// Ends pauses that are over. Returns how long until the next ends, in milliseconds.
+    pub fn tick(&mut self, now_ms: u64) -> Option<u64> {
+        while let Some(entry) = self.pauses.first_entry() {
+            let (until, _) = *entry.key();
+            if until > now_ms {
+                return Some(until - now_ms);
+            }
+            let key = entry.remove();
+            if self
+                .lane(key)
+                .is_some_and(|lane| lane.standing == Standing::Pausing)
+            {
+                self.consider(key);
+            }
+        }
+        None
+    }
+
+    fn committed(&mut self, batch: InFlight<P>) {
+        for lane in batch.lanes {
+            self.lane_done(
+                lane.key,
+                lane.entries,
+                &lane.redrives,
+                lane.next,
+                lane.position,
+            );
+            if let Some(state) = self.lane_mut(lane.key) {
+                state.careful = false;
+                state.wait_before = None;
+                state.attempts = 0;
+            }
+            self.consider(lane.key);
+        }
+    }
+
+    /// These entries are committed, and the lane stands at `next` in the replica.
+    fn lane_done(
+        &mut self,
+        key: LaneKey,
+        entries: Vec<Entry<P>>,
+        redriven: &[Bytes],
+        next: Offset,
+        position: Position,
+    ) {
+        let Some(part) = self.slots.get_mut(key.slot).and_then(Option::as_mut) else {
+            return;
+        };
+        for entry in entries {
+            part.frontier.done(entry.item.offset);
+            part.buffered_bytes = part.buffered_bytes.saturating_sub(entry.item.size_bytes);
+            part.waiting = part.waiting.saturating_sub(1);
+            if entry.park.is_some() {
+                part.parked.insert(entry.item.key, key.lane);
+            }
+        }
+        for key in redriven {
+            part.parked.remove(key);
+        }
+        if let Some(state) = part.lanes.get_mut(usize::from(key.lane.0)) {
+            state.stored = next;
+            state.next = state.next.max(next);
+            state.position = state.position.max(position);
+        }
+        self.wake_waiters_of(key);
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an outcome, its policy and the time: each is needed once"
+    )]
+    fn partly(
+        &mut self,
+        batch: InFlight<P>,
+        done: usize,
+        error: ApplyError,
+        policy: &FailurePolicy,
+        now_ms: u64,
+        jitter: f64,
+        notices: &mut Vec<Notice>,
+    ) {
+        // Careful batches have one lane.
+        let (careful, order_complete) = (batch.careful, batch.unapplied_from);
+        for mut lane in batch.lanes {
+            let rest = lane.entries.split_off(done.min(lane.entries.len()));
+            if let Some(last) = lane.entries.last() {
+                let (next, position) = (last.item.offset.next(), last.item.position);
+                self.lane_done(lane.key, lane.entries, &[], next, position);
+                if let Some(state) = self.lane_mut(lane.key) {
+                    state.attempts = 0;
+                }
+            }
+            let returned = TakenLane {
+                entries: rest,
+                ..lane_of(lane.key)
+            };
+            self.give_back(returned);
+            self.judge(
+                lane.key,
+                careful,
+                order_complete,
+                &error,
+                policy,
+                now_ms,
+                jitter,
+                notices,
+            );
+        }
+    }
+
+    fn rolled_back(
+        &mut self,
+        batch: InFlight<P>,
+        error: ApplyError,
+        policy: &FailurePolicy,
+        now_ms: u64,
+        jitter: f64,
+        notices: &mut Vec<Notice>,
+    ) {
+        let (careful, order_complete) = (batch.careful, batch.unapplied_from);
+        if error.kind.remedy() == Remedy::Yield {
+            let mut fenced: Vec<TopicPartition> = Vec::new();
+            for lane in &batch.lanes {
+                if let Some(part) = self.slots.get(lane.key.slot).and_then(Option::as_ref)
+                    && !fenced.contains(&part.partition)
+                {
+                    fenced.push(part.partition.clone());
+                }
+            }
+            notices.push(Notice::Fenced(fenced));
+        }
+        for lane in batch.lanes {
+            let key = lane.key;
+            let only_redrive = lane.entries.is_empty();
+            self.give_back(lane);
+            if only_redrive && !matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
+            {
+                // The redrive failed: the key stays parked, its error is the database's to tell.
+                if let Some(state) = self.lane_mut(key) {
+                    state.redrives.clear();
+                }
+                self.consider(key);
+                continue;
+            }
+            self.judge(
+                key,
+                careful,
+                order_complete,
+                &error,
+                policy,
+                now_ms,
+                jitter,
+                notices,
+            );
+        }
+    }
+
+    /// Items go back to the front of their lane's queue.
+    fn give_back(&mut self, lane: TakenLane<P>) {
+        let Some(state) = self.lane_mut(lane.key) else {
+            return;
+        };
+        for entry in lane.entries.into_iter().rev() {
+            state.queue.push_front(entry);
+        }
+        for key in lane.redrives.into_iter().rev() {
+            state.redrives.push_front(key);
+        }
+        state.tentative = None;
+    }
+
+    /// What the head's failure means for its lane.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a failure, its circumstances and the policy: each is needed once"
+    )]
+    fn judge(
+        &mut self,
+        key: LaneKey,
+        careful: bool,
+        unapplied_from: Position,
+        error: &ApplyError,
+        policy: &FailurePolicy,
+        now_ms: u64,
+        jitter: f64,
+        notices: &mut Vec<Notice>,
+    ) {
+        let Some(state) = self.lane_mut(key) else {
+            return;
+        };
+        let head = state.queue.front().map(|entry| entry.item.position);
+        match error.kind.remedy() {
+            Remedy::RetryForever => {
+                state.attempts = state.attempts.saturating_add(1);
+                self.pause(key, policy, now_ms, jitter);
+            }
+            Remedy::Retry if state.attempts < policy.attempts_max => {
+                state.attempts += 1;
+                self.pause(key, policy, now_ms, jitter);
+            }
+            Remedy::Retry | Remedy::Park if careful => self.park_head(key, error, policy, notices),
+            Remedy::Retry | Remedy::Park => {
+                state.careful = true;
+                state.attempts = 0;
+                self.consider(key);
+            }
+            Remedy::AwaitOrder => {
+                let in_order = head.is_some_and(|position| unapplied_from >= position);
+                if careful && in_order {
+                    return self.park_head(key, error, policy, notices);
+                }
+                // The first time, unfolded and alone: which change fails is not known yet.
+                state.wait_before = if careful { head } else { None };
+                state.careful = true;
+                self.consider(key);
+            }
+            Remedy::Yield => self.stand(key, Standing::Idle),
+            Remedy::Stop => {
+                self.stand(key, Standing::Idle);
+                notices.push(Notice::Stop(error.clone()));
+            }
+        }
+    }
+
+    fn park_head(
+        &mut self,
+        key: LaneKey,
+        error: &ApplyError,
+        policy: &FailurePolicy,
+        notices: &mut Vec<Notice>,
+    ) {
+        if policy.then == WhenExhausted::Stop {
+            self.stand(key, Standing::Idle);
+            notices.push(Notice::Stop(error.clone()));
+            return;
+        }
+        let Some(part) = self.slots.get_mut(key.slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let partition = part.partition.clone();
+        let Some(state) = part.lanes.get_mut(usize::from(key.lane.0)) else {
+            return;
+        };
+        let attempts = state.attempts + 1;
+        if let Some(entry) = state.queue.front_mut() {
+            entry.park = Some(ParkReason {
+                code: error.kind.code().to_owned(),
+                error: error.message.clone(),
+                attempts,
+            });
+            notices.push(Notice::WillPark {
+                partition,
+                offset: entry.item.offset,
+                error: error.clone(),
+            });
+        }
+        state.wait_before = None;
+        self.consider(key);
+    }
+
+    fn pause(&mut self, key: LaneKey, policy: &FailurePolicy, now_ms: u64, jitter: f64) {
+        let attempts = self.lane(key).map_or(1, |lane| lane.attempts).max(1);
+        let full = policy
+            .backoff_ms
+            .saturating_mul(1 << (attempts - 1).min(20))
+            .min(policy.backoff_ms_max);
+        let pause = full / 2 + (full as f64 / 2.0 * jitter.clamp(0.0, 1.0)) as u64;
+        self.stand(key, Standing::Pausing);
+        self.pause_number += 1;
+        self.pauses
+            .insert((now_ms.saturating_add(pause), self.pause_number), key);
+    }
+}
+
+fn lane_of<P>(key: LaneKey) -> TakenLane<P> {
+    TakenLane {
+        key,
+        entries: Vec::new(),
+        redrives: Vec::new(),
+        next: Offset(0),
+        position: Position::ZERO,
+    }
+}

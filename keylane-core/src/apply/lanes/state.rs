@@ -1,0 +1,368 @@
+//! A partition's lanes and their queues; taking records in.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::apply::{Frontier, PartitionLow, PartitionProgress};
+use crate::consume::Item;
+use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
+use crate::publish::Acceptance;
+
+use super::take::{BatchId, InFlight};
+
+/// A lane of an owned partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LaneKey {
+    /// The partition's slot.
+    pub(super) slot: usize,
+    /// The lane.
+    pub lane: Lane,
+}
+
+/// What became of a record that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceivedAs {
+    /// It waits in its lane.
+    Queued,
+    /// Its lane is past it: a replay without effect.
+    Replay,
+    /// The partition is not owned (any more).
+    NotOwned,
+}
+
+/// Why and how an item is to be parked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ParkReason {
+    pub code: String,
+    pub error: String,
+    pub attempts: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<P> {
+    pub item: Item<P>,
+    pub park: Option<ParkReason>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing to do.
+    Idle,
+    /// In the ready queue.
+    Ready,
+    /// Its head waits for another lane or for the watermark; somebody will wake it.
+    Waiting,
+    /// In a batch.
+    Busy,
+    /// Pausing after a failure.
+    Pausing,
+}
+
+#[derive(Debug)]
+pub(super) struct LaneState<P> {
+    pub queue: VecDeque<Entry<P>>,
+    pub redrives: VecDeque<Bytes>,
+    /// The next offset as the replica stores it: what its next transaction must find there.
+    pub stored: Offset,
+    /// Everything of this lane below this offset is applied.
+    pub next: Offset,
+    /// The position reached, as the replica stores it.
+    pub position: Position,
+    /// In the batch that is being put together: the position it will have reached.
+    pub tentative: Option<(BatchId, Position)>,
+    pub standing: Standing,
+    /// Its changes are applied one by one, to find which one fails.
+    pub careful: bool,
+    /// Its head failed on a constraint: wait until everything before this position is applied.
+    pub wait_before: Option<Position>,
+    pub attempts: u32,
+    /// Lanes whose head waits for this one.
+    pub waiters: Vec<LaneKey>,
+}
+
+/// A partition's state, for status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Which.
+    pub partition: TopicPartition,
+    /// Records waiting or in work.
+    pub waiting: usize,
+    /// Their bytes.
+    pub buffered_bytes: usize,
+    /// Everything below this offset is applied.
+    pub low: Offset,
+    /// Keys that have parked changes.
+    pub parked_keys: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Part<P> {
+    pub partition: TopicPartition,
+    pub owner_epoch: u64,
+    pub frontier: Frontier,
+    pub lanes: Vec<LaneState<P>>,
+    pub parked: HashMap<Bytes, Lane>,
+    pub buffered_bytes: usize,
+    pub waiting: usize,
+}
+
+/// All lanes of the partitions that this process owns.
+#[derive(Debug)]
+pub struct Lanes<P> {
+    pub(super) lane_count: LaneCount,
+    pub(super) slots: Vec<Option<Part<P>>>,
+    pub(super) by_name: HashMap<TopicPartition, usize>,
+    pub(super) by_hash: HashMap<(u32, u32), usize>,
+    pub(super) ready: VecDeque<LaneKey>,
+    pub(super) floor_waiters: BTreeMap<Position, Vec<LaneKey>>,
+    pub(super) pauses: BTreeMap<(u64, u64), LaneKey>,
+    pub(super) pause_number: u64,
+    pub(super) in_flight: HashMap<BatchId, InFlight<P>>,
+    pub(super) next_batch: u64,
+    pub(super) unapplied_from: Position,
+    pub(super) external: Position,
+    pub(super) replays: u64,
+}
+
+impl<P> Lanes<P> {
+    /// No partitions yet.
+    pub fn new(lane_count: LaneCount) -> Self {
+        Lanes {
+            lane_count,
+            slots: Vec::new(),
+            by_name: HashMap::new(),
+            by_hash: HashMap::new(),
+            ready: VecDeque::new(),
+            floor_waiters: BTreeMap::new(),
+            pauses: BTreeMap::new(),
+            pause_number: 0,
+            in_flight: HashMap::new(),
+            next_batch: 0,
+            unapplied_from: Position::ZERO,
+            external: Position::new(u64::MAX, u32::MAX),
+            replays: 0,
+        }
+    }
+
+    /// Takes a partition over, from the progress that was read after fencing. Returns the offset to read from.
+    pub fn assign(&mut self, progress: &PartitionProgress) -> Offset {
+        self.revoke(&progress.partition);
+        let floor_position = progress.low_position;
+        let lanes = (0..self.lane_count.0)
+            .map(|lane| {
+                let (stored, position) =
+                    progress.lanes.get(&Lane(lane)).copied().unwrap_or_default();
+                LaneState {
+                    queue: VecDeque::new(),
+                    redrives: VecDeque::new(),
+                    stored,
+                    next: stored.max(progress.low),
+                    position: position.max(floor_position),
+                    tentative: None,
+                    standing: Standing::Idle,
+                    careful: false,
+                    wait_before: None,
+                    attempts: 0,
+                    waiters: Vec::new(),
+                }
+            })
+            .collect();
+        let slot = self.slots.len();
+        self.slots.push(Some(Part {
+            partition: progress.partition.clone(),
+            owner_epoch: progress.owner_epoch,
+            frontier: Frontier::new(progress.low, floor_position, progress.acceptance),
+            lanes,
+            parked: progress
+                .parked_keys
+                .iter()
+                .map(|(lane, key)| (key.clone(), *lane))
+                .collect(),
+            buffered_bytes: 0,
+            waiting: 0,
+        }));
+        self.by_name.insert(progress.partition.clone(), slot);
+        self.by_hash.insert(
+            (
+                murmur2(progress.partition.topic.as_bytes()),
+                progress.partition.partition,
+            ),
+            slot,
+        );
+        self.refresh_low();
+        self.recheck_all_waiting();
+        for key in &progress.redrive_keys {
+            self.redrive(&progress.partition, key);
+        }
+        progress.low
+    }
+
+    /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here.
+    pub fn revoke(&mut self, partition: &TopicPartition) {
+        let Some(slot) = self.by_name.remove(partition) else {
+            return;
+        };
+        self.by_hash.retain(|_, other| *other != slot);
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = None;
+        }
+        self.ready.retain(|key| key.slot != slot);
+        self.refresh_low();
+        self.recheck_all_waiting();
+    }
+
+    /// A change of an owned partition, in offset order; `after` is the judging's state behind it.
+    pub fn offer(
+        &mut self,
+        partition: &TopicPartition,
+        item: Item<P>,
+        after: Acceptance,
+    ) -> ReceivedAs {
+        let lane = item.order.lane(self.lane_count);
+        let Some(slot) = self.by_name.get(partition).copied() else {
+            return ReceivedAs::NotOwned;
+        };
+        let Some(part) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
+            return ReceivedAs::NotOwned;
+        };
+        let Some(state) = part.lanes.get_mut(usize::from(lane.0)) else {
+            return ReceivedAs::NotOwned;
+        };
+        if item.offset < state.next || item.position <= state.position {
+            part.frontier
+                .passed(item.offset, Some(item.position), after);
+            self.replays += 1;
+            return ReceivedAs::Replay;
+        }
+        part.frontier.pending(item.offset, item.position, after);
+        part.buffered_bytes += item.size_bytes;
+        part.waiting += 1;
+        state.queue.push_back(Entry { item, park: None });
+        if state.standing == Standing::Idle {
+            self.consider(LaneKey { slot, lane });
+        }
+        ReceivedAs::Queued
+    }
+
+    /// A record that needs nothing; `position`: everything up to it is in the partition, if the record tells.
+    pub fn passed(
+        &mut self,
+        partition: &TopicPartition,
+        offset: Offset,
+        position: Option<Position>,
+        after: Acceptance,
+    ) {
+        if let Some(part) = self.part_mut(partition) {
+            part.frontier.passed(offset, position, after);
+        }
+    }
+
+    /// To be called after a run of [`Lanes::offer`] and [`Lanes::passed`]: the watermark may have moved.
+    pub fn received(&mut self) {
+        self.refresh_low();
+    }
+
+    /// A person asked for the redrive of a parked key.
+    pub fn redrive(&mut self, partition: &TopicPartition, key: &Bytes) {
+        let Some(slot) = self.by_name.get(partition).copied() else {
+            return;
+        };
+        let Some(part) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(lane) = part.parked.get(key).copied() else {
+            return;
+        };
+        let Some(state) = part.lanes.get_mut(usize::from(lane.0)) else {
+            return;
+        };
+        if !state.redrives.contains(key) {
+            state.redrives.push_back(key.clone());
+        }
+        if matches!(state.standing, Standing::Idle | Standing::Waiting) {
+            self.make_ready(LaneKey { slot, lane });
+        }
+    }
+
+    /// A parked key's queue was dropped by a person: its later changes are applied again.
+    pub fn unpark(&mut self, partition: &TopicPartition, key: &Bytes) {
+        if let Some(part) = self.part_mut(partition) {
+            part.parked.remove(key);
+        }
+    }
+
+    /// The lowest position that may be unapplied anywhere: everything below it is applied.
+    pub fn unapplied_from(&self) -> Position {
+        self.unapplied_from
+    }
+
+    /// What other processes still hold: the lowest position that may be unapplied there.
+    pub fn set_external(&mut self, unapplied_from: Position) {
+        self.external = unapplied_from;
+        self.refresh_low();
+    }
+
+    /// How far each owned partition is, to be saved now and then.
+    pub fn lows(&self) -> Vec<PartitionLow> {
+        let low = |part: &Part<P>| {
+            let (low, acceptance) = part.frontier.low();
+            PartitionLow {
+                partition: part.partition.clone(),
+                owner_epoch: part.owner_epoch,
+                low,
+                low_position: part.frontier.unapplied_from().predecessor(),
+                acceptance,
+            }
+        };
+        self.slots.iter().flatten().map(low).collect()
+    }
+
+    /// Each owned partition's state.
+    pub fn partitions(&self) -> Vec<PartitionState> {
+        let state = |part: &Part<P>| PartitionState {
+            partition: part.partition.clone(),
+            waiting: part.waiting,
+            buffered_bytes: part.buffered_bytes,
+            low: part.frontier.low().0,
+            parked_keys: part.parked.len(),
+        };
+        self.slots.iter().flatten().map(state).collect()
+    }
+
+    /// Replays that lanes skipped.
+    pub fn replays(&self) -> u64 {
+        self.replays
+    }
+
+    /// Batches being worked on.
+    pub fn batches_in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether nothing waits and nothing is being worked on.
+    pub fn is_drained(&self) -> bool {
+        self.in_flight.is_empty() && self.slots.iter().flatten().all(|part| part.waiting == 0)
+    }
+
+    pub(super) fn part_mut(&mut self, partition: &TopicPartition) -> Option<&mut Part<P>> {
+        let slot = *self.by_name.get(partition)?;
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    pub(super) fn lane(&self, key: LaneKey) -> Option<&LaneState<P>> {
+        self.slots
+            .get(key.slot)?
+            .as_ref()?
+            .lanes
+            .get(usize::from(key.lane.0))
+    }
+
+    pub(super) fn lane_mut(&mut self, key: LaneKey) -> Option<&mut LaneState<P>> {
+        self.slots
+            .get_mut(key.slot)?
+            .as_mut()?
+            .lanes
+            .get_mut(usize::from(key.lane.0))
+    }
+}

@@ -1,0 +1,309 @@
+//! A batch for a worker: items of ready lanes that may go together in one transaction.
+
+use bytes::Bytes;
+
+use crate::apply::LaneStep;
+use crate::consume::Item;
+use crate::model::{Offset, Position};
+
+use super::state::{Entry, LaneKey, Lanes, ParkReason, Standing};
+use super::wait::Wait;
+
+/// A batch's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchId(pub u64);
+
+/// How large a batch may be. At least one item is always given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// At most so many items.
+    pub items_max: usize,
+    /// About so many bytes.
+    pub bytes_max: usize,
+}
+
+/// What is to be done with an item.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disposition {
+    /// Write it.
+    Apply,
+    /// Park it for a reason of its own.
+    Park {
+        /// The error's code.
+        code: String,
+        /// The error, without row values.
+        error: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// Park it behind an earlier change of its key.
+    ParkBehind,
+}
+
+/// A batch's lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchLane {
+    /// Which.
+    pub key: LaneKey,
+    /// Its step in the transaction.
+    pub step: LaneStep,
+    /// Parked keys whose redrive was asked for, before the lane's items.
+    pub redrives: Vec<Bytes>,
+}
+
+/// An item of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchItem<P> {
+    /// Index of its lane in [`Batch::lanes`].
+    pub lane: usize,
+    /// The item.
+    pub item: Item<P>,
+    /// What is to be done with it.
+    pub disposition: Disposition,
+}
+
+/// Work for one transaction.
+#[derive(Clone, Debug)]
+pub struct Batch<P> {
+    /// Its number.
+    pub id: BatchId,
+    /// The lanes.
+    pub lanes: Vec<BatchLane>,
+    /// The items, in position order.
+    pub items: Vec<BatchItem<P>>,
+    /// Whether changes are to be applied one by one, to find which one fails.
+    pub careful: bool,
+}
+
+/// What the lanes remember of a batch.
+#[derive(Debug)]
+pub(super) struct InFlight<P> {
+    pub lanes: Vec<TakenLane<P>>,
+    pub careful: bool,
+    /// The watermark when the batch was taken.
+    pub unapplied_from: Position,
+}
+
+#[derive(Debug)]
+pub(super) struct TakenLane<P> {
+    pub key: LaneKey,
+    pub entries: Vec<Entry<P>>,
+    pub redrives: Vec<Bytes>,
+    pub next: Offset,
+    pub position: Position,
+}
+
+/// How many items of one careful lane are tried at a time.
+const CAREFUL_ITEMS_MAX: usize = 64;
+
+impl<P: Clone> Lanes<P> {
+    /// Work for a worker, or `None` if no lane is ready. Its lanes are busy until [`Lanes::settle`].
+    pub fn take(&mut self, limits: Limits) -> Option<Batch<P>> {
+        let id = BatchId(self.next_batch);
+        let mut taken: Vec<TakenLane<P>> = Vec::new();
+        let mut room = limits;
+        let mut careful = false;
+        while room.items_max > 0 && room.bytes_max > 0 {
+            let Some(key) = self.next_ready(taken.is_empty()) else {
+                break;
+            };
+            careful = self.lane(key).is_some_and(|lane| lane.careful);
+            let lane = self.take_lane(id, key, &mut room, careful, taken.is_empty());
+            if let Some(lane) = lane {
+                taken.push(lane);
+                self.promote_waiters_of(id, key);
+            }
+            if careful && !taken.is_empty() {
+                break;
+            }
+        }
+        if taken.is_empty() {
+            return None;
+        }
+        self.next_batch += 1;
+        let batch = self.assemble(id, &taken, careful);
+        for lane in &taken {
+            if let Some(state) = self.lane_mut(lane.key) {
+                state.tentative = None;
+            }
+        }
+        self.in_flight.insert(
+            id,
+            InFlight {
+                lanes: taken,
+                careful,
+                unapplied_from: self.unapplied_from,
+            },
+        );
+        Some(batch)
+    }
+
+    /// Whether [`Lanes::take`] would give work.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The next ready lane. A careful lane goes alone, so it is passed over when the batch has others already.
+    fn next_ready(&mut self, first: bool) -> Option<LaneKey> {
+        let index = if first {
+            0
+        } else {
+            self.ready
+                .iter()
+                .position(|key| self.lane(*key).is_some_and(|lane| !lane.careful))?
+        };
+        self.ready.remove(index)
+    }
+
+    fn take_lane(
+        &mut self,
+        id: BatchId,
+        key: LaneKey,
+        room: &mut Limits,
+        careful: bool,
+        first: bool,
+    ) -> Option<TakenLane<P>> {
+        let (mut next, mut position) = self.lane(key).map(|lane| (lane.stored, lane.position))?;
+        let redrives: Vec<Bytes> = self
+            .lane_mut(key)
+            .map(|lane| lane.redrives.drain(..).collect())
+            .unwrap_or_default();
+        let mut entries = Vec::new();
+        let mut too_large = false;
+        let items_max = if careful {
+            room.items_max.min(CAREFUL_ITEMS_MAX)
+        } else {
+            room.items_max
+        };
+        while entries.len() < items_max && redrives.is_empty() {
+            let Some(lane) = self.lane(key) else { break };
+            let Some(head) = lane.queue.front() else {
+                break;
+            };
+            let size = head.item.size_bytes;
+            let first_of_all = first && entries.is_empty();
+            if size > room.bytes_max && !first_of_all {
+                too_large = true;
+                break;
+            }
+            let held = lane
+                .wait_before
+                .is_some_and(|position| self.unapplied_from < position);
+            if held || self.wait_of(&head.item.stamp, Some(id)) != Wait::None {
+                break;
+            }
+            let Some(entry) = self.lane_mut(key).and_then(|lane| lane.queue.pop_front()) else {
+                break;
+            };
+            room.bytes_max = room.bytes_max.saturating_sub(size);
+            (next, position) = (entry.item.offset.next(), entry.item.position);
+            if let Some(lane) = self.lane_mut(key) {
+                lane.tentative = Some((id, position));
+            }
+            entries.push(entry);
+        }
+        room.items_max = room
+            .items_max
+            .saturating_sub(entries.len().max(redrives.len()));
+        if entries.is_empty() && redrives.is_empty() {
+            if too_large {
+                self.ready.push_front(key);
+                room.items_max = 0;
+            } else {
+                self.consider(key);
+            }
+            return None;
+        }
+        self.stand(key, Standing::Busy);
+        Some(TakenLane {
+            key,
+            entries,
+            redrives,
+            next,
+            position,
+        })
+    }
+
+    /// Lanes that waited for what this batch now holds can go with it.
+    fn promote_waiters_of(&mut self, id: BatchId, key: LaneKey) {
+        let waiters = self
+            .lane(key)
+            .map(|lane| lane.waiters.clone())
+            .unwrap_or_default();
+        for waiter in waiters {
+            let goes = self.lane(waiter).is_some_and(|lane| {
+                lane.standing == Standing::Waiting
+                    && lane.wait_before.is_none()
+                    && lane
+                        .queue
+                        .front()
+                        .is_some_and(|head| self.wait_of(&head.item.stamp, Some(id)) == Wait::None)
+            });
+            if goes {
+                self.stand(waiter, Standing::Ready);
+                self.ready.push_front(waiter);
+            }
+        }
+    }
+
+    fn assemble(&self, id: BatchId, taken: &[TakenLane<P>], careful: bool) -> Batch<P> {
+        let mut lanes = Vec::with_capacity(taken.len());
+        let mut items = Vec::new();
+        for (number, lane) in taken.iter().enumerate() {
+            let Some(part) = self.slots.get(lane.key.slot).and_then(Option::as_ref) else {
+                continue;
+            };
+            let expected = self
+                .lane(lane.key)
+                .map(|state| state.stored)
+                .unwrap_or_default();
+            lanes.push(BatchLane {
+                key: lane.key,
+                step: LaneStep {
+                    partition: part.partition.clone(),
+                    lane: lane.key.lane,
+                    owner_epoch: part.owner_epoch,
+                    expected,
+                    next: lane.next,
+                    position: lane.position,
+                },
+                redrives: lane.redrives.clone(),
+            });
+            let mut newly_parked: Vec<&Bytes> = Vec::new();
+            for entry in &lane.entries {
+                let disposition = match &entry.park {
+                    Some(ParkReason {
+                        code,
+                        error,
+                        attempts,
+                    }) => {
+                        newly_parked.push(&entry.item.key);
+                        Disposition::Park {
+                            code: code.clone(),
+                            error: error.clone(),
+                            attempts: *attempts,
+                        }
+                    }
+                    None if part.parked.contains_key(&entry.item.key)
+                        || newly_parked.contains(&&entry.item.key) =>
+                    {
+                        Disposition::ParkBehind
+                    }
+                    None => Disposition::Apply,
+                };
+                items.push(BatchItem {
+                    lane: number,
+                    item: entry.item.clone(),
+                    disposition,
+                });
+            }
+        }
+        items.sort_by_key(|item| item.item.position);
+        Batch {
+            id,
+            lanes,
+            items,
+            careful,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The lanes' rules, one sentence each.

@@ -1,0 +1,20 @@
+//! Apply: lanes, and what is written to the replica: each change once, in its key's order, progress in the same transaction as the rows.
+
+mod port;
+pub use port::{
+    Applied, ApplyBatch, ApplyError, LaneStep, Mode, ParkedEntry, ParkedFilter, ParkedSummary,
+    PartitionLow, PartitionProgress, PartitionSpec, Replica, ReplicaColumn, ReplicaSession,
+    ReplicaTable, Work, WorkAction,
+};
+
+mod write;
+pub use write::{RowWrite, WriteKind, fold, single};
+
+mod lanes;
+pub use lanes::{
+    Batch, BatchId, BatchItem, BatchLane, Disposition, FailurePolicy, LaneKey, Lanes, Limits,
+    Notice, Outcome, PartitionState, ReceivedAs, WhenExhausted,
+};
+
+mod frontier;
+pub use frontier::Frontier;

@@ -1,0 +1,297 @@
+//! The replica: what a database adapter must promise so that changes can be applied exactly once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::ApplyErrorKind;
+use crate::model::{
+    Change, Lane, LaneCount, Offset, Position, TableName, TableSchema, TopicPartition,
+};
+use crate::publish::Acceptance;
+
+/// A partition to be owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSpec {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The topic's identity; another one than stored means it was re-created.
+    pub topic_id: Arc<str>,
+    /// How many partitions its topic has; another number than stored means that keys have moved.
+    pub partitions: u32,
+    /// How many lanes it has; another number than stored is refused.
+    pub lanes: LaneCount,
+}
+
+/// What the replica knows of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionProgress {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The owner's number: raised by every fence, checked by every write.
+    pub owner_epoch: u64,
+    /// Everything below this offset is applied, in every lane.
+    pub low: Offset,
+    /// Everything at or below this position is applied, as far as this partition goes.
+    pub low_position: Position,
+    /// The acceptance of records at `low`.
+    pub acceptance: Acceptance,
+    /// Each lane as stored: its next offset and the position it reached. An idle lane may be behind `low`, a lane without a row stands at 0.
+    pub lanes: BTreeMap<Lane, (Offset, Position)>,
+    /// Keys (record keys) that have parked changes, and their lanes.
+    pub parked_keys: Vec<(Lane, Bytes)>,
+    /// Parked keys of which a person asked that they be redriven.
+    pub redrive_keys: Vec<Bytes>,
+}
+
+/// How far a partition is as a whole: saved now and then, so that idle lanes need no row of their own to be up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionLow {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The owner's number.
+    pub owner_epoch: u64,
+    /// Everything below this offset is applied.
+    pub low: Offset,
+    /// Everything at or below this position is applied, as far as this partition goes.
+    pub low_position: Position,
+    /// The acceptance of records at `low`.
+    pub acceptance: Acceptance,
+}
+
+/// A lane's step in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneStep {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The lane.
+    pub lane: Lane,
+    /// The owner's number that must be stored, or the process is fenced.
+    pub owner_epoch: u64,
+    /// The next offset that must be stored, or the process is fenced.
+    pub expected: Offset,
+    /// The next offset after the step.
+    pub next: Offset,
+    /// The position reached by the step.
+    pub position: Position,
+}
+
+/// One thing to do in a transaction.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// Index of its lane in [`ApplyBatch::steps`].
+    pub step: usize,
+    /// Its place in its partition.
+    pub offset: Offset,
+    /// The record's key.
+    pub key: Bytes,
+    /// What to do.
+    pub action: WorkAction,
+}
+
+/// What to do with a change.
+#[derive(Clone, Debug)]
+pub enum WorkAction {
+    /// Write it.
+    Apply(Arc<Change>),
+    /// Park it: write it to the parked table instead.
+    Park(Box<ParkedEntry>),
+    /// Fold the key's parked queue to its end, write that, and empty the queue.
+    Redrive,
+}
+
+/// A parked change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParkedEntry {
+    /// The table, as far as known.
+    pub table: Option<TableName>,
+    /// Where it is.
+    pub partition: TopicPartition,
+    /// Where it is.
+    pub offset: Offset,
+    /// The lane.
+    pub lane: Lane,
+    /// The record's key.
+    pub key: Bytes,
+    /// The record's value as it came.
+    pub value: Bytes,
+    /// The record's own header as it came.
+    pub header: Option<String>,
+    /// Why: the error's code; `KL-APPLY-011` for a change that stands behind a parked one.
+    pub code: String,
+    /// Why, in words without row values.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// A parked key as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ParkedSummary {
+    /// Its number.
+    pub id: i64,
+    /// The pipeline.
+    pub pipeline: String,
+    /// The table.
+    pub table: String,
+    /// The key.
+    pub key: String,
+    /// Since when, microseconds since 1970.
+    pub since_us: i64,
+    /// How often its first change was tried.
+    pub attempts: u32,
+    /// The first change's error code.
+    pub code: String,
+    /// The first change's error.
+    pub error: String,
+    /// How many later changes stand behind it.
+    pub behind: u64,
+    /// Whether its redrive was asked for.
+    pub redriving: bool,
+}
+
+/// Which parked keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ParkedFilter {
+    /// Of this number only.
+    pub id: Option<i64>,
+    /// Of this table only (`schema.name`).
+    pub table: Option<String>,
+}
+
+/// How a batch is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Columns folded per key, statements grouped per table.
+    Folded,
+    /// Every change for itself, in position order, grouped in one transaction.
+    Unfolded,
+    /// As `Unfolded`, and the changes before the first that fails are kept (a savepoint before each).
+    Careful,
+}
+
+/// One transaction's work.
+#[derive(Clone, Debug)]
+pub struct ApplyBatch {
+    /// The pipeline.
+    pub pipeline: Arc<str>,
+    /// The lanes and their steps; if all work is done.
+    pub steps: Vec<LaneStep>,
+    /// The work, in position order.
+    pub work: Vec<Work>,
+    /// How.
+    pub mode: Mode,
+}
+
+/// What a transaction did. It is committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// In `Careful` mode: the index in `work` of the change that failed, and why. What stands before it is committed, with the lanes' progress up to it.
+    pub failed: Option<(usize, ApplyError)>,
+    /// Changes whose update or delete hit no row, by table.
+    pub missing: BTreeMap<TableName, u64>,
+    /// Rows written (after folding).
+    pub rows: u64,
+}
+
+/// What went wrong at the replica. The message holds no row values and no secrets. The transaction is rolled back.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct ApplyError {
+    /// What it asks for.
+    pub kind: ApplyErrorKind,
+    /// What happened, with the database's own code, and where.
+    pub message: String,
+}
+
+impl ApplyError {
+    /// An error of a kind.
+    pub fn new(kind: ApplyErrorKind, message: impl Into<String>) -> Self {
+        ApplyError {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// A table at the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaTable {
+    /// Its name there.
+    pub table: TableName,
+    /// Its columns.
+    pub columns: Vec<ReplicaColumn>,
+    /// The names of its primary key's columns.
+    pub key: Vec<String>,
+}
+
+/// A column at the replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type in the replica's own words.
+    pub type_name: String,
+    /// Whether it may hold NULL.
+    pub nullable: bool,
+    /// Whether the database computes it.
+    pub generated: bool,
+}
+
+/// A database that changes are applied to.
+///
+/// *Atomicity*: a transaction's rows and its lanes' steps are committed together or not at all. *Fencing*: after `fence` returns, no transaction that was
+/// opened under an earlier owner's number can commit. *Durability*: what `apply` returned `Ok` for survives the loss of either process.
+#[async_trait]
+pub trait Replica: Send + Sync {
+    /// Creates Keylane's own tables where they are missing.
+    async fn prepare(&self) -> Result<(), ApplyError>;
+
+    /// Raises the owner's number of the partitions (waiting for open transactions of the former owner), then reads their progress. New partitions start at
+    /// offset 0. Refuses (`ApplyErrorKind::Other`) a topic that was re-created, or that has another number of partitions or lanes than stored.
+    async fn fence(
+        &self,
+        pipeline: &str,
+        partitions: &[PartitionSpec],
+    ) -> Result<Vec<PartitionProgress>, ApplyError>;
+
+    /// Reads all progress of a pipeline without raising anything.
+    async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError>;
+
+    /// A connection of its own for a worker.
+    async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError>;
+
+    /// A table as it is; `None` if it is not there.
+    async fn describe(&self, table: &TableName) -> Result<Option<ReplicaTable>, ApplyError>;
+
+    /// Creates the table, or adds to it the columns it lacks.
+    async fn create_table(&self, schema: &TableSchema) -> Result<(), ApplyError>;
+
+    /// Parked keys, oldest first, at most `limit`.
+    async fn parked(
+        &self,
+        pipeline: &str,
+        filter: &ParkedFilter,
+        limit: u32,
+    ) -> Result<Vec<ParkedSummary>, ApplyError>;
+
+    /// Asks for (`discard` = false) the redrive of parked keys by their lanes' owner, or drops their queues (`true`). Returns how many keys it touched.
+    async fn resolve_parked(
+        &self,
+        pipeline: &str,
+        filter: &ParkedFilter,
+        discard: bool,
+    ) -> Result<u64, ApplyError>;
+}
+
+/// A connection of one worker.
+#[async_trait]
+pub trait ReplicaSession: Send {
+    /// Applies a batch in one transaction.
+    async fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError>;
+
+    /// Saves how far partitions are as a whole. Checks the owner's number.
+    async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError>;
+}

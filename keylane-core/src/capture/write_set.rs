@@ -1,0 +1,247 @@
+//! The write set: which earlier change each change depends on, from a bounded history. After MySQL's WRITESET dependency tracking, per record and per
+//! acquisition.
+//!
+//! - Every change depends on the last change of its row.
+//! - A put *acquires* its row key and unique values and depends on the last acquisition of each; it *references* its parents and depends on the parents' last
+//!   acquisition.
+//! - A parent's delete depends on every reference to it.
+//! - A truncate or a change of schema depends on everything before it, and everything after depends on it.
+//!
+//! Dependencies inside one lane need no stamp: a lane keeps its order. A dependency on a single change names it (topic, partition, order hash, position), so
+//! that a reader waits for that lane alone; what would need a list becomes the stamp's floor (everything up to a position, everywhere). Naming is sound
+//! because each acquisition itself depended on the one before it. When the history is full it is forgotten and its place becomes the floor of all that follows:
+//! more waiting, never wrong. No before image is needed: a release that the stamps cannot know only points backwards, and an applier that meets it waits for
+//! everything before (see `apply::Lanes`).
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use crate::model::{
+    Change, Op, OrderHash, Position, Row, TableName, TableSchema, Value, canonical,
+};
+use crate::publish::{Dependency, Stamp};
+
+/// Where a change goes in the log; two changes of equal places are in one lane whatever the lane count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Murmur2 of the topic's name.
+    pub topic_hash: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The order key's hash.
+    pub order: OrderHash,
+}
+
+/// The last acquisition of a value.
+#[derive(Clone, Copy)]
+struct Touch {
+    place: Place,
+    position: Position,
+}
+
+/// References to a value: all from one place, or from several.
+#[derive(Clone, Copy)]
+enum References {
+    One(Touch),
+    Many(Position),
+}
+
+/// The bounded history.
+pub struct WriteSet {
+    acquired: HashMap<u64, Touch>,
+    references: HashMap<u64, References>,
+    entries_max: usize,
+    floor: Position,
+    hasher: RandomState,
+}
+
+impl WriteSet {
+    /// An empty history of at most `entries_max` values (about 64 bytes each), whose past up to `floor` is unknown.
+    pub fn new(entries_max: usize, floor: Position) -> Self {
+        WriteSet {
+            acquired: HashMap::new(),
+            references: HashMap::new(),
+            entries_max,
+            floor,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Stamps a change that goes to `place`, and remembers it. Changes come in position order.
+    pub fn stamp(&mut self, change: &Change, place: Place) -> Stamp {
+        if self.acquired.len() + self.references.len() >= self.entries_max {
+            self.forget(change.position.predecessor());
+        }
+        let schema = &*change.schema;
+        let mut stamp = Stamp {
+            floor: self.floor,
+            dependencies: Vec::new(),
+        };
+        if change.op == Op::Truncate {
+            stamp.floor = change.position.predecessor();
+            self.forget(change.position);
+            return stamp;
+        }
+        let touch = Touch {
+            place,
+            position: change.position,
+        };
+        if let Some(old) = &change.moved_from {
+            self.acquire(&mut stamp, schema, &schema.key, old, touch);
+        }
+        match (&change.after, &change.before) {
+            (Some(after), _) => self.put(&mut stamp, schema, after, touch),
+            (None, Some(before)) => self.delete(&mut stamp, schema, before, touch),
+            (None, None) => {}
+        }
+        stamp
+    }
+
+    /// Everything up to `position` becomes unknown: what follows waits for it.
+    pub fn forget(&mut self, position: Position) {
+        self.acquired.clear();
+        self.references.clear();
+        self.floor = self.floor.max(position);
+    }
+
+    fn put(&mut self, stamp: &mut Stamp, schema: &TableSchema, row: &Row, touch: Touch) {
+        self.acquire(stamp, schema, &schema.key, row, touch);
+        for unique in schema.uniques.iter().chain(
+            schema
+                .referenced
+                .iter()
+                .filter(|columns| **columns != schema.key),
+        ) {
+            self.acquire(stamp, schema, unique, row, touch);
+        }
+        for reference in &schema.references {
+            let Some(token) = self.child_token(schema, reference, row) else {
+                continue;
+            };
+            self.look(stamp, token, touch.place);
+            let entry = match self.references.get(&token) {
+                None => References::One(touch),
+                Some(References::One(earlier)) if earlier.place == touch.place => {
+                    References::One(touch)
+                }
+                Some(References::One(_) | References::Many(_)) => References::Many(touch.position),
+            };
+            self.references.insert(token, entry);
+        }
+    }
+
+    fn delete(&mut self, stamp: &mut Stamp, schema: &TableSchema, row: &Row, touch: Touch) {
+        for columns in &schema.referenced {
+            let Some(token) = self.token(
+                &schema.table,
+                columns.iter().map(|index| name_of(schema, *index)),
+                schema,
+                columns,
+                row,
+            ) else {
+                // The before image does not tell the referenced value: wait for all.
+                stamp.floor = stamp.floor.max(touch.position.predecessor());
+                continue;
+            };
+            match self.references.get(&token).copied() {
+                Some(References::One(earlier)) => depend(stamp, earlier, touch.place),
+                Some(References::Many(position)) => stamp.floor = stamp.floor.max(position),
+                None => {}
+            }
+        }
+        self.acquire(stamp, schema, &schema.key, row, touch);
+    }
+
+    fn acquire(
+        &mut self,
+        stamp: &mut Stamp,
+        schema: &TableSchema,
+        columns: &[usize],
+        row: &Row,
+        touch: Touch,
+    ) {
+        if columns.is_empty() {
+            return;
+        }
+        let names = columns.iter().map(|index| name_of(schema, *index));
+        let Some(token) = self.token(&schema.table, names, schema, columns, row) else {
+            return;
+        };
+        self.look(stamp, token, touch.place);
+        self.acquired.insert(token, touch);
+    }
+
+    fn look(&self, stamp: &mut Stamp, token: u64, place: Place) {
+        if let Some(touch) = self.acquired.get(&token) {
+            depend(stamp, *touch, place);
+        }
+    }
+
+    fn child_token(
+        &self,
+        schema: &TableSchema,
+        reference: &crate::model::ForeignKey,
+        row: &Row,
+    ) -> Option<u64> {
+        self.token(
+            &reference.parent,
+            reference.parent_columns.iter().map(|name| &**name),
+            schema,
+            &reference.columns,
+            row,
+        )
+    }
+
+    /// The fingerprint of (table, columns, values); `None` if a value is NULL or absent (then it is not held by any constraint, or did not change).
+    /// Columns are put in one order, so that a foreign key finds its parent's unique key however either lists them. Two values that share a fingerprint
+    /// only wait for each other.
+    fn token<'a>(
+        &self,
+        table: &TableName,
+        names: impl Iterator<Item = &'a str>,
+        schema: &TableSchema,
+        columns: &[usize],
+        row: &Row,
+    ) -> Option<u64> {
+        let mut parts = Vec::with_capacity(columns.len());
+        for (name, index) in names.zip(columns) {
+            let value = canonical(&schema.columns.get(*index)?.type_name, row.get(*index)?)?;
+            if value == Value::Null {
+                return None;
+            }
+            parts.push((name, value.as_sql_text()?.into_owned()));
+        }
+        parts.sort();
+        Some(self.hasher.hash_one((&table.schema, &table.name, parts)))
+    }
+}
+
+fn name_of(schema: &TableSchema, index: usize) -> &str {
+    schema.columns.get(index).map_or("", |column| &column.name)
+}
+
+fn depend(stamp: &mut Stamp, on: Touch, place: Place) {
+    if on.place == place || on.position <= stamp.floor {
+        return;
+    }
+    let dependency = Dependency {
+        topic_hash: on.place.topic_hash,
+        partition: on.place.partition,
+        order: on.place.order,
+        position: on.position,
+    };
+    if let Some(same) = stamp.dependencies.iter_mut().find(|other| {
+        (other.topic_hash, other.partition, other.order)
+            == (
+                dependency.topic_hash,
+                dependency.partition,
+                dependency.order,
+            )
+    }) {
+        same.position = same.position.max(dependency.position);
+    } else if stamp.dependencies.len() < Stamp::DEPENDENCIES_MAX {
+        stamp.dependencies.push(dependency);
+    } else {
+        stamp.floor = stamp.floor.max(dependency.position);
+    }
+}

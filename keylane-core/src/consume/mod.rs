@@ -1,0 +1,4 @@
+//! Consume: what a partition holds becomes items for its lanes: judged, and with what they wait for.
+
+mod item;
+pub use item::{Intake, Item, RawPayload, Taken};

@@ -1,0 +1,19 @@
+//! What moves along the road: values, rows, keys, schemas, positions and changes.
+
+mod value;
+pub use value::Value;
+
+mod position;
+pub use position::{Epoch, Offset, Position};
+
+mod schema;
+pub use schema::{Column, ForeignKey, SchemaId, TableName, TableSchema};
+
+mod key;
+pub use key::{KeyText, canonical, key_text};
+
+mod change;
+pub use change::{Change, Op, Row};
+
+mod partition;
+pub use partition::{Lane, LaneCount, OrderHash, TopicPartition, murmur2};

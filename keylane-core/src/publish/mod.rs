@@ -1,0 +1,16 @@
+//! Publish: changes become records of the log, each with its position, its stamp and its capturer's epoch; nothing twice, nothing out of order.
+
+mod port;
+pub use port::{
+    AppendTicket, Bounds, Log, LogConsumer, LogError, LogErrorKind, NewRecord, RawRecord,
+    TopicInfo, TopicSpec,
+};
+
+mod header;
+pub use header::{Dependency, HEADER_NAME, Header, HeaderError, RecordKind, Stamp};
+
+mod accept;
+pub use accept::{Acceptance, Checkpoint, Verdict};
+
+mod confirm;
+pub use confirm::ConfirmTracker;

@@ -1,0 +1,1 @@
+//! The embedded log: a durable partitioned log in one SQLite file, for processes of one machine.

@@ -1,0 +1,1 @@
+//! The Debezium envelope: how a change is written in a record's value, and read from it.

@@ -1,0 +1,1 @@
+//! Kafka: the log that machines share, by librdkafka.

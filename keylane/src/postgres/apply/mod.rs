@@ -1,0 +1,1 @@
+//! PostgreSQL as replica: rows and progress in one transaction.

@@ -1,0 +1,1 @@
+//! PostgreSQL as origin: snapshot chunks and the logical replication stream (pgoutput).

@@ -1,0 +1,1 @@
+//! SQLite: as origin (triggers into a change table) and as replica.

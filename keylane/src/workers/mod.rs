@@ -1,0 +1,1 @@
+//! The thin loops that drive the pure steps: capture and apply.
