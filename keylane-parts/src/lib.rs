@@ -28,5 +28,5 @@ pub use kafka::{Kafka, KafkaHandle, KafkaOptions};
 pub use mode::quick;
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};
-pub use process::{is_running, kill_tree};
+pub use process::{is_running, kill_tree, start_ticks};
 pub use wait::wait_until;

@@ -14,31 +14,18 @@ use std::time::Duration;
 const LOG_TAIL_BYTES: u64 = 4_000;
 const GONE_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long a part lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    /// It ends with this process.
-    Ours,
-    /// It goes on without us, until it is ended by its id.
-    Detached,
-}
-
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
-    lifetime: Lifetime,
+    // It ends with this process, rather than going on without it.
+    ours: bool,
 }
 
 impl Process {
     /// Starts `command` in its own process group, its output appended to `log`.
-    pub(crate) fn spawn(
-        name: &str,
-        command: &mut Command,
-        log: &Path,
-        lifetime: Lifetime,
-    ) -> Result<Self> {
+    pub(crate) fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let out = File::options()
             .create(true)
             .append(true)
@@ -57,12 +44,16 @@ impl Process {
             name: name.to_owned(),
             child,
             log: log.to_owned(),
-            lifetime,
+            ours: true,
         };
-        if lifetime == Lifetime::Ours {
-            guard::register_process(process.pid())?;
-        }
+        guard::register_process(process.pid())?;
         Ok(process)
+    }
+
+    /// Lets it go on without us, until someone ends it by its id.
+    pub(crate) fn detach(&mut self) -> Result<()> {
+        self.ours = false;
+        guard::forget_process(self.pid())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -128,7 +119,7 @@ impl Process {
         });
         if ended.is_err() {
             self.kill9()?;
-        } else if self.lifetime == Lifetime::Ours {
+        } else if self.ours {
             guard::forget_process(self.pid())?;
         }
         ended
@@ -150,7 +141,7 @@ impl Process {
 
     fn reap(&mut self) -> Result<()> {
         // Before the reaping: until then the id cannot be given to another process.
-        if self.lifetime == Lifetime::Ours {
+        if self.ours {
             guard::forget_process(self.pid())?;
         }
         self.child
@@ -162,7 +153,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.lifetime == Lifetime::Ours {
+        if self.ours {
             let _ = self.kill9();
         }
     }
@@ -172,6 +163,12 @@ impl Drop for Process {
 #[must_use]
 pub fn is_running(pid: u32) -> bool {
     stat_of(pid).is_some_and(|stat| stat.state != 'Z' && stat.state != 'X')
+}
+
+/// When the process `pid` began, in clock ticks since the machine did: with the id it names a process for good, as ids alone are given out again.
+#[must_use]
+pub fn start_ticks(pid: u32) -> Option<u64> {
+    stat_of(pid).map(|stat| stat.started)
 }
 
 /// SIGKILL to the process `pid` and its children; returns when they are gone. For parts that were left running on purpose.

@@ -4,7 +4,7 @@ use crate::cache;
 use crate::error::{IoContext, Result};
 use crate::install::{Tool, ensure_installed, run};
 use crate::maven::{self, Artifact};
-use crate::process::{Lifetime, Process};
+use crate::process::Process;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,18 +36,11 @@ pub(crate) fn format(jars: &Path, properties: &Path, cluster_id: &str) -> Result
     Ok(())
 }
 
-pub(crate) fn spawn(
-    jars: &Path,
-    properties: &Path,
-    heap_mb: u32,
-    log: &Path,
-    lifetime: Lifetime,
-) -> Result<Process> {
+pub(crate) fn spawn(jars: &Path, properties: &Path, heap_mb: u32, log: &Path) -> Result<Process> {
     Process::spawn(
         "Kafka",
         java(jars, heap_mb).arg("kafka.Kafka").arg(properties),
         log,
-        lifetime,
     )
 }
 

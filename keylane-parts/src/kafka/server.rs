@@ -5,7 +5,7 @@ use super::options::{KafkaOptions, NodePorts};
 use super::probe::brokers_seen;
 use crate::error::{IoContext, PartsError, Result};
 use crate::ports::{PortLease, free_port};
-use crate::process::{Lifetime, Process};
+use crate::process::Process;
 use crate::signal::Signal;
 use crate::work_dir::WorkDir;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,6 @@ pub struct Kafka {
     nodes: Vec<Node>,
     options: KafkaOptions,
     jars: PathBuf,
-    lifetime: Lifetime,
     // After the nodes, so that the folder is removed when nobody writes into it.
     _dir: WorkDir,
 }
@@ -56,18 +55,18 @@ impl Kafka {
     /// # Errors
     /// As [`Kafka::start`].
     pub fn start_with(options: KafkaOptions) -> Result<Self> {
-        Self::launch(options, WorkDir::temporary("kafka")?, Lifetime::Ours)
+        Self::launch(options, WorkDir::temporary("kafka")?)
     }
 
-    /// Starts what `options` say, its files in `dir`; it outlives this process. End it by its ids, see [`Kafka::pids`].
+    /// Starts what `options` say, its files in `dir`, which stays.
     ///
     /// # Errors
     /// As [`Kafka::start`].
-    pub fn start_detached(options: KafkaOptions, dir: &Path) -> Result<Self> {
-        Self::launch(options, WorkDir::named(dir)?, Lifetime::Detached)
+    pub fn start_in(options: KafkaOptions, dir: &Path) -> Result<Self> {
+        Self::launch(options, WorkDir::named(dir)?)
     }
 
-    fn launch(options: KafkaOptions, dir: WorkDir, lifetime: Lifetime) -> Result<Self> {
+    fn launch(options: KafkaOptions, dir: WorkDir) -> Result<Self> {
         let jars = node::jars()?;
         let cluster_id = node::cluster_id()?;
         let mut leases = Vec::new();
@@ -102,7 +101,6 @@ impl Kafka {
             nodes,
             options,
             jars,
-            lifetime,
             _dir: dir,
         };
         kafka.restart()?;
@@ -153,11 +151,11 @@ impl Kafka {
     /// # Errors
     /// When one does not answer within two minutes.
     pub fn restart(&mut self) -> Result<()> {
-        let (jars, heap_mb, lifetime) = (&self.jars, self.options.heap_mb, self.lifetime);
+        let (jars, heap_mb) = (&self.jars, self.options.heap_mb);
         for node in &mut self.nodes {
             if !node.runs()? {
                 let (properties, log) = (&node.properties, &node.log);
-                node.process = Some(node::spawn(jars, properties, heap_mb, log, lifetime)?);
+                node.process = Some(node::spawn(jars, properties, heap_mb, log)?);
             }
         }
         let all = u32::try_from(self.nodes.len()).expect("a handful");
@@ -181,6 +179,22 @@ impl Kafka {
             }
         }
         Ok(())
+    }
+
+    /// Lets it go on after this process; its ids are returned, to end it by.
+    ///
+    /// # Errors
+    /// When the guard that ends child processes cannot be told.
+    pub fn detach(mut self) -> Result<Vec<u32>> {
+        let pids = self.pids();
+        for process in self
+            .nodes
+            .iter_mut()
+            .filter_map(|node| node.process.as_mut())
+        {
+            process.detach()?;
+        }
+        Ok(pids)
     }
 
     /// The last lines of each node's log.

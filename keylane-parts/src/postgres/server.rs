@@ -5,7 +5,7 @@ use super::options::PostgresOptions;
 use crate::error::{IoContext, PartsError, Result};
 use crate::install::{is_root, run, user_ids};
 use crate::ports::{PortLease, free_port};
-use crate::process::{Lifetime, Process};
+use crate::process::Process;
 use crate::signal::Signal;
 use crate::work_dir::WorkDir;
 use std::os::unix::process::CommandExt;
@@ -24,7 +24,6 @@ pub struct Postgres {
     options: PostgresOptions,
     bin: PathBuf,
     lease: PortLease,
-    lifetime: Lifetime,
     // After the postmaster, so that the folder is removed when nobody writes into it.
     dir: WorkDir,
 }
@@ -35,22 +34,18 @@ impl Postgres {
     /// # Errors
     /// When its programs are missing and cannot be fetched, or it does not accept connections within two minutes.
     pub fn start(options: impl Into<PostgresOptions>) -> Result<Self> {
-        Self::launch(
-            options.into(),
-            WorkDir::temporary("postgres")?,
-            Lifetime::Ours,
-        )
+        Self::launch(options.into(), WorkDir::temporary("postgres")?)
     }
 
-    /// Starts a server with its files in `dir`; it outlives this process. End it by its id, see [`Postgres::pid`].
+    /// Starts a server with its files in `dir`, which stays.
     ///
     /// # Errors
     /// As [`Postgres::start`].
-    pub fn start_detached(options: impl Into<PostgresOptions>, dir: &Path) -> Result<Self> {
-        Self::launch(options.into(), WorkDir::named(dir)?, Lifetime::Detached)
+    pub fn start_in(options: impl Into<PostgresOptions>, dir: &Path) -> Result<Self> {
+        Self::launch(options.into(), WorkDir::named(dir)?)
     }
 
-    fn launch(options: PostgresOptions, dir: WorkDir, lifetime: Lifetime) -> Result<Self> {
+    fn launch(options: PostgresOptions, dir: WorkDir) -> Result<Self> {
         let bin = options.version.server_bin()?;
         if is_root() {
             let (uid, gid) = unprivileged_ids()?;
@@ -62,7 +57,6 @@ impl Postgres {
             options,
             bin,
             lease: free_port()?,
-            lifetime,
             dir,
         };
         postgres.init()?;
@@ -176,7 +170,7 @@ impl Postgres {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         let log = self.dir.path().join("server.log");
-        let mut postmaster = Process::spawn("PostgreSQL", &mut command, &log, self.lifetime)?;
+        let mut postmaster = Process::spawn("PostgreSQL", &mut command, &log)?;
         let pid_file = self.data().join("postmaster.pid");
         let pid = postmaster.pid();
         let awaited = format!(
@@ -198,6 +192,18 @@ impl Postgres {
             Some(mut postmaster) => postmaster.stop(Signal::Interrupt, STOPPED_WITHIN),
             None => Ok(()),
         }
+    }
+
+    /// Lets it go on after this process; the postmaster's id is returned, to end it by.
+    ///
+    /// # Errors
+    /// When the guard that ends child processes cannot be told.
+    pub fn detach(mut self) -> Result<Option<u32>> {
+        let pid = self.pid();
+        if let Some(postmaster) = &mut self.postmaster {
+            postmaster.detach()?;
+        }
+        Ok(pid)
     }
 
     /// The last lines of the server's log while it runs.

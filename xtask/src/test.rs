@@ -1,0 +1,122 @@
+//! `test`: everything that must hold before a change goes in. The last line of stdout is the sum of all tests, alone.
+
+use crate::report::{Outcome, TaskResult};
+use crate::sim;
+use crate::steps::{Steps, cargo, succeeds};
+use crate::summary::Summary;
+use crate::tidy;
+use keylane_parts::{Tool, ensure_installed};
+use std::error::Error;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SEEDS: u64 = 2_000;
+const SEEDS_QUICK: u64 = 200;
+const VERSIONS_SLOW: &str = "14,15,17,18";
+
+#[derive(clap::Args)]
+pub(crate) struct TestArguments {
+    /// Only what needs no outside parts
+    #[arg(long, conflicts_with = "slow")]
+    quick: bool,
+    /// PostgreSQL 14, 17 and 18 too, and longer fault runs
+    #[arg(long)]
+    slow: bool,
+    /// Only the tests whose names hold this; formats, lints and rules are left out
+    filter: Option<String>,
+}
+
+pub(crate) fn run(root: &Path, arguments: &TestArguments) -> TaskResult {
+    let mut steps = Steps::new();
+    if arguments.filter.is_none() {
+        checks(root, &mut steps);
+    }
+    if !arguments.quick {
+        steps.step("parts: Java, Maven, PostgreSQL", || {
+            ensure_installed(&[Tool::Java, Tool::Maven, Tool::Postgres]).map(|()| true)
+        });
+    }
+    if arguments.filter.is_none() && sim::is_there(root) {
+        let seeds = if arguments.quick { SEEDS_QUICK } else { SEEDS };
+        let seeds = seeds.to_string();
+        steps.step("simulator", || {
+            let words = ["run", "--quiet", "--release", "-p", "keylane-sim", "--"];
+            succeeds(cargo(root, &words).args(["--seeds", &seeds]))
+        });
+    }
+    let mut summary = Summary::default();
+    steps.step("tests", || cargo_test(root, arguments, &mut summary));
+    for step in steps.failed() {
+        eprintln!("failed: {step}");
+    }
+    println!("{summary}");
+    Ok(Outcome::from(steps.failed().is_empty()))
+}
+
+fn checks(root: &Path, steps: &mut Steps) {
+    steps.step("format", || {
+        succeeds(&mut cargo(root, &["fmt", "--all", "--", "--check"]))
+    });
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    steps.step("lints", || succeeds(&mut cargo(root, &clippy)));
+    steps.step("house rules", || {
+        tidy::run(root).map(|outcome| outcome == Outcome::Holds)
+    });
+    let deny = Command::new("cargo-deny").arg("--version").output();
+    if deny.is_ok_and(|output| output.status.success()) {
+        steps.step("licences and sources", || {
+            let words = ["deny", "check", "licenses", "bans", "sources"];
+            succeeds(&mut cargo(root, &words))
+        });
+    } else {
+        eprintln!("==> licences and sources: left out, cargo-deny is not installed");
+    }
+}
+
+fn cargo_test(
+    root: &Path,
+    arguments: &TestArguments,
+    summary: &mut Summary,
+) -> Result<bool, Box<dyn Error>> {
+    let skipped = std::env::temp_dir().join(format!("keylane-skipped-{}", std::process::id()));
+    std::fs::write(&skipped, "")?;
+    let mut tests = cargo(root, &["test", "--workspace", "--no-fail-fast"]);
+    tests
+        .args(&arguments.filter)
+        .env("KEYLANE_TEST_SKIPPED_FILE", &skipped)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if arguments.quick {
+        tests.env("KEYLANE_TEST_QUICK", "1");
+    }
+    if arguments.slow {
+        tests.env("KEYLANE_TEST_SLOW", "1");
+        if std::env::var_os("KEYLANE_TEST_POSTGRES_VERSIONS").is_none() {
+            tests.env("KEYLANE_TEST_POSTGRES_VERSIONS", VERSIONS_SLOW);
+        }
+    }
+    let mut running = tests.spawn()?;
+    let output = running.stdout.take().ok_or("the tests have no output")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let text = String::from_utf8_lossy(&line);
+        summary.read(&text);
+        writeln!(std::io::stdout(), "{text}")?;
+    }
+    let status = running.wait()?;
+    let early = std::fs::read_to_string(&skipped).unwrap_or_default();
+    summary.skipped_early(u64::try_from(early.lines().count())?);
+    let _ = std::fs::remove_file(&skipped);
+    if !status.success() && summary.failed == 0 {
+        eprintln!("the tests did not run to their end: {status}");
+    }
+    Ok(status.success())
+}
