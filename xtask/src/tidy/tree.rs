@@ -37,7 +37,10 @@ pub(crate) fn read(root: &Path) -> io::Result<Vec<SourceFile>> {
         for entry in fs::read_dir(&folder)? {
             let entry = entry?;
             let kind = entry.file_type()?;
-            if kind.is_dir() && !LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
+            if LEFT_OUT.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
+            if kind.is_dir() {
                 folders.push(entry.path());
             } else if kind.is_file() {
                 files.extend(read_file(root, entry.path())?);
