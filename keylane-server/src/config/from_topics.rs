@@ -1,0 +1,44 @@
+//! `from_topics`: topics that another tool writes.
+
+use super::code::Code;
+use super::keys::{Absent, Key, Takes};
+use super::lists;
+use super::reader::{Block, Read};
+
+pub(super) const KEYS: &[Key] = &[Key {
+    name: "debezium",
+    takes: Takes::Texts("names of topics"),
+    absent: Absent::Required,
+    means: "Topics in Debezium's JSON envelope, with or without schemas. Keylane tells at start which guarantee their positions allow.",
+}];
+
+/// Topics that another tool writes, applied instead of captured ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromTopics {
+    /// Topics in Debezium's JSON envelope; at least one, each once.
+    pub debezium: Vec<String>,
+}
+
+pub(super) fn read(block: &Block<'_>) -> Read<FromTopics> {
+    const BYTES_MAX: usize = 249;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let texts = block.texts("debezium")?;
+    if texts.is_empty() {
+        return Err(block.missing("debezium"));
+    }
+    let mut debezium: Vec<String> = Vec::with_capacity(texts.len());
+    let names = lists::all(texts.into_iter().map(|text| {
+        if text.value.is_empty() || text.value.len() > BYTES_MAX || !text.value.chars().all(legal) {
+            let fault = "is not the name of a Kafka topic (letters, digits, '.', '_', '-')";
+            return Err(block.bad(Code::BadName, "debezium", &text, fault));
+        }
+        Ok(text)
+    }))?;
+    for text in names {
+        if debezium.contains(&text.value) {
+            return Err(block.bad(Code::Conflict, "debezium", &text, "stands twice"));
+        }
+        debezium.push(text.value);
+    }
+    Ok(FromTopics { debezium })
+}

@@ -1,0 +1,67 @@
+//! The tables that say which keys a block has: what each takes, what it is when absent, what it means. One table per
+//! block stands in that block's file; reading, "did you mean", the defaults and the reference page all come from it.
+
+/// One key of a block.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub name: &'static str,
+    pub takes: Takes,
+    pub absent: Absent,
+    /// One or two sentences for the reference page.
+    pub means: &'static str,
+}
+
+/// What a key accepts.
+#[derive(Debug)]
+pub(super) enum Takes {
+    /// A whole number.
+    Count { min: u64, max: u64 },
+    /// A whole number that is a power of two.
+    PowerOfTwo { min: u64, max: u64 },
+    /// A size with its unit.
+    Bytes { min: u64, max: u64 },
+    /// A duration with its unit.
+    Duration { min_ms: u64, max_ms: u64 },
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A text, described.
+    Text(&'static str),
+    /// A text that is never shown, described. May be `${ENV}` or `file:PATH`.
+    Secret(&'static str),
+    /// A list of texts, each described.
+    Texts(&'static str),
+    /// A block of settings named by their owner (not by Keylane), described.
+    Named(&'static str),
+    /// A block with these keys.
+    Block(&'static [Key]),
+    /// A block for each name the user chooses; the name as the reference page writes it.
+    Each(&'static str, &'static [Key]),
+}
+
+/// What it means that a key is absent.
+#[derive(Debug)]
+pub(super) enum Absent {
+    /// An error.
+    Required,
+    /// As if this had been written.
+    Default(&'static str),
+    /// Described.
+    Means(&'static str),
+}
+
+pub(super) const KIB: u64 = 1024;
+pub(super) const MIB: u64 = 1024 * KIB;
+pub(super) const GIB: u64 = 1024 * MIB;
+pub(super) const TIB: u64 = 1024 * GIB;
+pub(super) const SECOND_MS: u64 = 1000;
+pub(super) const HOUR_MS: u64 = 3600 * SECOND_MS;
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// The key called `name`. Every caller names a key of its own table.
+pub(super) fn find(keys: &'static [Key], name: &str) -> &'static Key {
+    keys.iter()
+        .find(|key| key.name == name)
+        .expect("a block asks only for keys of its own table")
+}

@@ -1,0 +1,60 @@
+//! `keylane.yaml`: its shape, its defaults, and what it says when something is wrong.
+//!
+//! [`Config::load`] reads the file once, at start. Every mistake is reported with file, line and column, a snippet, the
+//! nearest known key, a code (`KL-CONFIG-NNN`, one page each in `docs/errors/`) and what to do; all mistakes of one file
+//! are reported together, except that a file which is not YAML stops at the first.
+//!
+//! How it is read: YAML text → a tree of nodes with positions ([`tree`]) → typed structs, block by block, each block
+//! checked against its table of keys ([`keys`]) → checks across blocks ([`cross_check`]). The same tables give the
+//! defaults and the reference page, so that neither can disagree with what is accepted.
+//!
+//! **Invariant:** a secret is never printed. Secrets live in [`Secret`]; snippets show only values that were read as
+//! something other than a secret (a list of what may be shown, not of what may not).
+
+mod code;
+mod error;
+mod file;
+mod secret;
+mod source;
+
+mod interpolate;
+mod issue;
+mod keys;
+mod lists;
+mod reader;
+mod scalar;
+mod secret_value;
+mod tree;
+
+mod apply;
+mod capture;
+mod cross_check;
+mod from_topics;
+mod http;
+mod log;
+mod origin;
+mod pipeline;
+mod replica;
+mod tables;
+mod topics;
+mod url;
+
+mod reference;
+mod template;
+
+pub use apply::{Apply, ExhaustedAction, MissingRows, OnError};
+pub use capture::{Capture, Snapshot};
+pub use code::Code;
+pub use error::{ConfigError, Problem, Snippet};
+pub use file::{Config, FILE_BYTES_MAX};
+pub use from_topics::FromTopics;
+pub use http::Http;
+pub use log::{EmbeddedLog, KafkaLog, Log};
+pub use origin::{Origin, PostgresOrigin};
+pub use pipeline::{Pipeline, PipelineName};
+pub use replica::Replica;
+pub use secret::Secret;
+pub use tables::{TableName, TablePattern};
+pub use template::{InitAnswers, InitTable, SecretFile, Template, TemplateError};
+pub use topics::{Envelope, Topics};
+pub use url::PostgresUrl;

@@ -1,0 +1,272 @@
+//! `pipelines`: each is one road from an origin to a replica.
+
+use std::fmt;
+
+use super::apply::{self, Apply};
+use super::capture::{self, Capture};
+use super::code::Code;
+use super::from_topics::{self, FromTopics};
+use super::keys::{Absent, Key, Takes};
+use super::origin::{self, Origin};
+use super::reader::{Block, Read, Reader};
+use super::replica::{self, Replica};
+use super::source::Span;
+use super::tables::{self, TableName, TablePattern};
+use super::topics::{self, Topics, TopicsRead};
+use super::tree::{Entry, printable};
+
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        name: "origin",
+        takes: Takes::Block(origin::KEYS),
+        absent: Absent::Means("an error, unless `from_topics` is there"),
+        means: "The database whose rows are the truth.",
+    },
+    Key {
+        name: "replica",
+        takes: Takes::Block(replica::KEYS),
+        absent: Absent::Required,
+        means: "The database kept equal to the origin. Keylane's progress stands in it too.",
+    },
+    Key {
+        name: "tables",
+        takes: Takes::Texts("`SCHEMA.TABLE` (SQLite: `TABLE`), `*` for any characters of a part"),
+        absent: Absent::Means("all tables of the origin"),
+        means: "The tables to carry.",
+    },
+    Key {
+        name: "exclude",
+        takes: Takes::Texts("patterns, as in `tables`"),
+        absent: Absent::Means("none"),
+        means: "Tables not to carry although `tables` means them.",
+    },
+    Key {
+        name: "topics",
+        takes: Takes::Block(topics::KEYS),
+        absent: Absent::Means("its defaults"),
+        means: "What goes into which topic, and how.",
+    },
+    Key {
+        name: "capture",
+        takes: Takes::Block(capture::KEYS),
+        absent: Absent::Means("its defaults"),
+        means: "How changes are read from the origin and published.",
+    },
+    Key {
+        name: "apply",
+        takes: Takes::Block(apply::KEYS),
+        absent: Absent::Means("its defaults"),
+        means: "How changes are written to the replica.",
+    },
+    Key {
+        name: "from_topics",
+        takes: Takes::Block(from_topics::KEYS),
+        absent: Absent::Means("Keylane captures the origin itself"),
+        means: "Topics that another tool writes, applied instead of captured ones; needs `log.kafka`. `origin` may be left out then.",
+    },
+];
+
+/// The name of a pipeline: a letter, then letters, digits, `_` and `-`, at most 40. Slots, groups and metrics carry it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PipelineName(String);
+
+impl PipelineName {
+    /// The name, or None if it has other characters or another length.
+    pub fn new(name: &str) -> Option<PipelineName> {
+        const BYTES_MAX: usize = 40;
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let fits = begins_well && name.len() <= BYTES_MAX && name.chars().all(legal);
+        fits.then(|| PipelineName(name.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PipelineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One road from an origin to a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pipeline {
+    /// The truth; None only if `from_topics` is there.
+    pub origin: Option<Origin>,
+    /// What is kept equal to it.
+    pub replica: Replica,
+    /// Tables to carry; empty means all.
+    pub tables: Vec<TablePattern>,
+    /// Tables not to carry.
+    pub exclude: Vec<TablePattern>,
+    /// What goes into which topic.
+    pub topics: Topics,
+    /// How changes are read and published.
+    pub capture: Capture,
+    /// How changes are applied.
+    pub apply: Apply,
+    /// Topics of another tool, instead of capture.
+    pub from_topics: Option<FromTopics>,
+}
+
+impl Pipeline {
+    /// Whether the pipeline carries this table of its origin.
+    pub fn carries(&self, schema: Option<&str>, table: &str) -> bool {
+        let name = TableName {
+            schema: schema.map(str::to_owned),
+            table: table.to_owned(),
+        };
+        carries(&self.tables, &self.exclude, &name)
+    }
+}
+
+pub(super) fn carries(tables: &[TablePattern], exclude: &[TablePattern], name: &TableName) -> bool {
+    let wanted = tables.is_empty() || tables.iter().any(|pattern| pattern.matches_name(name));
+    wanted && !exclude.iter().any(|pattern| pattern.matches_name(name))
+}
+
+/// A pipeline with the places that checks across pipelines point at.
+pub(super) struct PipelineRead {
+    pub name: PipelineName,
+    pub pipeline: Pipeline,
+    pub slot_span: Span,
+    pub prefix_span: Span,
+    pub origin_span: Span,
+    pub replica_span: Span,
+    pub from_topics_span: Span,
+}
+
+/// The pipeline under `entry`. Its parts are all read before the first failure ends it.
+pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
+    let shown = printable(&entry.key);
+    let name = PipelineName::new(&entry.key).ok_or_else(|| {
+        reader.report(super::issue::Issue::new(
+            Code::BadName,
+            entry.key_span,
+            format!("pipelines: '{shown}' is not a name for a pipeline"),
+            "begin with a letter; use letters, digits, '_' and '-', at most 40",
+        ))
+    });
+    let path = format!("pipelines.{shown}");
+    let block = Block::open(reader, KEYS, path, Some(&entry.node), entry.key_span)?;
+    let source = read_source(&block, &entry.key);
+    let replica = match block.is_written("replica") {
+        true => block
+            .block("replica")
+            .and_then(|inner| replica::read(&inner)),
+        false => Err(block.missing("replica")),
+    };
+    let topics = block
+        .block("topics")
+        .and_then(|inner| topics::read(&inner, &entry.key));
+    let capture = block
+        .block("capture")
+        .and_then(|inner| capture::read(&inner));
+    let apply = block.block("apply").and_then(|inner| apply::read(&inner));
+    let selection = read_selection(&block, topics.as_ref().ok());
+    let (tables, exclude) = selection?;
+    let (origin, from_topics) = source?;
+    let topics = topics?;
+    let slot_span = match block.entry("origin").and_then(|e| e.node.entry("postgres")) {
+        Some(postgres) => postgres
+            .node
+            .entry("slot")
+            .map_or(postgres.key_span, |slot| slot.node.span),
+        None => block.span,
+    };
+    Ok(PipelineRead {
+        name: name?,
+        slot_span,
+        prefix_span: topics.prefix_span,
+        origin_span: sqlite_path_span(&block, "origin"),
+        replica_span: sqlite_path_span(&block, "replica"),
+        from_topics_span: block
+            .entry("from_topics")
+            .map_or(block.span, |e| e.key_span),
+        pipeline: Pipeline {
+            origin,
+            replica: replica?,
+            tables,
+            exclude,
+            topics: topics.topics,
+            capture: capture?,
+            apply: apply?,
+            from_topics,
+        },
+    })
+}
+
+type Origins = (Option<Origin>, Option<FromTopics>);
+
+fn read_source(block: &Block<'_>, pipeline: &str) -> Read<Origins> {
+    let from_topics = match block.is_written("from_topics") {
+        true => block
+            .block("from_topics")
+            .and_then(|inner| from_topics::read(&inner))
+            .map(Some),
+        false => Ok(None),
+    };
+    if block.is_written("from_topics")
+        && let Some(capture) = block.entry("capture")
+    {
+        return Err(block.report(
+            Code::Conflict,
+            capture.key_span,
+            format!(
+                "{}: nothing is captured where 'from_topics' is set",
+                block.path_of("capture")
+            ),
+            "remove 'capture', or remove 'from_topics' if Keylane is to capture the origin itself",
+        ));
+    }
+    if block.is_written("origin") {
+        let origin = block
+            .block("origin")
+            .and_then(|inner| origin::read(&inner, pipeline));
+        return Ok((Some(origin?), from_topics?));
+    }
+    match from_topics? {
+        Some(from_topics) => Ok((None, Some(from_topics))),
+        None => Err(block.missing("origin")),
+    }
+}
+
+type Selection = (Vec<TablePattern>, Vec<TablePattern>);
+
+fn read_selection(block: &Block<'_>, topics: Option<&TopicsRead>) -> Read<Selection> {
+    let tables = tables::patterns(block, "tables");
+    let exclude = tables::patterns(block, "exclude");
+    let (tables, exclude) = (tables?, exclude?);
+    let tables: Vec<TablePattern> = tables.into_iter().map(|(pattern, _)| pattern).collect();
+    let exclude: Vec<TablePattern> = exclude.into_iter().map(|(pattern, _)| pattern).collect();
+    let order_keys = topics.map_or(&[][..], |topics| &topics.order_key_spans);
+    for (table, span) in order_keys {
+        if !carries(&tables, &exclude, table) {
+            return Err(block.report(
+                Code::OrderKeyTable,
+                *span,
+                format!(
+                    "{}.topics.order_keys: this pipeline does not carry table '{table}'",
+                    block.path
+                ),
+                "add the table to 'tables' (or take it out of 'exclude'), or remove its order key",
+            ));
+        }
+    }
+    Ok((tables, exclude))
+}
+
+fn sqlite_path_span(block: &Block<'_>, name: &str) -> Span {
+    let Some(entry) = block.entry(name) else {
+        return block.span;
+    };
+    let path = entry
+        .node
+        .entry("sqlite")
+        .and_then(|sqlite| sqlite.node.entry("path"));
+    path.map_or(entry.key_span, |path| path.node.span)
+}

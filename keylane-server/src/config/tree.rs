@@ -1,0 +1,470 @@
+//! YAML text → nodes with positions. Scalars stay the text that was written (`7d`, `010`, `off`), so that a setting
+//! decides what its value means, not YAML's guesses.
+//!
+//! Bounded: nesting, and the total weight of all nodes with aliases counted wherever they are used (a page of nested
+//! aliases stays a page of text but would be billions of nodes).
+
+use std::collections::HashMap;
+
+use serde_saphyr::granit_parser::{
+    self as yaml, ErrorKind, Event, Options, Parser, ScalarStyle, Tag,
+};
+
+use super::code::Code;
+use super::issue::Issue;
+use super::source::{Place, Span};
+
+/// Blocks inside blocks at most; the format itself needs 6.
+const DEPTH_MAX: usize = 16;
+/// Nodes count [`NODE_WEIGHT`] plus their text, up to this sum.
+const WEIGHT_MAX: usize = 8 * 1024 * 1024;
+const NODE_WEIGHT: usize = 64;
+
+/// One value of the file with its place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub span: Span,
+    pub value: Value,
+    weight: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A plain or quoted text.
+#[derive(Clone, Debug)]
+pub(super) struct Scalar {
+    pub text: String,
+    /// Written in quotes or as a block, so that an empty text is meant.
+    pub quoted: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub key: String,
+    pub key_span: Span,
+    pub node: Node,
+}
+
+impl Node {
+    /// Nothing, `~` or `null`: the same as leaving the key out.
+    pub fn is_null(&self) -> bool {
+        match &self.value {
+            Value::Scalar(s) => !s.quoted && matches!(s.text.as_str(), "" | "~" | "null"),
+            Value::List(_) | Value::Map(_) => false,
+        }
+    }
+
+    /// What the node is, in a person's words.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            _ if self.is_null() => "nothing",
+            Value::Scalar(_) => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a block of keys",
+        }
+    }
+
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.key == key),
+            Value::Scalar(_) | Value::List(_) => None,
+        }
+    }
+}
+
+/// What the text holds, and what every snippet must know about it.
+pub(super) struct Tree {
+    pub root: Option<Node>,
+    /// All scalar values (not keys) and comments: hidden in snippets unless read as something that may be shown.
+    pub values: Vec<Span>,
+}
+
+/// Reads the text. Duplicate keys are collected and reading goes on; a mistake of syntax or size ends it.
+pub(super) fn parse(text: &str, issues: &mut Vec<Issue>) -> Result<Tree, Box<Issue>> {
+    let mut builder = Builder::default();
+    for item in Parser::new_from_str_with_options(text, Options::default()) {
+        let (event, span) = item.map_err(|error| Box::new(syntax_issue(text, &error)))?;
+        builder.take(event, span_of(&span), issues)?;
+    }
+    Ok(Tree {
+        root: builder.root,
+        values: builder.values,
+    })
+}
+
+fn span_of(span: &yaml::Span) -> Span {
+    Span {
+        start: place_of(&span.start),
+        end: place_of(&span.end),
+    }
+}
+
+fn place_of(marker: &yaml::Marker) -> Place {
+    Place {
+        line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
+        column: u32::try_from(marker.col().saturating_add(1)).unwrap_or(u32::MAX),
+    }
+}
+
+/// A collection whose end has not come yet.
+struct Open {
+    span: Span,
+    anchor: usize,
+    weight: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<Entry>,
+        pending: Option<(String, Span)>,
+    },
+}
+
+#[derive(Default)]
+struct Builder {
+    open: Vec<Open>,
+    anchors: HashMap<usize, Node>,
+    root: Option<Node>,
+    values: Vec<Span>,
+    weight: usize,
+    documents: usize,
+}
+
+impl Builder {
+    fn take(
+        &mut self,
+        event: Event<'_>,
+        span: Span,
+        issues: &mut Vec<Issue>,
+    ) -> Result<(), Box<Issue>> {
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    return Err(second_document(span));
+                }
+                Ok(())
+            }
+            Event::Comment(..) => {
+                self.values.push(span);
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                refuse_tag(tag.as_deref(), span)?;
+                let quoted = style != ScalarStyle::Plain;
+                self.scalar(text.into_owned(), quoted, anchor, span, issues)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                refuse_tag(tag.as_deref(), span)?;
+                self.start(span, anchor, OpenKind::List(Vec::new()))
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                refuse_tag(tag.as_deref(), span)?;
+                let entries = Vec::new();
+                self.start(
+                    span,
+                    anchor,
+                    OpenKind::Map {
+                        entries,
+                        pending: None,
+                    },
+                )
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(span, issues),
+            Event::Alias(id) => {
+                let node = self
+                    .anchors
+                    .get(&id)
+                    .cloned()
+                    .ok_or_else(|| unknown_alias(span))?;
+                self.charge(node.weight, span)?;
+                self.place(node, issues)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn charge(&mut self, weight: usize, span: Span) -> Result<(), Box<Issue>> {
+        self.weight = self.weight.saturating_add(weight);
+        if self.weight <= WEIGHT_MAX {
+            return Ok(());
+        }
+        Err(Box::new(Issue::new(
+            Code::TooComplex,
+            span,
+            "too many values in one file (aliases count wherever they are used)",
+            "write the settings out, or split the pipelines over several files",
+        )))
+    }
+
+    fn start(&mut self, span: Span, anchor: usize, kind: OpenKind) -> Result<(), Box<Issue>> {
+        if self.open.len() >= DEPTH_MAX {
+            return Err(too_deep(span));
+        }
+        if let Some(Open {
+            kind:
+                OpenKind::Map {
+                    pending: None,
+                    entries: _,
+                },
+            ..
+        }) = self.open.last()
+        {
+            return Err(Box::new(Issue::new(
+                Code::Syntax,
+                span,
+                "a list or block cannot be a key",
+                "keys are plain words followed by ':'; quote a text that begins with '[', '{' or '*'",
+            )));
+        }
+        self.charge(NODE_WEIGHT, span)?;
+        self.open.push(Open {
+            span,
+            anchor,
+            weight: NODE_WEIGHT,
+            kind,
+        });
+        Ok(())
+    }
+
+    fn end(&mut self, span: Span, issues: &mut Vec<Issue>) -> Result<(), Box<Issue>> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match open.kind {
+            OpenKind::List(items) => Value::List(items),
+            OpenKind::Map { entries, .. } => Value::Map(entries),
+        };
+        let span = Span {
+            start: open.span.start,
+            end: span.end,
+        };
+        let node = Node {
+            span,
+            value,
+            weight: open.weight,
+        };
+        self.remember(open.anchor, &node)?;
+        self.place(node, issues)
+    }
+
+    fn scalar(
+        &mut self,
+        text: String,
+        quoted: bool,
+        anchor: usize,
+        span: Span,
+        issues: &mut Vec<Issue>,
+    ) -> Result<(), Box<Issue>> {
+        if let Some(Open {
+            kind: OpenKind::Map { pending, .. },
+            ..
+        }) = self.open.last_mut()
+            && pending.is_none()
+        {
+            *pending = Some((text, span));
+            return Ok(());
+        }
+        self.values.push(span);
+        let weight = NODE_WEIGHT.saturating_add(text.len());
+        self.charge(weight, span)?;
+        let value = Value::Scalar(Scalar { text, quoted });
+        let node = Node {
+            span,
+            value,
+            weight,
+        };
+        self.remember(anchor, &node)?;
+        self.place(node, issues)
+    }
+
+    /// Keeps an anchored node for its aliases; the copy counts as well.
+    fn remember(&mut self, anchor: usize, node: &Node) -> Result<(), Box<Issue>> {
+        if anchor != 0 {
+            self.charge(node.weight, node.span)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, node: Node, issues: &mut Vec<Issue>) -> Result<(), Box<Issue>> {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.weight = open.weight.saturating_add(node.weight);
+        match &mut open.kind {
+            OpenKind::List(items) => items.push(node),
+            OpenKind::Map { entries, pending } => {
+                let Some((key, key_span)) = pending.take() else {
+                    return Err(Box::new(Issue::new(
+                        Code::Syntax,
+                        node.span,
+                        "an alias cannot be a key",
+                        "write the key out",
+                    )));
+                };
+                if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+                    let line = first.key_span.start.line;
+                    issues.push(Issue::new(
+                        Code::DuplicateKey,
+                        key_span,
+                        format!(
+                            "key '{}' stands twice in this block; first on line {line}",
+                            printable(&key)
+                        ),
+                        "remove one of the two; if both were meant, merge what is under them",
+                    ));
+                    return Ok(());
+                }
+                entries.push(Entry {
+                    key,
+                    key_span,
+                    node,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name from the file made fit for a message: bounded, without control characters.
+pub(super) fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    let mut shown: String = text
+        .chars()
+        .take(CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.chars().nth(CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn refuse_tag(tag: Option<&Tag>, span: Span) -> Result<(), Box<Issue>> {
+    match tag {
+        Some(tag) if !tag.is_yaml_core_schema() => Err(Box::new(Issue::new(
+            Code::Syntax,
+            span,
+            "a tag ('!…') has no meaning here",
+            "remove the tag; quote the text if it begins with '!'",
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn second_document(span: Span) -> Box<Issue> {
+    Box::new(Issue::new(
+        Code::Syntax,
+        span,
+        "a second document begins here ('---')",
+        "keep one document per file; put further pipelines under 'pipelines:'",
+    ))
+}
+
+fn unknown_alias(span: Span) -> Box<Issue> {
+    Box::new(Issue::new(
+        Code::Syntax,
+        span,
+        "this alias refers to a value that contains it, or to none",
+        "define the anchor ('&name') on an earlier value, or quote a text that begins with '*'",
+    ))
+}
+
+fn too_deep(span: Span) -> Box<Issue> {
+    Box::new(Issue::new(
+        Code::TooComplex,
+        span,
+        format!("blocks nested more than {DEPTH_MAX} deep"),
+        "the format needs six levels; look for an indentation or bracket that went wrong",
+    ))
+}
+
+fn syntax_issue(text: &str, error: &yaml::ScanError) -> Issue {
+    let mut place = place_of(error.marker());
+    // At the end of the text the marker may stand behind the last line.
+    let lines = u32::try_from(text.lines().count())
+        .unwrap_or(u32::MAX)
+        .max(1);
+    if place.line > lines {
+        let last = text.lines().last().unwrap_or_default();
+        let column = u32::try_from(last.chars().count()).unwrap_or(u32::MAX);
+        place = Place {
+            line: lines,
+            column: column.saturating_add(1),
+        };
+    }
+    let span = Span::on_line(place, 1);
+    let (message, remedy) = syntax_words(error.kind());
+    if *error.kind() == ErrorKind::RecursionLimitExceeded {
+        return *too_deep(span);
+    }
+    Issue::new(Code::Syntax, span, message, remedy)
+}
+
+fn syntax_words(kind: &ErrorKind) -> (String, &'static str) {
+    let (message, remedy) = match kind {
+        ErrorKind::TabInIndentation
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabNotAllowed
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar => (
+            "a tab where YAML allows only spaces",
+            "indent with spaces (two per level)",
+        ),
+        ErrorKind::UnclosedQuotedScalar
+        | ErrorKind::InvalidQuotedScalarIndent
+        | ErrorKind::DocumentIndicatorInQuotedScalar => (
+            "a quote is not closed",
+            "close the quote on the same line, or remove it",
+        ),
+        ErrorKind::UnclosedFlowCollection { .. }
+        | ErrorKind::ExpectedFlowMappingSeparator
+        | ErrorKind::ExpectedFlowSequenceSeparator
+        | ErrorKind::UnexpectedEofFlowMapping
+        | ErrorKind::UnexpectedEofFlowSequence
+        | ErrorKind::UnexpectedEofImplicitFlowMapping => (
+            "a '[' or '{' is not closed, or a ',' is missing",
+            "close the bracket; quote texts that hold brackets or commas",
+        ),
+        ErrorKind::MisplacedFlowCollectionEnd | ErrorKind::MismatchedFlowCollectionEnd { .. } => (
+            "a closing bracket without its opening one",
+            "remove it or write the matching one; quote texts that hold brackets",
+        ),
+        ErrorKind::InvalidIndentation
+        | ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::SimpleKeyExpected
+        | ErrorKind::InvalidSimpleKey
+        | ErrorKind::MappingKeyNotAllowed
+        | ErrorKind::MappingValueNotAllowed => (
+            "this does not fit the lines above it",
+            "write 'key: value' with a space after the colon, and indent it like its neighbours",
+        ),
+        ErrorKind::UnknownAnchor => (
+            "an alias ('*name') without its anchor",
+            "define it on an earlier value with '&name', or quote a text that begins with '*' (patterns: \"*\")",
+        ),
+        ErrorKind::UnexpectedCharacter { .. } => {
+            ("a character that cannot begin a value", "quote the text")
+        }
+        ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => (
+            "a backslash sequence that YAML does not know",
+            "use single quotes, in which a backslash is only a backslash",
+        ),
+        other => {
+            return (
+                format!("not YAML: {other}"),
+                "mend the line, or quote the text",
+            );
+        }
+    };
+    (message.to_owned(), remedy)
+}

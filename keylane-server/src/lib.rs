@@ -1,0 +1,3 @@
+//! The `keylane` command as a library, so that its tests can call what the binary calls.
+
+pub mod config;

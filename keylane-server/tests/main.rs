@@ -1,0 +1,4 @@
+//! The integration tests of `keylane-server`: one binary, one module per area.
+
+#[path = "main/config.rs"]
+mod config;
