@@ -390,11 +390,8 @@ fn load_template(answers: &InitAnswers) -> (String, Config) {
     template
         .write_secrets(dir.path())
         .expect("the secrets are written");
-    let config = Config::load_with(&path, &variable);
-    (
-        template.text.clone(),
-        config.unwrap_or_else(|error| panic!("{error}\n{}", template.text)),
-    )
+    let config = Config::load_with(&path, &variable).expect("what init writes loads");
+    (template.text, config)
 }
 
 #[test]
