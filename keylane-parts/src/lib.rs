@@ -25,7 +25,7 @@ pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;
 pub use install::{Tool, ensure_installed};
 pub use kafka::{Kafka, KafkaHandle, KafkaOptions};
-pub use mode::quick;
+pub use mode::{quick, slow};
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};
 pub use process::{is_running, kill_tree, start_ticks};

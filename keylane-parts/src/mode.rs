@@ -16,6 +16,17 @@ pub fn quick() -> bool {
     quick
 }
 
+/// True when tests that take long are wanted too (`KEYLANE_TEST_SLOW=1`).
+#[must_use]
+pub fn slow() -> bool {
+    let slow = std::env::var_os("KEYLANE_TEST_SLOW").is_some_and(|value| value == "1");
+    if !slow {
+        let thread = std::thread::current();
+        note_skipped(thread.name().unwrap_or("a test"));
+    }
+    slow
+}
+
 /// The task runner names a file to collect them in; without it nobody counts.
 fn note_skipped(test: &str) {
     if let Some(path) = std::env::var_os("KEYLANE_TEST_SKIPPED_FILE")

@@ -1,6 +1,7 @@
 //! Apache Kafka in KRaft mode: one node, or several that are broker and controller at once.
 
 mod handle;
+mod java;
 mod node;
 mod options;
 mod probe;

@@ -98,9 +98,9 @@ impl KafkaOptions {
         set("share.coordinator.state.topic.min.isr", in_sync.to_string());
         set("default.replication.factor", replication.to_string());
         set("min.insync.replicas", in_sync.to_string());
-        if self.nodes > 1 {
-            set("broker.session.timeout.ms", "3000".into());
-        }
+        // A broker that was killed is let back in only when its former session has run out.
+        set("broker.session.timeout.ms", "3000".into());
+        set("broker.heartbeat.interval.ms", "500".into());
         lines.extend(self.settings.clone());
         lines
             .iter()

@@ -1,5 +1,6 @@
 //! A running Kafka: its nodes, their ports and folders, and what can be done to them.
 
+use super::java::Java;
 use super::node;
 use super::options::{KafkaOptions, NodePorts};
 use super::probe::brokers_seen;
@@ -19,7 +20,7 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 pub struct Kafka {
     nodes: Vec<Node>,
     options: KafkaOptions,
-    jars: PathBuf,
+    java: Java,
     // After the nodes, so that the folder is removed when nobody writes into it.
     _dir: WorkDir,
 }
@@ -67,7 +68,16 @@ impl Kafka {
     }
 
     fn launch(options: KafkaOptions, dir: WorkDir) -> Result<Self> {
-        let jars = node::jars()?;
+        let plain = Java::of_kafka()?;
+        // Slower without, but no worse.
+        let java = plain.clone().with_archive(|writing| {
+            let scratch = WorkDir::temporary("kafka-classes")?;
+            Self::launch_with(writing, KafkaOptions::default(), scratch)?.stop()
+        });
+        Self::launch_with(java.unwrap_or(plain), options, dir)
+    }
+
+    fn launch_with(java: Java, options: KafkaOptions, dir: WorkDir) -> Result<Self> {
         let cluster_id = node::cluster_id()?;
         let mut leases = Vec::new();
         for id in 1..=options.nodes {
@@ -88,7 +98,7 @@ impl Kafka {
             let properties = own.join("server.properties");
             let text = options.properties(ports.id, &all_ports, &data.to_string_lossy());
             std::fs::write(&properties, text).doing("writing server.properties", &properties)?;
-            node::format(&jars, &properties, &cluster_id)?;
+            node::format(&java, &properties, &cluster_id)?;
             nodes.push(Node {
                 process: None,
                 ports,
@@ -100,7 +110,7 @@ impl Kafka {
         let mut kafka = Self {
             nodes,
             options,
-            jars,
+            java,
             _dir: dir,
         };
         kafka.restart()?;
@@ -151,11 +161,11 @@ impl Kafka {
     /// # Errors
     /// When one does not answer within two minutes.
     pub fn restart(&mut self) -> Result<()> {
-        let (jars, heap_mb) = (&self.jars, self.options.heap_mb);
+        let (java, heap_mb) = (&self.java, self.options.heap_mb);
         for node in &mut self.nodes {
             if !node.runs()? {
                 let (properties, log) = (&node.properties, &node.log);
-                node.process = Some(node::spawn(jars, properties, heap_mb, log)?);
+                node.process = Some(node::spawn(java, properties, heap_mb, log)?);
             }
         }
         let all = u32::try_from(self.nodes.len()).expect("a handful");
@@ -168,14 +178,19 @@ impl Kafka {
         Ok(())
     }
 
-    /// Orderly end of every node; the data stays until this value is dropped.
+    /// Orderly end, node after node; the data stays until this value is dropped. Nodes that the controllers' majority has left cannot end in order and
+    /// are killed: with three nodes, the last.
     ///
     /// # Errors
-    /// When one has to be killed after a minute.
+    /// When one that should end in order has to be killed after a minute.
     pub fn stop(&mut self) -> Result<()> {
-        for node in &mut self.nodes {
-            if let Some(mut process) = node.process.take() {
-                process.stop(Signal::Terminate, STOPPED_WITHIN)?;
+        let majority = self.nodes.len() / 2 + 1;
+        for left in (1..=self.nodes.len()).rev() {
+            let node = self.nodes.iter_mut().find(|node| node.process.is_some());
+            match node.and_then(|node| node.process.take()) {
+                Some(mut process) if left < majority => process.kill9()?,
+                Some(mut process) => process.stop(Signal::Terminate, STOPPED_WITHIN)?,
+                None => {}
             }
         }
         Ok(())
