@@ -2,6 +2,8 @@
 
 pub mod connect;
 
+mod tls;
+
 pub mod capture;
 
 pub mod apply;
