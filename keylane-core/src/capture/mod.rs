@@ -11,3 +11,6 @@ pub use split::split_key_change;
 
 mod snapshot;
 pub use snapshot::{SnapshotPlan, TablePhase, TableProgress, Window};
+
+mod sequencer;
+pub use sequencer::{Publication, Route, Sequenced, Sequencer};

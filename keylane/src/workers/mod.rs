@@ -1,1 +1,13 @@
-//! The thin loops that drive the pure steps: capture and apply.
+//! The thin loops that drive the pure steps: capture and apply, and what they keep in the log's control topic.
+//!
+//! - [`control`]: what a capturer must find again after a crash, and what an applier must know of it.
+//! - [`capture`]: origin → log.
+//! - [`apply`]: log → replica.
+//! - [`stats`]: counters both keep for status and metrics.
+
+pub mod control;
+pub mod stats;
+
+pub mod capture;
+
+pub mod apply;

@@ -1,0 +1,119 @@
+//! Counters that the workers keep for status, metrics and the demo's display. Cheap to write, read at any moment.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::Mutex;
+
+/// One counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Sets.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a capture worker did since it started.
+#[derive(Debug, Default)]
+pub struct CaptureStats {
+    /// Changes told by the origin.
+    pub captured: Counter,
+    /// Changes that the log holds durably.
+    pub published: Counter,
+    /// Changes told again after a restart and found in the log.
+    pub replays_skipped: Counter,
+    /// Rows copied by the snapshot.
+    pub snapshot_rows: Counter,
+    /// Tables whose copy is not done.
+    pub snapshot_tables_left: Counter,
+    /// Sessions opened.
+    pub sessions: Counter,
+    /// The epoch of the open session.
+    pub epoch: Counter,
+    /// The commit place up to which the origin may forget.
+    pub confirmed: Counter,
+    /// Bytes handed to the log and not yet durable.
+    pub in_flight_bytes: Counter,
+    /// When the last captured change was committed, microseconds since 1970.
+    pub last_commit_us: AtomicI64,
+    /// What the worker is doing, and why it is not doing better.
+    pub state: StateCell,
+}
+
+/// What an apply worker did since it started.
+#[derive(Debug, Default)]
+pub struct ApplyStats {
+    /// Changes applied (or parked) and committed.
+    pub applied: Counter,
+    /// Rows written after folding.
+    pub rows_written: Counter,
+    /// Transactions committed.
+    pub transactions: Counter,
+    /// Replays skipped.
+    pub replays_skipped: Counter,
+    /// Changes parked since the start.
+    pub parked: Counter,
+    /// Keys that are parked now.
+    pub parked_keys: Counter,
+    /// Updates and deletes that hit no row.
+    pub missing_rows: Counter,
+    /// Records that could not be read.
+    pub unreadable: Counter,
+    /// Changes fetched and not applied yet.
+    pub waiting: Counter,
+    /// Their bytes.
+    pub buffered_bytes: Counter,
+    /// Records in the log that are not applied yet, markers included.
+    pub records_behind: Counter,
+    /// Workers applying now.
+    pub busy: Counter,
+    /// Workers.
+    pub threads: Counter,
+    /// Batches that were rolled back and tried again.
+    pub retries: Counter,
+    /// When the last applied change was committed at the origin, microseconds since 1970.
+    pub last_commit_us: AtomicI64,
+    /// How long the last applied changes took from commit to commit, milliseconds.
+    pub lag_ms: Counter,
+    /// What the worker is doing, and why it is not doing better.
+    pub state: StateCell,
+}
+
+/// A worker's state in a word, and the reason in words.
+#[derive(Debug, Default)]
+pub struct StateCell(Mutex<(String, String)>);
+
+impl StateCell {
+    /// Sets it.
+    pub fn set(&self, state: &str, why: impl Into<String>) {
+        if let Ok(mut cell) = self.0.lock() {
+            *cell = (state.to_owned(), why.into());
+        }
+    }
+
+    /// Reads it.
+    pub fn get(&self) -> (String, String) {
+        self.0.lock().map(|cell| cell.clone()).unwrap_or_default()
+    }
+}
+
+/// The time, microseconds since 1970.
+pub fn now_us() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Raises an atomic time.
+pub fn raise(cell: &AtomicI64, value: i64) {
+    cell.fetch_max(value, Ordering::Relaxed);
+}
