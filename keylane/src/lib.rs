@@ -9,4 +9,4 @@ pub mod kafka;
 pub mod postgres;
 pub mod sqlite;
 
-pub mod workers;
+// pub mod workers;

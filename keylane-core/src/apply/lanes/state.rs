@@ -292,6 +292,12 @@ impl<P> Lanes<P> {
         }
     }
 
+    /// All parked keys.
+    pub fn parked(&self) -> Vec<(TopicPartition, Bytes)> {
+        let keys = |part: &Part<P>| part.parked.keys().map(|key| (part.partition.clone(), key.clone())).collect::<Vec<_>>();
+        self.slots.iter().flatten().flat_map(keys).collect()
+    }
+
     /// The lowest position that may be unapplied anywhere: everything below it is applied.
     pub fn unapplied_from(&self) -> Position {
         self.unapplied_from

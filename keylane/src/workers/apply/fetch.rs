@@ -1,0 +1,117 @@
+//! Records in: each partition up to its fair share of the buffer, judged, and offered to its lanes.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use keylane_core::apply::{PartitionProgress, ReceivedAs};
+use keylane_core::consume::{Intake, Taken};
+use keylane_core::model::TopicPartition;
+use keylane_core::publish::{LogConsumer, LogErrorKind, RawRecord};
+use tracing::warn;
+
+use super::road::Road;
+use super::run::ApplyFailure;
+
+/// How long a fetch waits for the first record.
+const FETCH_WAIT: Duration = Duration::from_millis(200);
+/// A partition is fetched again when this part of its share is free (hysteresis).
+const FREE_PART: usize = 4;
+/// The smallest share of a partition.
+const SHARE_MIN: usize = 64 * 1024;
+
+/// Fetches until told to stop.
+pub(super) async fn fetch(road: &Road, mut consumer: Box<dyn LogConsumer>, partitions: &[PartitionProgress]) {
+    let mut intakes: HashMap<TopicPartition, Intake> =
+        partitions.iter().map(|progress| (progress.partition.clone(), Intake::new(progress.acceptance))).collect();
+    let share = (road.settings.buffer_bytes / partitions.len().max(1)).max(SHARE_MIN);
+    let mut pause = road.settings.backoff.0;
+    while !road.stop.is_cancelled() {
+        let room = room(road, share);
+        if room.is_empty() {
+            tokio::select! {
+                () = road.stop.cancelled() => break,
+                () = road.room.notified() => continue,
+            }
+        }
+        let fetched = tokio::select! {
+            () = road.stop.cancelled() => break,
+            fetched = consumer.fetch(&room, FETCH_WAIT) => fetched,
+        };
+        match fetched {
+            Ok(fetched) => {
+                pause = road.settings.backoff.0;
+                take_in(road, fetched, &mut intakes);
+                behind(road, consumer.as_ref());
+            }
+            Err(error) if error.kind == LogErrorKind::Unreachable => {
+                road.stats.state.set("degraded", format!("the log is not reachable: {error}"));
+                tokio::select! {
+                    () = road.stop.cancelled() => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(road.settings.backoff.1);
+            }
+            Err(error) => return road.fail(ApplyFailure::Log(error)),
+        }
+    }
+    let lows: Vec<_> = road.lanes().lows().into_iter().map(|low| (low.partition, low.low)).collect();
+    // A hint for lag tools; the replica's own progress is what counts.
+    if let Err(error) = consumer.hint(&lows).await {
+        tracing::debug!("the last hint was not taken: {error}");
+    }
+}
+
+fn room(road: &Road, share: usize) -> Vec<(TopicPartition, usize)> {
+    let free = |buffered: usize| share.saturating_sub(buffered);
+    let states = road.lanes().partitions();
+    states
+        .into_iter()
+        .map(|state| (state.partition, free(state.buffered_bytes)))
+        .filter(|(_, free)| *free >= share / FREE_PART)
+        .collect()
+}
+
+fn take_in(road: &Road, fetched: Vec<(TopicPartition, Vec<RawRecord>)>, intakes: &mut HashMap<TopicPartition, Intake>) {
+    if fetched.is_empty() {
+        return;
+    }
+    let mut lanes = road.lanes();
+    for (partition, records) in fetched {
+        let Some(intake) = intakes.get_mut(&partition) else { continue };
+        for record in records {
+            let offset = record.offset;
+            let skipped = intake.skipped;
+            match intake.take(record) {
+                Taken::Item(item) => {
+                    if lanes.offer(&partition, *item, intake.acceptance) == ReceivedAs::Replay {
+                        road.stats.replays_skipped.add(1);
+                    }
+                }
+                Taken::Marker(position) => lanes.passed(&partition, offset, Some(position), intake.acceptance),
+                Taken::Unreadable(why) => {
+                    road.stats.unreadable.add(1);
+                    warn!(pipeline = &*road.settings.pipeline, code = "KL-CONSUME-001", %partition, offset = offset.0, "passing a record over: {why}");
+                    lanes.passed(&partition, offset, None, intake.acceptance);
+                }
+                Taken::Schema(_) | Taken::Opened | Taken::Skipped(_) => {
+                    road.stats.replays_skipped.add(intake.skipped - skipped);
+                    lanes.passed(&partition, offset, None, intake.acceptance);
+                }
+            }
+        }
+    }
+    lanes.received();
+    let ready = lanes.has_ready();
+    drop(lanes);
+    if ready {
+        road.work.notify_one();
+    }
+}
+
+fn behind(road: &Road, consumer: &dyn LogConsumer) {
+    let lows: HashMap<TopicPartition, u64> = road.lanes().lows().into_iter().map(|low| (low.partition, low.low.0)).collect();
+    let behind = |(partition, end): (TopicPartition, keylane_core::model::Offset)| {
+        lows.get(&partition).map_or(0, |low| end.0.saturating_sub(*low))
+    };
+    road.stats.records_behind.set(consumer.ends().into_iter().map(behind).sum());
+}

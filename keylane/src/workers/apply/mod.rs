@@ -1,0 +1,25 @@
+//! Log → replica: many workers over the lanes of all partitions, progress in the same transaction as the rows.
+//!
+//! - `settings`: what the worker is told.
+//! - `run`: fence, then read progress, then fetch; drain at the end.
+//! - `road`: what the tasks share, and how they wake each other.
+//! - `fetch`: records in.
+//! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
+//! - `work`: a batch of a lane's items, decoded, applied, settled.
+//! - `progress`: what is saved, trimmed and looked at now and then.
+
+mod settings;
+pub use settings::ApplySettings;
+
+mod road;
+
+mod run;
+pub use run::{ApplyFailure, run};
+
+mod fetch;
+
+mod tables;
+
+mod work;
+
+mod progress;

@@ -1,0 +1,143 @@
+//! What is saved, trimmed and looked at now and then.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use keylane_core::apply::{PartitionLow, ReplicaSession};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::TopicPartition;
+use tracing::debug;
+
+use super::road::Road;
+use super::run::ApplyFailure;
+
+/// How often a person's requests (redrive, discard) and news in the control topic are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the log is told what it may drop.
+const TRIM_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Keeps progress until told to stop, then saves once more.
+pub(super) async fn keep(road: &Road, topics: usize) {
+    let mut saved: HashMap<TopicPartition, PartitionLow> = HashMap::new();
+    let mut session: Option<Box<dyn ReplicaSession>> = None;
+    let (mut looked, mut trimmed) = (Instant::now(), Instant::now());
+    while !road.stop.is_cancelled() {
+        tokio::select! {
+            () = road.stop.cancelled() => break,
+            () = tokio::time::sleep(road.settings.save_interval) => {}
+        }
+        save(road, &mut saved, &mut session).await;
+        tell(road);
+        if looked.elapsed() >= LOOK_INTERVAL {
+            looked = Instant::now();
+            look(road, topics).await;
+        }
+        if trimmed.elapsed() >= TRIM_INTERVAL {
+            trimmed = Instant::now();
+            trim(road, &saved).await;
+        }
+    }
+}
+
+/// Saves once; at the end of a drain.
+pub(super) async fn save_last(road: &Road) {
+    save(road, &mut HashMap::new(), &mut None).await;
+    tell(road);
+}
+
+async fn save(road: &Road, saved: &mut HashMap<TopicPartition, PartitionLow>, session: &mut Option<Box<dyn ReplicaSession>>) {
+    let lows: Vec<PartitionLow> =
+        road.lanes().lows().into_iter().filter(|low| saved.get(&low.partition).is_none_or(|earlier| earlier != low)).collect();
+    if lows.is_empty() {
+        return;
+    }
+    let connected = match session.take() {
+        Some(connected) => Ok(connected),
+        None => road.replica.session().await,
+    };
+    let result = match connected {
+        Ok(mut connected) => {
+            let result = connected.save_low(&road.settings.pipeline, &lows).await;
+            if result.is_ok() {
+                *session = Some(connected);
+            }
+            result
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => saved.extend(lows.into_iter().map(|low| (low.partition.clone(), low))),
+        Err(error) if error.kind == ApplyErrorKind::Fenced => road.fail(ApplyFailure::Fenced),
+        // The next save does it; the lanes' own progress is in their transactions.
+        Err(error) => debug!(pipeline = &*road.settings.pipeline, "progress was not saved this time: {error}"),
+    }
+}
+
+/// Brings the counters up to date.
+fn tell(road: &Road) {
+    let lanes = road.lanes();
+    let states = lanes.partitions();
+    let drained = lanes.is_drained();
+    let holdup = lanes.holdup();
+    drop(lanes);
+    let stats = &road.stats;
+    stats.waiting.set(states.iter().map(|state| state.waiting as u64).sum());
+    stats.buffered_bytes.set(states.iter().map(|state| state.buffered_bytes as u64).sum());
+    let parked: usize = states.iter().map(|state| state.parked_keys).sum();
+    stats.parked_keys.set(parked as u64);
+    if parked > road.settings.parked_keys_max {
+        road.fail(ApplyFailure::TooManyParked(parked));
+    }
+    if stats.busy.get() == 0 && !drained {
+        if let Some((partition, position, why)) = holdup {
+            stats.state.set("streaming", format!("lowest unapplied change: {partition} at {position}, {why}"));
+        }
+    } else if drained && stats.records_behind.get() == 0 {
+        stats.lag_ms.set(0);
+        stats.state.set("caught_up", "");
+    } else {
+        stats.state.set("streaming", "");
+    }
+}
+
+async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {
+    for low in saved.values() {
+        if let Err(error) = road.log.trim(&low.partition, low.low).await {
+            debug!(partition = %low.partition, "not trimmed this time: {error}");
+        }
+    }
+}
+
+/// What a person asked for, and tables that came.
+async fn look(road: &Road, topics: usize) {
+    if let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
+        && state.topics.len() != topics
+    {
+        return road.fail(ApplyFailure::Reopen);
+    }
+    let parked: Vec<_> = road.lanes().parked();
+    if parked.is_empty() {
+        return;
+    }
+    let Ok(progress) = road.replica.progress(&road.settings.pipeline).await else { return };
+    let mut still = BTreeSet::new();
+    let mut lanes = road.lanes();
+    for partition in &progress {
+        for (_, key) in &partition.parked_keys {
+            still.insert((partition.partition.clone(), key.clone()));
+        }
+        for key in &partition.redrive_keys {
+            lanes.redrive(&partition.partition, key);
+        }
+    }
+    for (partition, key) in parked {
+        if !still.contains(&(partition.clone(), key.clone())) {
+            lanes.unpark(&partition, &key);
+        }
+    }
+    let ready = lanes.has_ready();
+    drop(lanes);
+    if ready {
+        road.work.notify_one();
+    }
+}

@@ -1,0 +1,102 @@
+//! What the apply worker's tasks share, and how they wake each other.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use keylane_core::apply::{Lanes, Notice, Replica};
+use keylane_core::consume::RawPayload;
+use keylane_core::publish::Log;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::run::ApplyFailure;
+use super::settings::ApplySettings;
+use super::tables::Tables;
+use crate::workers::stats::ApplyStats;
+
+/// Shared by all tasks of one apply run.
+pub(super) struct Road {
+    pub settings: ApplySettings,
+    pub log: Arc<dyn Log>,
+    pub replica: Arc<dyn Replica>,
+    pub stats: Arc<ApplyStats>,
+    pub tables: Tables,
+    /// No new batches: finish what is in work.
+    pub stop: CancellationToken,
+    /// A worker may find something to do.
+    pub work: Notify,
+    /// A buffer may have room.
+    pub room: Notify,
+    lanes: Mutex<Lanes<RawPayload>>,
+    failure: Mutex<Option<ApplyFailure>>,
+    began: Instant,
+}
+
+impl Road {
+    /// A road without partitions.
+    pub(super) fn new(
+        settings: ApplySettings,
+        log: Arc<dyn Log>,
+        replica: Arc<dyn Replica>,
+        stats: Arc<ApplyStats>,
+        tables: Tables,
+        stop: CancellationToken,
+    ) -> Self {
+        let lanes = Mutex::new(Lanes::new(settings.lanes));
+        Road {
+            settings,
+            log,
+            replica,
+            stats,
+            tables,
+            stop,
+            work: Notify::new(),
+            room: Notify::new(),
+            lanes,
+            failure: Mutex::new(None),
+            began: Instant::now(),
+        }
+    }
+
+    /// The lanes. Held for decisions only, never over I/O.
+    pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes<RawPayload>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the run began.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ends the run; the first failure counts.
+    pub(super) fn fail(&self, failure: ApplyFailure) {
+        let mut slot = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert(failure);
+        self.stop.cancel();
+    }
+
+    /// The failure that ended the run.
+    pub(super) fn failure(&self) -> Option<ApplyFailure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What the lanes want known.
+    pub(super) fn heed(&self, notices: Vec<Notice>) {
+        for notice in notices {
+            match notice {
+                Notice::WillPark { partition, offset, error } => {
+                    self.stats.parked.add(1);
+                    tracing::warn!(
+                        pipeline = &*self.settings.pipeline,
+                        code = error.kind.code(),
+                        %partition,
+                        offset = offset.0,
+                        "parking a change and its key's later ones: {error}"
+                    );
+                }
+                Notice::Fenced(_) => self.fail(ApplyFailure::Fenced),
+                Notice::Stop(error) => self.fail(ApplyFailure::Stopped(error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Fence, then read progress, then fetch; drain at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane_core::apply::{ApplyError, PartitionProgress, PartitionSpec, Replica};
+use keylane_core::error::{ApplyErrorKind, Remedy};
+use keylane_core::model::{Offset, TopicPartition};
+use keylane_core::publish::{Log, LogConsumer, LogError, LogErrorKind};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::road::Road;
+use super::settings::ApplySettings;
+use super::tables::Tables;
+use super::{fetch, progress, work};
+use crate::workers::control::{ControlState, TableTopic};
+use crate::workers::stats::ApplyStats;
+
+/// How often an applier without a catalog looks whether a capturer has written one.
+const CATALOG_WAIT: Duration = Duration::from_millis(200);
+
+/// What ends an apply run.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApplyFailure {
+    /// The replica.
+    #[error("{}: {0}", .0.kind.code())]
+    Stopped(ApplyError),
+    /// The log.
+    #[error("KL-CONSUME-002: {0}")]
+    Log(LogError),
+    /// Another process took the partitions over.
+    #[error("KL-APPLY-007: another process has taken these partitions over; this one has stopped writing. Run one applier for each pipeline")]
+    Fenced,
+    /// More parked keys than allowed.
+    #[error("KL-APPLY-013: {0} keys are parked, more than apply.parked_keys_max allows: see `keylane parked list`, mend the cause, then redrive")]
+    TooManyParked(usize),
+    /// The log no longer holds what this replica has not applied.
+    #[error("KL-APPLY-014: {0}")]
+    Gap(String),
+    /// Tables came: the run begins anew with them.
+    #[error("tables have come; taking them up")]
+    Reopen,
+}
+
+impl From<LogError> for ApplyFailure {
+    fn from(error: LogError) -> Self {
+        ApplyFailure::Log(error)
+    }
+}
+
+impl From<ApplyError> for ApplyFailure {
+    fn from(error: ApplyError) -> Self {
+        if error.kind == ApplyErrorKind::Fenced { ApplyFailure::Fenced } else { ApplyFailure::Stopped(error) }
+    }
+}
+
+impl ApplyFailure {
+    /// Whether trying again may help.
+    fn passes(&self) -> bool {
+        match self {
+            ApplyFailure::Stopped(error) => matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry),
+            ApplyFailure::Log(error) => matches!(error.kind, LogErrorKind::Unreachable | LogErrorKind::SessionOver),
+            ApplyFailure::Reopen => true,
+            ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
+        }
+    }
+}
+
+/// Applies until told to stop, then drains.
+///
+/// # Errors
+/// What only a person can help with; what passes is tried again after a pause.
+pub async fn run(
+    replica: Arc<dyn Replica>,
+    log: Arc<dyn Log>,
+    settings: &ApplySettings,
+    stats: &Arc<ApplyStats>,
+    stop: &CancellationToken,
+) -> Result<(), ApplyFailure> {
+    let (shortest, longest) = settings.backoff;
+    let mut pause = shortest;
+    while !stop.is_cancelled() {
+        stats.state.set("starting", "taking the partitions over");
+        let tables = Tables::new(&settings.prefix, settings.create_tables);
+        let road = Road::new(settings.clone(), log.clone(), replica.clone(), stats.clone(), tables, stop.child_token());
+        let ended = one_run(&road).await;
+        let failure = match (ended, road.failure()) {
+            (Err(failure), _) | (Ok(()), Some(failure)) => failure,
+            (Ok(()), None) => break,
+        };
+        if !failure.passes() {
+            stats.state.set("stopped", failure.to_string());
+            return Err(failure);
+        }
+        if matches!(failure, ApplyFailure::Reopen) {
+            continue;
+        }
+        stats.state.set("degraded", failure.to_string());
+        warn!(pipeline = &*settings.pipeline, pause_ms = pause.as_millis() as u64, "applying is interrupted: {failure}");
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(longest);
+    }
+    stats.state.set("stopped", "asked to stop");
+    Ok(())
+}
+
+async fn one_run(road: &Road) -> Result<(), ApplyFailure> {
+    road.replica.prepare().await?;
+    let Some(catalog) = catalog(road).await? else { return Ok(()) };
+    let specs = specs(road, &catalog.topics).await?;
+    let partitions = road.replica.fence(&road.settings.pipeline, &specs).await?;
+    for partition in &partitions {
+        no_gap(road, partition).await?;
+    }
+    let mut consumer = road.log.consumer(&format!("keylane-{}", road.settings.pipeline), road.settings.buffer_bytes).await?;
+    for partition in &partitions {
+        let from = road.lanes().assign(partition);
+        consumer.assign(&partition.partition, from).await?;
+    }
+    info!(pipeline = &*road.settings.pipeline, partitions = partitions.len(), threads = road.settings.threads, "applying");
+    road.stats.threads.set(road.settings.threads as u64);
+    drive(road, consumer, &partitions, catalog.topics.len()).await;
+    Ok(())
+}
+
+/// Runs the tasks until they end; work that is in progress may take the drain's time.
+async fn drive(road: &Road, consumer: Box<dyn LogConsumer>, partitions: &[PartitionProgress], topics: usize) {
+    let workers = futures_util::future::join_all((0..road.settings.threads).map(|_| work::work(road)));
+    let tasks = async { tokio::join!(workers, fetch::fetch(road, consumer, partitions), progress::keep(road, topics)) };
+    tokio::pin!(tasks);
+    tokio::select! {
+        _ = &mut tasks => {}
+        () = async {
+            road.stop.cancelled().await;
+            tokio::time::sleep(road.settings.drain_max).await;
+        } => warn!(pipeline = &*road.settings.pipeline, "transactions did not end in time; they roll back"),
+    }
+    progress::save_last(road).await;
+}
+
+/// What the control topic says, once a capturer has written it. `None` if told to stop before.
+async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
+    let control = crate::workers::control::control_topic(&road.settings.prefix);
+    loop {
+        if road.log.describe_topic(&control).await?.is_some()
+            && let Some(state) = road.tables.poll(road.log.as_ref()).await?
+            && !state.topics.is_empty()
+        {
+            return Ok(Some(state));
+        }
+        road.stats.state.set("starting", "waiting for a capturer to write the catalog of tables");
+        tokio::select! {
+            () = road.stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(CATALOG_WAIT) => {}
+        }
+    }
+}
+
+async fn specs(road: &Road, topics: &[TableTopic]) -> Result<Vec<PartitionSpec>, ApplyFailure> {
+    let mut specs = Vec::new();
+    for topic in topics {
+        let Some(info) = road.log.describe_topic(&topic.topic).await? else {
+            let message = format!("topic {} is not there, though the catalog names it", topic.topic);
+            return Err(LogError::new(LogErrorKind::TopicMismatch, message).into());
+        };
+        specs.extend((0..info.partitions).map(|number| PartitionSpec {
+            partition: TopicPartition::new(info.name.clone(), number),
+            topic_id: info.id.clone(),
+            partitions: info.partitions,
+            lanes: road.settings.lanes,
+        }));
+    }
+    Ok(specs)
+}
+
+/// The log must still hold the first record that is not applied.
+async fn no_gap(road: &Road, progress: &PartitionProgress) -> Result<(), ApplyFailure> {
+    let bounds = road.log.bounds(&progress.partition).await?;
+    if bounds.start <= progress.low || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0)) {
+        return Ok(());
+    }
+    Err(ApplyFailure::Gap(format!(
+        "{} begins at offset {}, and this replica has applied up to {}: what lies between is gone. Copy anew: start the pipeline under another prefix \
+         with an empty replica, or restore a replica whose progress is at least {}",
+        progress.partition, bounds.start.0, progress.low.0, bounds.start.0
+    )))
+}

@@ -1,0 +1,38 @@
+//! What the apply worker is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane_core::apply::{FailurePolicy, Limits};
+use keylane_core::model::LaneCount;
+
+/// What the apply worker is told.
+#[derive(Clone, Debug)]
+pub struct ApplySettings {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The topics' prefix.
+    pub prefix: Arc<str>,
+    /// Workers, each with a connection of its own.
+    pub threads: usize,
+    /// Lanes of each partition; fixed for the life of the pipeline.
+    pub lanes: LaneCount,
+    /// The size of a transaction.
+    pub limits: Limits,
+    /// Bytes fetched and not yet applied, over all partitions, the client library's own queues included.
+    pub buffer_bytes: usize,
+    /// Whether several changes of one row in one transaction are folded into one write.
+    pub fold: bool,
+    /// Whether tables and columns that the replica lacks are created.
+    pub create_tables: bool,
+    /// What is done about failures.
+    pub policy: FailurePolicy,
+    /// More parked keys than this stop the pipeline.
+    pub parked_keys_max: usize,
+    /// How often the partitions' progress as a whole is saved.
+    pub save_interval: Duration,
+    /// How long a drain may take.
+    pub drain_max: Duration,
+    /// The shortest and the longest pause while a system is unreachable.
+    pub backoff: (Duration, Duration),
+}

@@ -1,0 +1,95 @@
+//! Schemas by their fingerprint, and the replica's tables made ready for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane_core::apply::{ApplyError, Replica};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{SchemaId, TableSchema};
+use keylane_core::publish::Log;
+use tokio::sync::Mutex;
+use tracing::info;
+
+use crate::envelope::SchemaCache;
+use crate::workers::control::{ControlReader, ControlState};
+
+/// How long a schema that a change names is looked for before the change counts as unreadable.
+const SCHEMA_WAIT_MAX: Duration = Duration::from_secs(10);
+const SCHEMA_WAIT_STEP: Duration = Duration::from_millis(100);
+
+/// What is known of tables.
+pub(super) struct Tables {
+    pub schemas: Arc<SchemaCache>,
+    control: Mutex<ControlReader>,
+    ready: Mutex<BTreeSet<SchemaId>>,
+    create: bool,
+}
+
+impl Tables {
+    /// Nothing known yet.
+    pub(super) fn new(prefix: &str, create: bool) -> Self {
+        let schemas = Arc::new(SchemaCache::default());
+        let control = Mutex::new(ControlReader::new(prefix, schemas.clone()));
+        Tables { schemas, control, ready: Mutex::new(BTreeSet::new()), create }
+    }
+
+    /// Reads on in the control topic. Returns what it says if there was news.
+    pub(super) async fn poll(&self, log: &dyn Log) -> Result<Option<ControlState>, keylane_core::publish::LogError> {
+        let mut control = self.control.lock().await;
+        Ok(control.poll(log, None).await?.then(|| control.state().clone()))
+    }
+
+    /// A schema by its fingerprint, looked for in the control topic if it is new.
+    pub(super) async fn schema(&self, id: SchemaId, log: &dyn Log) -> Result<Arc<TableSchema>, ApplyError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            if let Some(schema) = self.schemas.get(id) {
+                return Ok(schema);
+            }
+            let polled = self.poll(log).await;
+            if self.schemas.get(id).is_none() && (polled.is_err() || waited >= SCHEMA_WAIT_MAX) {
+                let kind = if polled.is_err() { ApplyErrorKind::Unreachable } else { ApplyErrorKind::Corrupt };
+                let message = format!("the change names schema {:016x}, which the control topic does not hold", id.0);
+                return Err(ApplyError::new(kind, message));
+            }
+            tokio::time::sleep(SCHEMA_WAIT_STEP).await;
+            waited += SCHEMA_WAIT_STEP;
+        }
+    }
+
+    /// Makes the replica's table ready for rows of this schema.
+    pub(super) async fn ready(&self, schema: &TableSchema, replica: &dyn Replica) -> Result<(), ApplyError> {
+        let mut ready = self.ready.lock().await;
+        if ready.contains(&schema.id) {
+            return Ok(());
+        }
+        let found = replica.describe(&schema.table).await?;
+        let lacks = match &found {
+            None => vec![format!("table {}", schema.table)],
+            Some(table) => {
+                let has = |name: &str| table.columns.iter().any(|column| column.name == name);
+                schema.columns.iter().filter(|column| !has(&column.name)).map(|column| format!("column {}", column.name)).collect()
+            }
+        };
+        if !lacks.is_empty() {
+            if !self.create {
+                let message = format!(
+                    "the replica lacks {} of {}: create it there, or set apply.create_tables, then redrive what was parked",
+                    lacks.join(", "),
+                    schema.table
+                );
+                return Err(ApplyError::new(ApplyErrorKind::MissingObject, message));
+            }
+            info!(table = %schema.table, "creating {} at the replica", lacks.join(", "));
+            replica.create_table(schema).await?;
+        }
+        ready.insert(schema.id);
+        Ok(())
+    }
+
+    /// Forgets which tables are ready: somebody may have dropped one.
+    pub(super) async fn forget_ready(&self) {
+        self.ready.lock().await.clear();
+    }
+}

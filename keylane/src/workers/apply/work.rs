@@ -1,0 +1,186 @@
+//! A batch of items, decoded, applied, settled.
+
+use std::sync::Arc;
+
+use keylane_core::apply::{
+    Applied, ApplyBatch, ApplyError, Batch, BatchItem, Disposition, Mode, Outcome, ParkedEntry, ReplicaSession, Work, WorkAction,
+};
+use keylane_core::consume::RawPayload;
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Change, Offset};
+use rand::Rng as _;
+
+use super::road::Road;
+use crate::envelope::decode;
+use crate::workers::stats::{now_us, raise};
+
+/// The code of a change that stands behind a parked one.
+const BEHIND: &str = "KL-APPLY-011";
+
+/// Works until told to stop; what is in work is finished.
+pub(super) async fn work(road: &Road) {
+    let mut session: Option<Box<dyn ReplicaSession>> = None;
+    while !road.stop.is_cancelled() {
+        let Some(batch) = next(road).await else { continue };
+        road.stats.busy.add(1);
+        let (id, outcome) = one(road, batch, &mut session).await;
+        if let Outcome::RolledBack(error) = &outcome {
+            road.stats.retries.add(1);
+            if matches!(error.kind, ApplyErrorKind::Unreachable) {
+                session = None;
+                road.stats.state.set("degraded", format!("the replica is not reachable: {error}"));
+            }
+            if matches!(error.kind, ApplyErrorKind::MissingObject) {
+                road.tables.forget_ready().await;
+            }
+        }
+        let jitter = rand::rng().random_range(0.0..1.0);
+        let now_ms = road.now_ms();
+        let mut lanes = road.lanes();
+        let notices = lanes.settle(id, outcome, &road.settings.policy, now_ms, jitter);
+        let ready = lanes.has_ready();
+        drop(lanes);
+        road.heed(notices);
+        road.stats.busy.set(road.stats.busy.get().saturating_sub(1));
+        road.room.notify_one();
+        if ready {
+            road.work.notify_one();
+        }
+    }
+}
+
+/// The next batch; `None` after a wake-up that brought none.
+async fn next(road: &Road) -> Option<Batch<RawPayload>> {
+    let mut lanes = road.lanes();
+    let wait_ms = lanes.tick(road.now_ms());
+    let batch = lanes.take(road.settings.limits);
+    let more = lanes.has_ready();
+    drop(lanes);
+    if batch.is_some() {
+        if more {
+            road.work.notify_one();
+        }
+        return batch;
+    }
+    let wait = std::time::Duration::from_millis(wait_ms.unwrap_or(1000).clamp(1, 1000));
+    tokio::select! {
+        () = road.stop.cancelled() => {}
+        () = road.work.notified() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+    None
+}
+
+async fn one(
+    road: &Road,
+    batch: Batch<RawPayload>,
+    session: &mut Option<Box<dyn ReplicaSession>>,
+) -> (keylane_core::apply::BatchId, Outcome) {
+    let id = batch.id;
+    let (apply, undecoded) = match prepare(road, &batch).await {
+        Ok(prepared) => prepared,
+        Err(error) => return (id, Outcome::RolledBack(error)),
+    };
+    if let (true, Some((0, error))) = (apply.work.is_empty(), &undecoded) {
+        return (id, Outcome::Partly(0, error.clone()));
+    }
+    let connected = match session.take() {
+        Some(connected) => Ok(connected),
+        None => road.replica.session().await,
+    };
+    let mut connected = match connected {
+        Ok(connected) => connected,
+        Err(error) => return (id, Outcome::RolledBack(error)),
+    };
+    let applied = connected.apply(&apply).await;
+    *session = Some(connected);
+    match applied {
+        Ok(Applied { failed, missing, rows }) => {
+            road.stats.rows_written.add(rows);
+            road.stats.transactions.add(1);
+            road.stats.missing_rows.add(missing.values().sum());
+            for (table, count) in missing {
+                tracing::warn!(pipeline = &*road.settings.pipeline, code = "KL-APPLY-012", %table, count, "updates or deletes hit no row");
+            }
+            let failed = failed.or(undecoded);
+            let done = failed.as_ref().map_or(batch.items.len(), |(index, _)| *index);
+            tell(road, batch.items.get(..done).unwrap_or_default());
+            (id, failed.map_or(Outcome::Committed, |(index, error)| Outcome::Partly(index, error)))
+        }
+        Err(error) => (id, Outcome::RolledBack(error)),
+    }
+}
+
+fn tell(road: &Road, done: &[BatchItem<RawPayload>]) {
+    road.stats.applied.add(done.len() as u64);
+    let times = done.iter().filter_map(|item| item.item.payload.header.as_ref()).map(|header| header.committed_at_us).filter(|time| *time > 0);
+    if let Some(oldest) = times.clone().min() {
+        road.stats.lag_ms.set(u64::try_from((now_us() - oldest) / 1000).unwrap_or(0));
+    }
+    if let Some(newest) = times.max() {
+        raise(&road.stats.last_commit_us, newest);
+    }
+}
+
+/// The transaction's work. In careful mode, an item that cannot be decoded ends it: what stands before goes, and the item's index and error come back.
+async fn prepare(road: &Road, batch: &Batch<RawPayload>) -> Result<(ApplyBatch, Option<(usize, ApplyError)>), ApplyError> {
+    let mode = match (batch.careful, road.settings.fold) {
+        (true, _) => Mode::Careful,
+        (false, true) => Mode::Folded,
+        (false, false) => Mode::Unfolded,
+    };
+    let mut work = Vec::with_capacity(batch.items.len());
+    for (step, lane) in batch.lanes.iter().enumerate() {
+        let redrive = |key: &bytes::Bytes| Work { step, offset: Offset(0), key: key.clone(), action: WorkAction::Redrive };
+        work.extend(lane.redrives.iter().map(redrive));
+    }
+    let mut steps: Vec<_> = batch.lanes.iter().map(|lane| lane.step.clone()).collect();
+    for (index, item) in batch.items.iter().enumerate() {
+        let action = match action(road, batch, item).await {
+            Ok(action) => action,
+            Err(error) if batch.careful && error.kind != ApplyErrorKind::Unreachable => {
+                let last = index.checked_sub(1).and_then(|last| batch.items.get(last));
+                if let (Some(last), Some(step)) = (last, steps.first_mut()) {
+                    (step.next, step.position) = (last.item.offset.next(), last.item.position);
+                }
+                return Ok((ApplyBatch { pipeline: road.settings.pipeline.clone(), steps, work, mode }, Some((index, error))));
+            }
+            Err(error) => return Err(error),
+        };
+        work.push(Work { step: item.lane, offset: item.item.offset, key: item.item.key.clone(), action });
+    }
+    Ok((ApplyBatch { pipeline: road.settings.pipeline.clone(), steps, work, mode }, None))
+}
+
+async fn action(road: &Road, batch: &Batch<RawPayload>, item: &BatchItem<RawPayload>) -> Result<WorkAction, ApplyError> {
+    let (code, error, attempts) = match &item.disposition {
+        Disposition::Apply => return Ok(WorkAction::Apply(Arc::new(change(road, item).await?))),
+        Disposition::Park { code, error, attempts } => (code.clone(), error.clone(), *attempts),
+        Disposition::ParkBehind => (BEHIND.to_owned(), "stands behind a parked change of its key".to_owned(), 0),
+    };
+    let payload = &item.item.payload;
+    let schema = payload.header.as_ref().and_then(|header| header.schema).and_then(|id| road.tables.schemas.get(id));
+    let lane = batch.lanes.get(item.lane).ok_or_else(|| ApplyError::new(ApplyErrorKind::Other, "an item of the batch has no lane"))?;
+    Ok(WorkAction::Park(Box::new(ParkedEntry {
+        table: schema.map(|schema| schema.table.clone()),
+        partition: lane.step.partition.clone(),
+        offset: item.item.offset,
+        lane: lane.step.lane,
+        key: item.item.key.clone(),
+        value: payload.value.clone(),
+        header: payload.header.as_ref().map(keylane_core::publish::Header::encode),
+        code,
+        error,
+        attempts,
+    })))
+}
+
+async fn change(road: &Road, item: &BatchItem<RawPayload>) -> Result<Change, ApplyError> {
+    let payload = &item.item.payload;
+    if let Some(id) = payload.header.as_ref().and_then(|header| header.schema) {
+        let schema = road.tables.schema(id, road.log.as_ref()).await?;
+        road.tables.ready(&schema, road.replica.as_ref()).await?;
+    }
+    decode(&payload.value, payload.header.as_ref(), &road.tables.schemas)
+        .map_err(|error| ApplyError::new(ApplyErrorKind::Corrupt, format!("the record at offset {} cannot be read: {error}", item.item.offset.0)))
+}

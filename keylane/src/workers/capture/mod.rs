@@ -1,0 +1,17 @@
+//! Origin → log. A session takes the origin, opens an epoch in every partition, reads the tails, and publishes what lies above them; any error whose effect is
+//! unknown ends the session, and the next one opens anew.
+//!
+//! - `settings`: what the worker is told.
+//! - `session`: the opening, in the order that `keylane-sim` shows to be exact.
+//! - `stream`: events in, records out, acknowledgements back to the origin.
+//! - `run`: sessions one after another, with pauses.
+
+mod settings;
+pub use settings::{CaptureSettings, OriginHints, OriginSource};
+
+mod session;
+
+mod stream;
+
+mod run;
+pub use run::{CaptureFailure, run};

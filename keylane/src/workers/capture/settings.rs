@@ -1,0 +1,106 @@
+//! What the capture worker is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane_core::capture::{Origin, OriginError};
+use keylane_core::model::{TableName, TableSchema};
+use keylane_core::publish::TopicSpec;
+
+/// What the road already knows of the origin when a session opens it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginHints {
+    /// The origin's identity as stored by earlier sessions; another one is refused.
+    pub identity: Option<String>,
+    /// The commit place up to which the origin may have forgotten; a source that stands beyond it has lost changes.
+    pub published_up_to: u64,
+}
+
+/// Opens connections to the origin: a fresh adapter for each session.
+pub trait OriginSource: Send + Sync {
+    /// A fresh adapter.
+    ///
+    /// # Errors
+    /// If its settings cannot be used.
+    fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError>;
+}
+
+/// What the capture worker is told.
+#[derive(Clone, Debug)]
+pub struct CaptureSettings {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The topics' prefix.
+    pub prefix: Arc<str>,
+    /// `keylane-postgresql` or `keylane-sqlite`, for the envelope.
+    pub connector: &'static str,
+    /// The origin database's name, for the envelope.
+    pub database: Arc<str>,
+    /// Partitions of each topic.
+    pub partitions: u32,
+    /// Copies of each topic.
+    pub replication_factor: i32,
+    /// Further topic settings.
+    pub topic_settings: Vec<(String, String)>,
+    /// Whether existing rows are copied first.
+    pub snapshot: bool,
+    /// Rows of a snapshot chunk.
+    pub chunk_rows: u32,
+    /// Bytes read from the origin before they are handed to the log.
+    pub batch_bytes: usize,
+    /// Batches handed to the log and not yet durable.
+    pub batches_in_flight_max: usize,
+    /// How often every partition is told how far the origin is, while it moves.
+    pub marker_interval: Duration,
+    /// How often a checkpoint is stored, and so how often the origin may forget.
+    pub checkpoint_interval: Duration,
+    /// Values the write set holds.
+    pub write_set_entries_max: usize,
+    /// Whether a tombstone follows each delete.
+    pub tombstones: bool,
+    /// The shortest and the longest pause between sessions.
+    pub backoff: (Duration, Duration),
+}
+
+impl CaptureSettings {
+    /// The topic of a table.
+    pub fn topic_of(&self, table: &TableName) -> Arc<str> {
+        format!("{}.{}.{}", self.prefix, legal(&table.schema), legal(&table.name)).into()
+    }
+
+    /// The topic of a table as it should be.
+    pub fn topic_spec(&self, schema: &TableSchema) -> TopicSpec {
+        TopicSpec {
+            name: self.topic_of(&schema.table),
+            partitions: self.partitions,
+            replication_factor: self.replication_factor,
+            settings: self.topic_settings.clone(),
+        }
+    }
+}
+
+/// Kafka allows letters, digits, `.`, `_` and `-`; anything else is written as `_` and its code, so that two tables never share a topic by accident.
+fn legal(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_alphanumeric() || character == '-' || character == '_' {
+            text.push(character);
+        } else {
+            text.push_str(&format!("_{:x}_", character as u32));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::legal;
+
+    #[test]
+    fn two_tables_never_share_a_topic_by_accident() {
+        assert_eq!(legal("orders"), "orders");
+        assert_eq!(legal("order_items"), "order_items");
+        assert_ne!(legal("a.b"), legal("a_b"));
+        assert_ne!(legal("é"), legal("e"));
+    }
+}

@@ -1,0 +1,341 @@
+//! Events in, records out, acknowledgements back to the origin.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use keylane_core::capture::{OriginEvent, Publication, Sequenced};
+use keylane_core::model::{Op, Position, SchemaId, TableName, TableSchema, TopicPartition};
+use keylane_core::publish::{Checkpoint, Header, Log, LogError, NewRecord, RecordKind};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::run::CaptureFailure;
+use super::session::Session;
+use super::settings::CaptureSettings;
+use crate::envelope::{SourceInfo, encode_change};
+use crate::workers::control::ControlRecord;
+use crate::workers::stats::{CaptureStats, now_us, raise};
+
+/// Markers that readers wait for are not closer together than this.
+const MARKER_SPACING: Duration = Duration::from_millis(5);
+/// How long a drain waits for what was handed to the log.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// What a handed-over batch means once it is durable.
+struct Pending {
+    partitions: Vec<(TopicPartition, Position)>,
+    resolved_end: Option<u64>,
+    copied: Vec<TableName>,
+    changes: u64,
+    bytes: u64,
+}
+
+type Durable = (Pending, Result<Vec<keylane_core::model::Offset>, LogError>);
+
+/// The streaming part of a session.
+pub(super) struct Stream<'a> {
+    session: Session,
+    log: &'a dyn Log,
+    settings: &'a CaptureSettings,
+    stats: &'a CaptureStats,
+    source: SourceInfo,
+    in_flight: FuturesOrdered<BoxFuture<'static, Durable>>,
+    known_schemas: BTreeSet<SchemaId>,
+    announced: BTreeSet<TableName>,
+    reached: BTreeMap<TopicPartition, Position>,
+    last_marker: Position,
+    last_marker_at: Instant,
+    marker_wanted: bool,
+    stored_confirmed: u64,
+    stored_at: Instant,
+}
+
+impl<'a> Stream<'a> {
+    /// Streaming from an open session.
+    pub(super) fn new(session: Session, log: &'a dyn Log, settings: &'a CaptureSettings, stats: &'a CaptureStats) -> Self {
+        let reached = session.checkpoints.iter().map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached)).collect();
+        stats.sessions.add(1);
+        stats.epoch.set(session.epoch.0);
+        stats.confirmed.set(session.confirmed);
+        let source = SourceInfo::new(settings.connector, &settings.prefix, &settings.database);
+        let stored_confirmed = session.confirmed;
+        Stream {
+            session,
+            log,
+            settings,
+            stats,
+            source,
+            in_flight: FuturesOrdered::new(),
+            known_schemas: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            reached,
+            last_marker: Position::ZERO,
+            last_marker_at: Instant::now(),
+            marker_wanted: true,
+            stored_confirmed,
+            stored_at: Instant::now(),
+        }
+    }
+
+    /// Streams until told to stop (then drains) or until something ends the session.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), CaptureFailure> {
+        let mut ticker = tokio::time::interval(MARKER_SPACING);
+        ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            self.request_chunk().await?;
+            self.tell_state();
+            let room = self.in_flight.len() < self.settings.batches_in_flight_max;
+            tokio::select! {
+                () = stop.cancelled() => return self.drain().await,
+                Some(durable) = self.in_flight.next(), if !self.in_flight.is_empty() => self.durable(durable).await?,
+                _ = ticker.tick() => self.housekeeping().await?,
+                events = self.session.origin.next(self.settings.batch_bytes), if room => self.take(events?).await?,
+            }
+        }
+    }
+
+    fn tell_state(&self) {
+        let left = self.session.sequencer.plan().current();
+        self.stats.snapshot_tables_left.set(u64::from(left.is_some()));
+        match left {
+            Some(table) => self.stats.state.set("snapshotting", format!("copying {} ({} rows so far)", table.table, table.rows)),
+            None => self.stats.state.set("streaming", ""),
+        }
+    }
+
+    async fn request_chunk(&mut self) -> Result<(), CaptureFailure> {
+        let Some(request) = self.session.sequencer.next_chunk(self.settings.chunk_rows) else { return Ok(()) };
+        if self.announced.insert(request.table.clone()) {
+            info!(pipeline = &*self.settings.pipeline, table = %request.table, "copying");
+            self.store_table(&request.table.clone()).await?;
+        }
+        self.session.origin.request_chunk(request).await?;
+        Ok(())
+    }
+
+    async fn store_table(&mut self, table: &TableName) -> Result<(), CaptureFailure> {
+        let progress = self.session.sequencer.plan().tables().iter().find(|progress| progress.table == *table);
+        let Some(progress) = progress else { return Ok(()) };
+        let record = ControlRecord::Table(progress).record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
+        self.log.append(vec![record]).await?.await?;
+        Ok(())
+    }
+
+    /// Events become records, handed over together.
+    async fn take(&mut self, events: Vec<OriginEvent>) -> Result<(), CaptureFailure> {
+        let mut records = Vec::new();
+        let mut pending = Pending { partitions: Vec::new(), resolved_end: None, copied: Vec::new(), changes: 0, bytes: 0 };
+        let mut schemas: Vec<Arc<TableSchema>> = Vec::new();
+        for event in events {
+            if let Some(table) = unrouted(&event, &self.session) {
+                return Err(CaptureFailure::Reopen(format!("table {table} has come since the session was opened")));
+            }
+            for sequenced in self.session.sequencer.step(event) {
+                match sequenced {
+                    Sequenced::Publish(publication) => {
+                        self.stats.captured.add(1);
+                        self.publish(*publication, &mut records, &mut pending, &mut schemas);
+                    }
+                    Sequenced::Replay => {
+                        self.stats.captured.add(1);
+                        self.stats.replays_skipped.add(1);
+                    }
+                    Sequenced::Unpublished | Sequenced::ReadAgain => {}
+                    Sequenced::Resolved { end, .. } => pending.resolved_end = Some(end),
+                    Sequenced::MarkerWanted => self.marker_wanted = true,
+                    Sequenced::Copied { table, rows } => {
+                        self.stats.snapshot_rows.add(rows);
+                        pending.copied.push(table);
+                    }
+                }
+            }
+        }
+        self.store_schemas(&schemas).await?;
+        self.add_markers(&mut records, &mut pending, false);
+        self.hand_over(records, pending).await
+    }
+
+    fn publish(
+        &mut self,
+        publication: Publication,
+        records: &mut Vec<NewRecord>,
+        pending: &mut Pending,
+        schemas: &mut Vec<Arc<TableSchema>>,
+    ) {
+        let Publication { change, partition, key, order, stamp } = publication;
+        if self.known_schemas.insert(change.schema.id) {
+            schemas.push(change.schema.clone());
+        }
+        self.marker_wanted |= stamp.floor > self.last_marker || change.op == Op::Truncate;
+        raise(&self.stats.last_commit_us, change.committed_at_us);
+        let own_order = change.schema.order_key == change.schema.key || !change.schema.has_key();
+        let header = Header {
+            kind: RecordKind::Change,
+            epoch: self.session.epoch,
+            position: change.position,
+            stamp,
+            order: (!own_order).then_some(order),
+            schema: Some(change.schema.id),
+            committed_at_us: change.committed_at_us,
+        };
+        let key = bytes::Bytes::from(key);
+        let record = NewRecord {
+            partition: partition.clone(),
+            key: Some(key.clone()),
+            value: Some(encode_change(&change, &self.source)),
+            headers: Vec::new(),
+            keylane: header.encode(),
+            timestamp_ms: change.committed_at_us / 1000,
+        };
+        pending.bytes += record.size_bytes() as u64;
+        pending.changes += 1;
+        self.reached.insert(partition.clone(), change.position);
+        pending.partitions.push((partition.clone(), change.position));
+        records.push(record);
+        if self.settings.tombstones && change.op == Op::Delete {
+            let tombstone = Header::plain(RecordKind::Tombstone, self.session.epoch, change.position);
+            pending.partitions.push((partition.clone(), change.position));
+            records.push(NewRecord {
+                partition,
+                key: Some(key),
+                value: None,
+                headers: Vec::new(),
+                keylane: tombstone.encode(),
+                timestamp_ms: change.committed_at_us / 1000,
+            });
+        }
+    }
+
+    /// A schema is in the control topic before the first change that needs it is in its partition.
+    async fn store_schemas(&mut self, schemas: &[Arc<TableSchema>]) -> Result<(), CaptureFailure> {
+        if schemas.is_empty() {
+            return Ok(());
+        }
+        let record = |schema: &Arc<TableSchema>| ControlRecord::Schema(schema).record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
+        self.log.append(schemas.iter().map(record).collect()).await?.await?;
+        Ok(())
+    }
+
+    /// Tells partitions that lie behind how far the origin is.
+    fn add_markers(&mut self, records: &mut Vec<NewRecord>, pending: &mut Pending, only_when_due: bool) {
+        let resolved = self.session.sequencer.resolved();
+        let since = self.last_marker_at.elapsed();
+        let many = Duration::from_millis(self.reached.len() as u64);
+        let due = since >= self.settings.marker_interval.max(many) || (self.marker_wanted && since >= MARKER_SPACING);
+        if resolved <= self.last_marker || (!due && (only_when_due || !self.marker_wanted)) || (self.marker_wanted && since < MARKER_SPACING) {
+            return;
+        }
+        let header = Header::plain(RecordKind::Marker, self.session.epoch, resolved).encode();
+        for (partition, reached) in &mut self.reached {
+            if *reached >= resolved {
+                continue;
+            }
+            *reached = resolved;
+            pending.partitions.push((partition.clone(), resolved));
+            records.push(NewRecord {
+                partition: partition.clone(),
+                key: Some(bytes::Bytes::from_static(b"{\"keylane\":\"marker\"}")),
+                value: None,
+                headers: Vec::new(),
+                keylane: header.clone(),
+                timestamp_ms: now_us() / 1000,
+            });
+        }
+        (self.last_marker, self.last_marker_at, self.marker_wanted) = (resolved, Instant::now(), false);
+    }
+
+    async fn hand_over(&mut self, records: Vec<NewRecord>, pending: Pending) -> Result<(), CaptureFailure> {
+        self.stats.in_flight_bytes.add(pending.bytes);
+        if records.is_empty() {
+            // Nothing to wait for but what went before it.
+            self.in_flight.push_back(Box::pin(std::future::ready((pending, Ok(Vec::new())))));
+            return Ok(());
+        }
+        let ticket = self.log.append(records).await?;
+        self.in_flight.push_back(Box::pin(async move {
+            let result = ticket.await;
+            (pending, result)
+        }));
+        Ok(())
+    }
+
+    /// Batches come back in the order they went, so everything before is durable too.
+    async fn durable(&mut self, (pending, result): Durable) -> Result<(), CaptureFailure> {
+        let offsets = result?;
+        for ((partition, position), offset) in pending.partitions.into_iter().zip(offsets) {
+            if let Some(checkpoint) = self.session.checkpoints.get_mut(&partition) {
+                checkpoint.offset = checkpoint.offset.max(offset.next());
+                checkpoint.acceptance.reached = checkpoint.acceptance.reached.max(position);
+            }
+        }
+        self.stats.published.add(pending.changes);
+        self.stats.in_flight_bytes.set(self.stats.in_flight_bytes.get().saturating_sub(pending.bytes));
+        if let Some(end) = pending.resolved_end {
+            self.session.confirmed = self.session.confirmed.max(end);
+        }
+        for table in pending.copied {
+            self.store_table(&table).await?;
+            if self.session.sequencer.plan().current().is_none() {
+                info!(pipeline = &*self.settings.pipeline, rows = self.stats.snapshot_rows.get(), "the initial copy is complete");
+            }
+        }
+        Ok(())
+    }
+
+    async fn housekeeping(&mut self) -> Result<(), CaptureFailure> {
+        let (mut records, mut pending) = (Vec::new(), Pending { partitions: Vec::new(), resolved_end: None, copied: Vec::new(), changes: 0, bytes: 0 });
+        self.add_markers(&mut records, &mut pending, true);
+        if !records.is_empty() {
+            self.hand_over(records, pending).await?;
+        }
+        let many = Duration::from_millis(2 * self.reached.len() as u64);
+        if self.session.confirmed > self.stored_confirmed && self.stored_at.elapsed() >= self.settings.checkpoint_interval.max(many) {
+            self.store_checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    /// Stored first, then the origin may forget.
+    async fn store_checkpoint(&mut self) -> Result<(), CaptureFailure> {
+        let confirmed = self.session.confirmed;
+        let partitions: &BTreeMap<TopicPartition, Checkpoint> = &self.session.checkpoints;
+        let record = ControlRecord::Checkpoint { confirmed, partitions }.record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
+        self.log.append(vec![record]).await?.await?;
+        self.session.origin.confirm(confirmed).await?;
+        (self.stored_confirmed, self.stored_at) = (confirmed, Instant::now());
+        self.stats.confirmed.set(confirmed);
+        Ok(())
+    }
+
+    async fn drain(mut self) -> Result<(), CaptureFailure> {
+        debug!(pipeline = &*self.settings.pipeline, batches = self.in_flight.len(), "draining");
+        let deadline = tokio::time::Instant::now() + DRAIN_MAX;
+        while !self.in_flight.is_empty() {
+            match tokio::time::timeout_at(deadline, self.in_flight.next()).await {
+                Ok(Some(durable)) => self.durable(durable).await?,
+                Ok(None) => break,
+                Err(_) => {
+                    info!(pipeline = &*self.settings.pipeline, "the log did not acknowledge in time; the next start goes on from its tail");
+                    return Ok(());
+                }
+            }
+        }
+        if self.session.confirmed > self.stored_confirmed {
+            self.store_checkpoint().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A captured table that the session does not know.
+fn unrouted(event: &OriginEvent, session: &Session) -> Option<TableName> {
+    let schema = match event {
+        OriginEvent::Insert { schema, .. } | OriginEvent::Update { schema, .. } | OriginEvent::Delete { schema, .. } => schema,
+        _ => return None,
+    };
+    (!session.sequencer.has_route(&schema.table)).then(|| schema.table.clone())
+}
