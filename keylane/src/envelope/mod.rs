@@ -1,1 +1,24 @@
 //! The Debezium envelope: how a change is written in a record's value, and read from it.
+//!
+//! [`encode_change`] writes what existing Debezium consumers read; [`decode`] reads exactly that back, with the record's `keylane` header and the
+//! schema it names. The member map is in `docs/reference/envelope.md`.
+
+mod source;
+pub use source::{Connector, SourceInfo};
+
+mod text;
+
+mod encode;
+pub use encode::{EncodedChange, encode_change};
+
+mod schema;
+pub use schema::{decode_schema, encode_schema};
+
+mod cache;
+pub use cache::SchemaCache;
+
+mod decode;
+pub use decode::decode;
+
+mod error;
+pub use error::EnvelopeError;

@@ -1,0 +1,3 @@
+//! Everything of this crate that is tested through its public face, in one binary. Tests that need parts start them (see `keylane-parts`).
+
+mod envelope;
