@@ -93,7 +93,6 @@ fn a_change_is_a_debezium_envelope_and_an_absent_column_is_left_out() {
     assert!(encoded.order_differs);
     let text = std::str::from_utf8(&encoded.value).unwrap();
     let (stable, written) = text.rsplit_once(",\"ts_ms\":").unwrap();
-    let version = env!("CARGO_PKG_VERSION");
     let row = r#"{"before":null,"after":{"id":7,"customer_id":9223372036854775807,"total":"10.50","paid":null,"scan":{"$bytes":"AP8="}},"#;
     let source = format!(
         r#""source":{{"version":"{}","connector":"keylane-postgresql","name":"shop","db":"app","ts_ms":1700000000123,"ts_us":1700000000123456,"#,
