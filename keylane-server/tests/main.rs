@@ -2,3 +2,5 @@
 
 #[path = "main/config.rs"]
 mod config;
+#[path = "main/config_mutations.rs"]
+mod config_mutations;

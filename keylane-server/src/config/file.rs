@@ -88,13 +88,25 @@ impl Config {
         path: &Path,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let file = path.display().to_string();
         let text = read_text(path).map_err(|issue| ConfigError {
-            file: file.clone(),
+            file: path.display().to_string(),
             problems: vec![issue.into_problem(None, None)],
         })?;
+        Config::parse(&text, path, lookup)
+    }
+
+    /// Checks a text as if it stood in the file `path`, which is not read: errors carry its name, and relative paths
+    /// start at its directory.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text, ready to print.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
-        parse(&text, &file, dir, lookup)
+        parse(text, &path.display().to_string(), dir, lookup)
     }
 
     /// A commented configuration that names every key with its default.

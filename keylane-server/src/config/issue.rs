@@ -64,7 +64,8 @@ impl Issue {
     }
 }
 
-fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+/// The name that is near enough to be what was meant.
+pub(super) fn nearest<'n>(written: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     const WRITTEN_BYTES_MAX: usize = 60;
     const SIMILARITY_MIN: f64 = 0.6;
     if written.len() > WRITTEN_BYTES_MAX {

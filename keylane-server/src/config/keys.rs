@@ -40,6 +40,27 @@ pub(super) enum Takes {
     Each(&'static str, &'static [Key]),
 }
 
+impl Takes {
+    /// Whether what is written for the key may be shown even if it is not what the key takes: a number, a word, a
+    /// table's name. Texts may hold anything, so they are not among these.
+    pub fn is_never_secret(&self) -> bool {
+        match self {
+            Takes::Count { .. }
+            | Takes::PowerOfTwo { .. }
+            | Takes::Bytes { .. }
+            | Takes::Duration { .. }
+            | Takes::Flag
+            | Takes::Word(_)
+            | Takes::Texts(_) => true,
+            Takes::Text(_)
+            | Takes::Secret(_)
+            | Takes::Named(_)
+            | Takes::Block(_)
+            | Takes::Each(..) => false,
+        }
+    }
+}
+
 /// What it means that a key is absent.
 #[derive(Debug)]
 pub(super) enum Absent {

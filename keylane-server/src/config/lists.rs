@@ -4,7 +4,7 @@ use super::code::Code;
 use super::interpolate::Insert;
 use super::reader::{Block, Read, Reported, Text};
 use super::source::Span;
-use super::tree::{Node, Value, printable};
+use super::tree::{Node, Value, printable_key};
 
 /// Items of one list at most.
 const ITEMS_MAX: usize = 10_000;
@@ -43,7 +43,7 @@ impl Block<'_> {
     /// A block whose names are the user's, each with one text. `secret` keeps the texts out of messages.
     pub fn named(&self, name: &str, secret: bool) -> Read<Vec<Named>> {
         all(self.each(name)?.iter().map(|entry| {
-            let inner = format!("{name}.{}", printable(&entry.key));
+            let inner = format!("{name}.{}", printable_key(&entry.key));
             let text = if secret {
                 self.secret_text(&inner, &entry.node, Insert::AsItIs)
             } else {

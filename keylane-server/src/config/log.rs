@@ -9,7 +9,7 @@ use super::keys::{Absent, DAY_MS, Key, MIB, TIB, Takes};
 use super::reader::{Block, Read, Text};
 use super::secret::Secret;
 use super::source::Span;
-use super::tree::{Value, printable};
+use super::tree::{Value, printable_key};
 
 pub(super) const KEYS: &[Key] = &[
     Key {
@@ -162,7 +162,7 @@ fn read_kafka(block: &Block<'_>) -> Read<KafkaLog> {
                     property.name_span,
                     format!(
                         "log.kafka.properties: '{}' is no property name",
-                        printable(&property.name)
+                        printable_key(&property.name)
                     ),
                     "names are lower-case words joined by dots, as in 'security.protocol'",
                 ));

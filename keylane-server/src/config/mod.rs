@@ -21,6 +21,7 @@ mod interpolate;
 mod issue;
 mod keys;
 mod lists;
+mod look;
 mod reader;
 mod scalar;
 mod secret_value;

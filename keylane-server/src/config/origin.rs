@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::code::Code;
 use super::keys::{Absent, HOUR_MS, Key, SECOND_MS, Takes};
-use super::reader::{Block, Read};
+use super::reader::{Block, Read, Reported};
 use super::url::{self, PostgresUrl};
 
 pub(super) const KEYS: &[Key] = &[
@@ -116,6 +116,8 @@ pub(super) fn one_of<'n>(block: &Block<'_>, first: &'n str, second: &'n str) -> 
             format!("{} has both '{first}' and '{second}'", block.path),
             "remove the one that is not used",
         )),
+        // The unknown key, reported already, stands for the missing one.
+        (None, None) if block.has_unknown_keys() => Err(Reported),
         (None, None) => Err(block.report(
             Code::OneOf,
             block.span,

@@ -13,7 +13,7 @@ use super::replica::{self, Replica};
 use super::source::Span;
 use super::tables::{self, TableName, TablePattern};
 use super::topics::{self, Topics, TopicsRead};
-use super::tree::{Entry, printable};
+use super::tree::{Entry, printable_key};
 
 pub(super) const KEYS: &[Key] = &[
     Key {
@@ -142,7 +142,7 @@ pub(super) struct PipelineRead {
 
 /// The pipeline under `entry`. Its parts are all read before the first failure ends it.
 pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
-    let shown = printable(&entry.key);
+    let shown = printable_key(&entry.key);
     let name = PipelineName::new(&entry.key).ok_or_else(|| {
         reader.report(super::issue::Issue::new(
             Code::BadName,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::code::Code;
 use super::interpolate::{self, Insert, Lookup};
-use super::issue::Issue;
+use super::issue::{self, Issue};
 use super::keys::{self, Absent, Key, Takes};
 use super::scalar;
 use super::source::{Place, Source, Span};
-use super::tree::{Entry, Node, Value, printable};
+use super::tree::{Entry, Node, Value, printable, printable_key};
 
 /// The value could not be read; the reason has been recorded.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,16 @@ impl Reader<'_> {
     pub fn report(&self, issue: Issue) -> Reported {
         self.issues.borrow_mut().push(issue);
         Reported
+    }
+
+    /// Lets snippets show every value under `node`.
+    fn show_all(&self, node: &Node) {
+        match &node.value {
+            Value::Scalar(scalar) if scalar.aliased => {}
+            Value::Scalar(_) => self.shown.borrow_mut().push(node.span),
+            Value::List(items) => items.iter().for_each(|item| self.show_all(item)),
+            Value::Map(entries) => entries.iter().for_each(|entry| self.show_all(&entry.node)),
+        }
     }
 
     pub fn resolve(&self, path: &str) -> PathBuf {
@@ -113,6 +123,9 @@ impl<'a> Block<'a> {
                 )));
             }
         };
+        let known = |entry: &&Entry| keys.iter().any(|key| key.name == entry.key);
+        let known_spans = entries.iter().filter(known).map(|entry| entry.key_span);
+        reader.shown.borrow_mut().extend(known_spans);
         let block = Block {
             reader,
             keys,
@@ -125,24 +138,46 @@ impl<'a> Block<'a> {
     }
 
     fn report_unknown_keys(&self) {
-        for entry in self.entries {
-            if self.keys.iter().any(|key| key.name == entry.key) {
-                continue;
-            }
+        for entry in self.unknown_entries() {
             let place = if self.path.is_empty() {
                 "at the top level".to_owned()
             } else {
                 format!("in {}", self.path)
             };
-            let issue = Issue::new(
-                Code::UnknownKey,
-                entry.key_span,
-                format!("unknown key '{}' {place}", printable(&entry.key)),
-                format!("known keys here: {}", names(self.keys)),
-            );
-            let known = self.keys.iter().map(|key| key.name);
-            self.reader.report(issue.suggest(&entry.key, known));
+            let meant = self.meant_by(entry);
+            let mut message = format!("unknown key '{}' {place}", printable_key(&entry.key));
+            let mut remedy = format!("known keys here: {}", names(self.keys));
+            if entry.node.is_null() && meant.is_none() {
+                // Not named: it may be the rest of a secret.
+                message = format!("a text that is neither a key nor its value {place}");
+                remedy = format!("write 'key: value', and quote texts that hold commas; {remedy}");
+            }
+            let issue = Issue::new(Code::UnknownKey, entry.key_span, message, remedy);
+            if meant.is_some_and(|key| key.takes.is_never_secret()) {
+                self.reader.show_all(&entry.node);
+            }
+            self.reader.report(Issue {
+                did_you_mean: meant.map(|key| key.name.to_owned()),
+                ..issue
+            });
         }
+    }
+
+    fn unknown_entries(&self) -> impl Iterator<Item = &'a Entry> {
+        let known = |entry: &&Entry| self.keys.iter().any(|key| key.name == entry.key);
+        self.entries.iter().filter(move |entry| !known(entry))
+    }
+
+    /// Whether an unknown key has been reported, which may stand for whatever is found missing.
+    pub fn has_unknown_keys(&self) -> bool {
+        self.unknown_entries().next().is_some()
+    }
+
+    /// The known key that an unknown one is nearest to.
+    fn meant_by(&self, entry: &Entry) -> Option<&'static Key> {
+        let known = self.keys.iter().map(|key| key.name);
+        let name = issue::nearest(&entry.key, known)?;
+        self.keys.iter().find(|key| key.name == name)
     }
 
     /// The full name of a key of this block.
@@ -172,8 +207,17 @@ impl<'a> Block<'a> {
         self.reader.report(Issue::new(code, span, message, remedy))
     }
 
+    /// A required key is absent. Says nothing if a misspelt one that stands for it has been reported.
     pub fn missing(&self, name: &str) -> Reported {
+        let mut unknown = self.unknown_entries();
+        if unknown.any(|entry| self.meant_by(entry).is_some_and(|key| key.name == name)) {
+            return Reported;
+        }
         let key = keys::find(self.keys, name);
+        let takes = match key.takes {
+            Takes::Block(inner) => format!("a block with {}", names(inner)),
+            ref takes => super::reference::takes_in_words(takes),
+        };
         let place = if self.path.is_empty() {
             "the file".to_owned()
         } else {
@@ -183,10 +227,7 @@ impl<'a> Block<'a> {
             Code::MissingKey,
             self.span,
             format!("{place} has no '{name}'"),
-            &format!(
-                "add '{name}:' ({})",
-                super::reference::takes_in_words(&key.takes)
-            ),
+            &format!("add '{name}:' ({takes})"),
         )
     }
 
@@ -220,6 +261,9 @@ impl<'a> Block<'a> {
 
     pub fn wrong_kind(&self, name: &str, node: &Node, wanted: &str) -> Reported {
         let key = self.keys.iter().find(|key| key.name == name);
+        if key.is_some_and(|key| key.takes.is_never_secret()) {
+            self.reader.show_all(node);
+        }
         let remedy = key.map_or_else(
             || format!("write {wanted}"),
             |key| {
@@ -254,7 +298,9 @@ impl<'a> Block<'a> {
                 &format!("give '{name}' a value, or remove the line"),
             ));
         }
-        if !secret {
+        // What an alias brings may have been written as a secret elsewhere.
+        let hidden = secret || written.aliased;
+        if !hidden {
             self.reader.shown.borrow_mut().push(node.span);
         }
         let expanded = interpolate::expand(&written.text, self.reader.lookup, insert);
@@ -265,7 +311,7 @@ impl<'a> Block<'a> {
         })?;
         let shown = match expanded.variables.first() {
             Some(variable) => format!("the value of ${{{variable}}}"),
-            None if secret => "the value".to_owned(),
+            None if hidden => "the value".to_owned(),
             None => format!("'{}'", printable(&expanded.text)),
         };
         Ok(Text {

@@ -1,6 +1,7 @@
 //! The file's text and positions in it, and the one way a line of it becomes printable.
 
 use super::error::Snippet;
+use super::look;
 
 /// Characters of a line that a snippet shows at most.
 const SNIPPET_CHARS_MAX: usize = 120;
@@ -76,40 +77,13 @@ impl<'a> Source<'a> {
         Some(draw(line, &columns, caret_columns(span, line)))
     }
 
-    /// The line for a file that is not YAML, where nothing says what is a secret: everything that could be one is
-    /// masked by the look of it.
+    /// The line for a file that is not YAML, where nothing but the look of it tells what is a secret.
     pub fn snippet_by_look(&self, span: Span) -> Option<Snippet> {
         let number = span.start.line;
         let line = self.line(number)?;
-        let mask = if self.inside_secret_block(number) {
-            Some((1, u32::MAX))
-        } else {
-            secret_columns(line)
-        };
-        let columns: Vec<(u32, u32)> = mask.into_iter().collect();
-        Some(draw(line, &columns, caret_columns(span, line)))
+        let masks = look::masks(self.text, number);
+        Some(draw(line, &masks, caret_columns(span, line)))
     }
-
-    /// Whether `number` continues a value that began under a key with a secret's name on an earlier line.
-    fn inside_secret_block(&self, number: u32) -> bool {
-        let index = usize::try_from(number).unwrap_or(usize::MAX);
-        let mut secret_at: Option<usize> = None;
-        for line in self.text.lines().take(index.saturating_sub(1)) {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let indent = indent_of(line);
-            if secret_at.is_none_or(|at| indent <= at) {
-                secret_at = secret_columns(line).is_some().then_some(indent);
-            }
-        }
-        let line = self.line(number).unwrap_or_default();
-        secret_at.is_some_and(|at| indent_of(line) > at)
-    }
-}
-
-fn indent_of(line: &str) -> usize {
-    line.chars().take_while(|c| c.is_whitespace()).count()
 }
 
 fn caret_columns(span: Span, line: &str) -> (u32, u32) {
@@ -123,43 +97,6 @@ fn caret_columns(span: Span, line: &str) -> (u32, u32) {
         line_end
     };
     (from, to.max(from.saturating_add(1)))
-}
-
-/// Names whose value is hidden when only the look of a line can tell.
-const SECRET_WORDS: [&str; 9] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "jaas",
-    "sasl.",
-    "ssl.",
-    "credential",
-    "url",
-];
-
-/// From where a line is hidden, judged by its look: the value after a name that sounds secret, or a URL's password.
-fn secret_columns(line: &str) -> Option<(u32, u32)> {
-    let lower = line.to_ascii_lowercase();
-    let by_name = SECRET_WORDS
-        .iter()
-        .filter_map(|word| lower.find(word).map(|at| at + word.len()))
-        .filter_map(|at| lower.get(at..)?.find(':').map(|colon| at + colon + 1))
-        .min();
-    let by_url = lower.find("://").map(|at| at + 3);
-    let byte = match (by_name, by_url) {
-        (Some(a), Some(b)) => a.min(b),
-        (a, b) => a.or(b)?,
-    };
-    // ASCII lower-casing keeps byte positions, so `byte` is a character boundary of `line` too.
-    let before = line.get(..byte)?;
-    let blanks = line
-        .get(byte..)?
-        .chars()
-        .take_while(|c| c.is_whitespace())
-        .count();
-    let column = u32::try_from(before.chars().count() + blanks + 1).ok()?;
-    Some((column, u32::MAX))
 }
 
 /// Draws `line` with the columns in `masks` replaced by `***`, and says where the carets go.
@@ -184,7 +121,11 @@ fn draw(line: &str, masks: &[(u32, u32)], caret: (u32, u32)) -> Snippet {
         if masked && !in_mask {
             text.extend(MASK.chars());
         } else if !masked {
-            text.push(if c.is_control() { ' ' } else { c });
+            text.push(match c {
+                '\t' => '→',
+                c if c.is_control() => ' ',
+                c => c,
+            });
         }
         in_mask = masked;
     }

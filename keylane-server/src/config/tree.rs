@@ -41,6 +41,8 @@ pub(super) struct Scalar {
     pub text: String,
     /// Written in quotes or as a block, so that an empty text is meant.
     pub quoted: bool,
+    /// Brought here by an alias; its place is that of the anchor.
+    pub aliased: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,7 +89,9 @@ pub(super) struct Tree {
 /// Reads the text. Duplicate keys are collected and reading goes on; a mistake of syntax or size ends it.
 pub(super) fn parse(text: &str, issues: &mut Vec<Issue>) -> Result<Tree, Box<Issue>> {
     let mut builder = Builder::default();
-    for item in Parser::new_from_str_with_options(text, Options::default()) {
+    let mut options = Options::default();
+    options.emit_anchor_events = true;
+    for item in Parser::new_from_str_with_options(text, options) {
         let (event, span) = item.map_err(|error| Box::new(syntax_issue(text, &error)))?;
         builder.take(event, span_of(&span), issues)?;
     }
@@ -152,7 +156,8 @@ impl Builder {
                 }
                 Ok(())
             }
-            Event::Comment(..) => {
+            // A password that begins with '&' is an anchor to YAML.
+            Event::Comment(..) | Event::Anchor(..) => {
                 self.values.push(span);
                 Ok(())
             }
@@ -179,12 +184,15 @@ impl Builder {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(span, issues),
             Event::Alias(id) => {
-                let node = self
+                let mut node = self
                     .anchors
                     .get(&id)
                     .cloned()
                     .ok_or_else(|| unknown_alias(span))?;
                 self.charge(node.weight, span)?;
+                if let Value::Scalar(scalar) = &mut node.value {
+                    scalar.aliased = true;
+                }
                 self.place(node, issues)
             }
             _ => Ok(()),
@@ -269,13 +277,20 @@ impl Builder {
         }) = self.open.last_mut()
             && pending.is_none()
         {
+            if let Some((word, _)) = text.split_once(may_begin_a_value) {
+                self.values.push(after_first_word(span, word));
+            }
             *pending = Some((text, span));
             return Ok(());
         }
         self.values.push(span);
         let weight = NODE_WEIGHT.saturating_add(text.len());
         self.charge(weight, span)?;
-        let value = Value::Scalar(Scalar { text, quoted });
+        let value = Value::Scalar(Scalar {
+            text,
+            quoted,
+            aliased: false,
+        });
         let node = Node {
             span,
             value,
@@ -318,11 +333,15 @@ impl Builder {
                         key_span,
                         format!(
                             "key '{}' stands twice in this block; first on line {line}",
-                            printable(&key)
+                            printable_key(&key)
                         ),
                         "remove one of the two; if both were meant, merge what is under them",
                     ));
                     return Ok(());
+                }
+                // Without a value it may be the rest of a text that holds a ','.
+                if node.is_null() {
+                    self.values.push(key_span);
                 }
                 entries.push(Entry {
                     key,
@@ -347,6 +366,33 @@ pub(super) fn printable(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// A key made fit for a message. What follows a blank or a colon is left out: it may be a value that was meant to stand
+/// apart from its key.
+pub(super) fn printable_key(key: &str) -> String {
+    match key.split_once(may_begin_a_value) {
+        Some((word, _)) => format!("{} …", printable(word)),
+        None => printable(key),
+    }
+}
+
+fn may_begin_a_value(c: char) -> bool {
+    c.is_whitespace() || c == ':'
+}
+
+/// The part of a key that may be a value.
+fn after_first_word(span: Span, word: &str) -> Span {
+    // A quoted key begins one column later; then one more character is hidden.
+    let chars = u32::try_from(word.chars().count()).unwrap_or(u32::MAX);
+    let column = span.start.column.saturating_add(chars);
+    Span {
+        start: Place {
+            column,
+            ..span.start
+        },
+        end: span.end,
+    }
 }
 
 fn refuse_tag(tag: Option<&Tag>, span: Span) -> Result<(), Box<Issue>> {
@@ -433,7 +479,7 @@ fn syntax_words(kind: &ErrorKind) -> (String, &'static str) {
         | ErrorKind::UnexpectedEofFlowSequence
         | ErrorKind::UnexpectedEofImplicitFlowMapping => (
             "a '[' or '{' is not closed, or a ',' is missing",
-            "close the bracket; quote texts that hold brackets or commas",
+            "close the bracket; quote texts that hold brackets or commas, such as \"${NAME}\" inside { }",
         ),
         ErrorKind::MisplacedFlowCollectionEnd | ErrorKind::MismatchedFlowCollectionEnd { .. } => (
             "a closing bracket without its opening one",
@@ -446,7 +492,20 @@ fn syntax_words(kind: &ErrorKind) -> (String, &'static str) {
         | ErrorKind::MappingKeyNotAllowed
         | ErrorKind::MappingValueNotAllowed => (
             "this does not fit the lines above it",
-            "write 'key: value' with a space after the colon, and indent it like its neighbours",
+            "write 'key: value' with a space after the colon, here and above, and indent it like its neighbours",
+        ),
+        ErrorKind::InvalidColonPlacement | ErrorKind::FlowMappingValueAdjacentCollection => (
+            "a ':' where none can stand",
+            "look for a bracket or quote that is not closed above; quote texts that hold ': '",
+        ),
+        ErrorKind::InvalidTrailingDoubleQuotedScalar
+        | ErrorKind::InvalidTrailingSingleQuotedScalar => (
+            "something follows a closing quote",
+            "put all of the text between the quotes; inside single quotes, write '' for one",
+        ),
+        ErrorKind::MissingAnchorOrAliasName => (
+            "a '*' or '&' without a name",
+            "quote a text that begins with '*' or '&', such as the pattern \"*\"",
         ),
         ErrorKind::UnknownAnchor => (
             "an alias ('*name') without its anchor",

@@ -84,7 +84,7 @@ impl PostgresUrl {
                 "does not begin with 'postgres://' but with {found}"
             ));
         }
-        let url = ::url::Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
+        let url = ::url::Url::parse(text).map_err(|error| format!("cannot be read: {error}"))?;
         let url = PostgresUrl(url);
         if url.host().is_empty() {
             return Err("has no host".to_owned());
