@@ -7,7 +7,7 @@ use std::time::Duration;
 pub type Result<T> = std::result::Result<T, PartsError>;
 
 /// Why a part could not be had, started, asked or stopped.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum PartsError {
     /// A tool is missing and may not be installed from here.
     #[error("{what} is missing. To get it: {remedy}")]
@@ -62,6 +62,13 @@ pub enum PartsError {
     /// An answer or a setting makes no sense.
     #[error("{0}")]
     Invalid(String),
+}
+
+/// As it reads: tests that return it are shown this form.
+impl std::fmt::Debug for PartsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// Attaches what was attempted and where to an I/O error.

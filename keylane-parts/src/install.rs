@@ -98,7 +98,13 @@ fn apt() -> Command {
 
 /// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+    user_id() == 0
+}
+
+/// The user this process runs as.
+pub(crate) fn user_id() -> u32 {
+    const NOBODY: u32 = 65_534;
+    std::fs::metadata("/proc/self").map_or(NOBODY, |own| own.uid())
 }
 
 /// A user of this machine by name: its user and group id.

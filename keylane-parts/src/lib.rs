@@ -7,6 +7,7 @@
 //! - What a part needs is fetched once into a cache folder that any number of processes may share.
 
 mod cache;
+mod debezium;
 mod error;
 mod guard;
 mod install;
@@ -21,6 +22,7 @@ mod wait;
 mod work_dir;
 
 pub use cache::cache_dir;
+pub use debezium::{Debezium, DebeziumOptions};
 pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;
 pub use install::{Tool, ensure_installed};

@@ -4,6 +4,7 @@
 //! given it. So ports come from below the range the kernel deals out, and a locked file claims each against the other processes that use this crate.
 
 use crate::error::{IoContext, PartsError, Result};
+use crate::install::user_id;
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,8 @@ impl PortLease {
 /// # Errors
 /// When the folder of claims cannot be written or every port is taken.
 pub fn free_port() -> Result<PortLease> {
-    let claims = std::env::temp_dir().join("keylane-ports");
+    // One folder for each user: they may not write into each other's.
+    let claims = std::env::temp_dir().join(format!("keylane-ports-{}", user_id()));
     std::fs::create_dir_all(&claims).doing("creating the folder of port claims", &claims)?;
     for _ in 0..COUNT {
         // Spread the processes, so that they seldom meet.

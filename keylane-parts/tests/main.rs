@@ -1,5 +1,6 @@
 //! The parts start, survive being killed, and never outlive who started them.
 
+mod debezium;
 mod kafka;
 mod lifetimes;
 mod postgres;

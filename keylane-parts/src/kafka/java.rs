@@ -70,7 +70,7 @@ impl Java {
         let mut java = Command::new("java");
         java.arg(format!("-Xmx{heap_mb}m"))
             // An archive that does not fit is passed over.
-            .args(["-Xshare:auto", "-Xlog:disable", "-XX:+UseSerialGC"])
+            .args(["-Xshare:auto", "-Xlog:disable"])
             .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
             .arg("-Dorg.slf4j.simpleLogger.showDateTime=true")
             .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS");

@@ -10,3 +10,5 @@ mod server;
 pub use handle::KafkaHandle;
 pub use options::KafkaOptions;
 pub use server::Kafka;
+
+pub(crate) use java::Java;

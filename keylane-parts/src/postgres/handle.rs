@@ -1,17 +1,15 @@
 //! A PostgreSQL to use but not to kill: the caller's own, or one started for this process and shared by its tests.
 
+use super::address::Address;
 use super::binaries::PostgresVersion;
 use super::server::Postgres;
-use crate::error::{PartsError, Result};
-use crate::install::{Tool, ensure_installed, run};
-use std::process::Command;
+use crate::error::Result;
 use std::sync::Mutex;
 
 /// A running PostgreSQL that several tests may use at once, each with its own database.
 #[derive(Debug)]
 pub struct PostgresHandle {
-    // Up to the port, without the database.
-    base_url: String,
+    address: Address,
     // Ours when the environment named none.
     _own: Option<Postgres>,
 }
@@ -25,13 +23,13 @@ impl PostgresHandle {
     pub fn from_env_or_start(variable: &str) -> Result<Self> {
         if let Ok(url) = std::env::var(variable) {
             return Ok(Self {
-                base_url: base_of(&url)?,
+                address: url.parse()?,
                 _own: None,
             });
         }
         let own = Postgres::start(PostgresVersion::V15)?;
         Ok(Self {
-            base_url: base_of(&own.url(""))?,
+            address: own.url("").parse()?,
             _own: Some(own),
         })
     }
@@ -57,7 +55,7 @@ impl PostgresHandle {
     /// The URL of `database`.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("{}/{database}", self.base_url)
+        self.address.database(database).url()
     }
 
     /// Runs `sql` through psql, as [`Postgres::psql`] does.
@@ -65,12 +63,7 @@ impl PostgresHandle {
     /// # Errors
     /// With what psql said.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
-        ensure_installed(&[Tool::Postgres])?;
-        let mut psql = Command::new("psql");
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
-        psql.args(["-d", &self.url(database), "-c", sql]);
-        let rows = run("asking PostgreSQL", &mut psql)?;
-        Ok(rows.trim_end_matches('\n').to_owned())
+        self.address.database(database).ask(sql)
     }
 
     /// Makes the database `name` anew: empty, whatever was there.
@@ -103,12 +96,4 @@ fn shared(
         Box::leak(Box::new(PostgresHandle::from_env_or_start(variable)?));
     *shared = Some(handle);
     Ok(handle)
-}
-
-fn base_of(url: &str) -> Result<String> {
-    let invalid =
-        || PartsError::Invalid("not a URL of the form postgres://user@host:port/db".to_owned());
-    let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
-    let authority = rest.split(['/', '?']).next().ok_or_else(invalid)?;
-    Ok(format!("{scheme}://{authority}"))
 }

@@ -1,5 +1,6 @@
 //! A running PostgreSQL: its folder, its postmaster, and what can be done to it.
 
+use super::address::Address;
 use super::binaries::{PostgresVersion, program};
 use super::options::PostgresOptions;
 use crate::error::{IoContext, PartsError, Result};
@@ -67,11 +68,7 @@ impl Postgres {
     /// `postgres://postgres@127.0.0.1:PORT/DB`, with the password in it when one is asked for. The same over restarts.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        let user = match &self.options.password {
-            Some(password) => format!("{SUPERUSER}:{password}"),
-            None => SUPERUSER.to_owned(),
-        };
-        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port())
+        self.address(database).url()
     }
 
     /// Where it listens.
@@ -101,17 +98,7 @@ impl Postgres {
     /// A client program of PostgreSQL that is already pointed at `database` of this server by its environment.
     #[must_use]
     pub fn client(&self, name: &str, database: &str) -> Command {
-        let mut client = Command::new(self.bin(name));
-        client
-            .env("PGHOST", "127.0.0.1")
-            .env("PGPORT", self.port().to_string())
-            .env("PGUSER", SUPERUSER)
-            .env("PGDATABASE", database)
-            .env("PGCONNECT_TIMEOUT", "10");
-        if let Some(password) = &self.options.password {
-            client.env("PGPASSWORD", password);
-        }
-        client
+        self.address(database).client(&self.bin, name)
     }
 
     /// Runs `sql` through psql; stops at the first error. Returns the rows, columns separated by `|`, without the last line end.
@@ -119,10 +106,7 @@ impl Postgres {
     /// # Errors
     /// With what psql said.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
-        let mut psql = self.client("psql", database);
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
-        let rows = run("asking PostgreSQL", &mut psql)?;
-        Ok(rows.trim_end_matches('\n').to_owned())
+        self.address(database).ask(sql)
     }
 
     /// Creates the database `name`.
@@ -212,6 +196,16 @@ impl Postgres {
         self.postmaster
             .as_ref()
             .map_or_else(String::new, Process::log_tail)
+    }
+
+    fn address(&self, database: &str) -> Address {
+        Address {
+            user: SUPERUSER.to_owned(),
+            password: self.options.password.clone(),
+            host: "127.0.0.1".to_owned(),
+            port: self.port(),
+            database: database.to_owned(),
+        }
     }
 
     fn data(&self) -> PathBuf {
