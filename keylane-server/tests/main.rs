@@ -2,5 +2,7 @@
 
 #[path = "main/config.rs"]
 mod config;
+#[path = "main/config_init.rs"]
+mod config_init;
 #[path = "main/config_mutations.rs"]
 mod config_mutations;

@@ -148,7 +148,7 @@ pub struct Apply {
     /// Writing threads, 1 to 1,024.
     pub threads: u32,
     /// Lanes per partition: a power of two, 1 to 4,096.
-    pub lanes: u32,
+    pub lanes: u16,
     /// Changes per transaction at most, 1 to 100,000.
     pub batch_rows: u32,
     /// Bytes per transaction at most.

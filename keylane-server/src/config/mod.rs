@@ -25,6 +25,7 @@ mod look;
 mod reader;
 mod scalar;
 mod secret_value;
+mod syntax;
 mod tree;
 
 mod apply;

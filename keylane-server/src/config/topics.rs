@@ -84,6 +84,18 @@ pub struct Topics {
     pub envelope: Envelope,
 }
 
+impl Topics {
+    /// The declared order key of a table of the origin; None: its primary key. A table declared without a schema is
+    /// meant in any.
+    pub fn order_key_of(&self, schema: Option<&str>, table: &str) -> Option<&[String]> {
+        let means = |name: &TableName| {
+            name.table == table && (name.schema.is_none() || name.schema.as_deref() == schema)
+        };
+        let declared = self.order_keys.iter().find(|(name, _)| means(name));
+        declared.map(|(_, columns)| columns.as_slice())
+    }
+}
+
 /// What was read, with the places that later checks point at.
 pub(super) struct TopicsRead {
     pub topics: Topics,

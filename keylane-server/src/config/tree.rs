@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{
-    self as yaml, ErrorKind, Event, Options, Parser, ScalarStyle, Tag,
-};
+use serde_saphyr::granit_parser::{self as yaml, Event, Options, Parser, ScalarStyle, Tag};
 
 use super::code::Code;
 use super::issue::Issue;
 use super::source::{Place, Span};
+use super::syntax;
 
 /// Blocks inside blocks at most; the format itself needs 6.
 const DEPTH_MAX: usize = 16;
@@ -92,7 +91,7 @@ pub(super) fn parse(text: &str, issues: &mut Vec<Issue>) -> Result<Tree, Box<Iss
     let mut options = Options::default();
     options.emit_anchor_events = true;
     for item in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = item.map_err(|error| Box::new(syntax_issue(text, &error)))?;
+        let (event, span) = item.map_err(|error| Box::new(syntax::issue(text, &error)))?;
         builder.take(event, span_of(&span), issues)?;
     }
     Ok(Tree {
@@ -108,7 +107,7 @@ fn span_of(span: &yaml::Span) -> Span {
     }
 }
 
-fn place_of(marker: &yaml::Marker) -> Place {
+pub(super) fn place_of(marker: &yaml::Marker) -> Place {
     Place {
         line: u32::try_from(marker.line()).unwrap_or(u32::MAX),
         column: u32::try_from(marker.col().saturating_add(1)).unwrap_or(u32::MAX),
@@ -425,105 +424,11 @@ fn unknown_alias(span: Span) -> Box<Issue> {
     ))
 }
 
-fn too_deep(span: Span) -> Box<Issue> {
+pub(super) fn too_deep(span: Span) -> Box<Issue> {
     Box::new(Issue::new(
         Code::TooComplex,
         span,
         format!("blocks nested more than {DEPTH_MAX} deep"),
         "the format needs six levels; look for an indentation or bracket that went wrong",
     ))
-}
-
-fn syntax_issue(text: &str, error: &yaml::ScanError) -> Issue {
-    let mut place = place_of(error.marker());
-    // At the end of the text the marker may stand behind the last line.
-    let lines = u32::try_from(text.lines().count())
-        .unwrap_or(u32::MAX)
-        .max(1);
-    if place.line > lines {
-        let last = text.lines().last().unwrap_or_default();
-        let column = u32::try_from(last.chars().count()).unwrap_or(u32::MAX);
-        place = Place {
-            line: lines,
-            column: column.saturating_add(1),
-        };
-    }
-    let span = Span::on_line(place, 1);
-    let (message, remedy) = syntax_words(error.kind());
-    if *error.kind() == ErrorKind::RecursionLimitExceeded {
-        return *too_deep(span);
-    }
-    Issue::new(Code::Syntax, span, message, remedy)
-}
-
-fn syntax_words(kind: &ErrorKind) -> (String, &'static str) {
-    let (message, remedy) = match kind {
-        ErrorKind::TabInIndentation
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabNotAllowed
-        | ErrorKind::TabAtBlockScalarStart
-        | ErrorKind::TabInPlainScalar => (
-            "a tab where YAML allows only spaces",
-            "indent with spaces (two per level)",
-        ),
-        ErrorKind::UnclosedQuotedScalar
-        | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            "a quote is not closed",
-            "close the quote on the same line, or remove it",
-        ),
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofImplicitFlowMapping => (
-            "a '[' or '{' is not closed, or a ',' is missing",
-            "close the bracket; quote texts that hold brackets or commas, such as \"${NAME}\" inside { }",
-        ),
-        ErrorKind::MisplacedFlowCollectionEnd | ErrorKind::MismatchedFlowCollectionEnd { .. } => (
-            "a closing bracket without its opening one",
-            "remove it or write the matching one; quote texts that hold brackets",
-        ),
-        ErrorKind::InvalidIndentation
-        | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::SimpleKeyExpected
-        | ErrorKind::InvalidSimpleKey
-        | ErrorKind::MappingKeyNotAllowed
-        | ErrorKind::MappingValueNotAllowed => (
-            "this does not fit the lines above it",
-            "write 'key: value' with a space after the colon, here and above, and indent it like its neighbours",
-        ),
-        ErrorKind::InvalidColonPlacement | ErrorKind::FlowMappingValueAdjacentCollection => (
-            "a ':' where none can stand",
-            "look for a bracket or quote that is not closed above; quote texts that hold ': '",
-        ),
-        ErrorKind::InvalidTrailingDoubleQuotedScalar
-        | ErrorKind::InvalidTrailingSingleQuotedScalar => (
-            "something follows a closing quote",
-            "put all of the text between the quotes; inside single quotes, write '' for one",
-        ),
-        ErrorKind::MissingAnchorOrAliasName => (
-            "a '*' or '&' without a name",
-            "quote a text that begins with '*' or '&', such as the pattern \"*\"",
-        ),
-        ErrorKind::UnknownAnchor => (
-            "an alias ('*name') without its anchor",
-            "define it on an earlier value with '&name', or quote a text that begins with '*' (patterns: \"*\")",
-        ),
-        ErrorKind::UnexpectedCharacter { .. } => {
-            ("a character that cannot begin a value", "quote the text")
-        }
-        ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => (
-            "a backslash sequence that YAML does not know",
-            "use single quotes, in which a backslash is only a backslash",
-        ),
-        other => {
-            return (
-                format!("not YAML: {other}"),
-                "mend the line, or quote the text",
-            );
-        }
-    };
-    (message.to_owned(), remedy)
 }

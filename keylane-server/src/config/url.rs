@@ -11,7 +11,7 @@ pub(super) const URL: Key = Key {
     name: "url",
     takes: Takes::Secret("`postgres://USER@HOST:PORT/DATABASE?sslmode=…`"),
     absent: Absent::Required,
-    means: "The database. A password may stand in it as `${ENV}` (as it is, without escaping), or under `password`. `sslmode` is `disable`, `prefer`, `require`, `verify-ca` or `verify-full`.",
+    means: "The database. A password may stand in it as `${ENV}` (as it is, without escaping), or under `password`. `sslmode` is `disable`, `prefer` (default), `require`, `verify-ca` or `verify-full`; `sslrootcert=FILE` names the authority to trust.",
 };
 
 pub(super) const PASSWORD: Key = Key {
@@ -21,14 +21,7 @@ pub(super) const PASSWORD: Key = Key {
     means: "The password, if it does not stand in `url`.",
 };
 
-const SSL_MODES: [&str; 6] = [
-    "disable",
-    "allow",
-    "prefer",
-    "require",
-    "verify-ca",
-    "verify-full",
-];
+const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
 const PORT_DEFAULT: u16 = 5432;
 
 /// A checked `postgres://` URL. `Display` and `Debug` show it without its password.
