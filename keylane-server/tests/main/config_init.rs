@@ -1,6 +1,7 @@
 //! What `init` writes: a configuration that loads, and no secret in it.
 
 use std::fs;
+use std::path::Path;
 
 use keylane_server::config::{
     Code, Config, InitAnswers, InitTable, Log, Origin, PipelineName, Replica, Secret,
@@ -87,6 +88,34 @@ fn what_init_writes_for_two_files_needs_nothing_else() {
     let (_, config) = load_template(&answers("sqlite:origin.db", "sqlite:replica.db"));
     assert!(matches!(&config.log, Log::Embedded(log) if log.path.ends_with(".keylane/log.db")));
     assert_eq!(pipeline(&config, "shop-1").apply.threads, 4);
+}
+
+#[test]
+fn the_keys_that_init_writes_as_comments_load_when_they_are_uncommented() {
+    for kafka in [None, Some("a:9092".to_owned())] {
+        let mut answers = answers("postgres://app@db/shop", "sqlite:r.db");
+        answers.kafka_bootstrap = kafka;
+        answers.tables = vec![InitTable {
+            name: "public.order_items".to_owned(),
+            comment: String::new(),
+        }];
+        let text = Config::template(&answers)
+            .expect("the answers are legal")
+            .text;
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.split_once("# ") {
+                Some((indent, key)) if !indent.is_empty() && indent.trim().is_empty() => {
+                    format!("{indent}{}\n", key.trim_end())
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_ne!(uncommented, text);
+        let lookup = |_: &str| Some("hunter2".to_owned());
+        Config::parse(&uncommented, Path::new("keylane.yaml"), &lookup)
+            .expect("the comments are right");
+    }
 }
 
 #[test]
