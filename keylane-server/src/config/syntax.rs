@@ -46,12 +46,7 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
             "a quote is not closed",
             "close the quote on the same line, or remove it",
         ),
-        ErrorKind::UnclosedFlowCollection { .. }
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator
-        | ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::UnexpectedEofImplicitFlowMapping => (
+        kind if is_open_bracket(kind) => (
             "a '[' or '{' is not closed, or a ',' is missing",
             "close the bracket; quote texts that hold brackets or commas, such as \"${NAME}\" inside { }",
         ),
@@ -100,4 +95,16 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
         }
     };
     (message.to_owned(), remedy)
+}
+
+fn is_open_bracket(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::UnclosedFlowCollection { .. }
+            | ErrorKind::ExpectedFlowMappingSeparator
+            | ErrorKind::ExpectedFlowSequenceSeparator
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofFlowSequence
+            | ErrorKind::UnexpectedEofImplicitFlowMapping
+    )
 }
