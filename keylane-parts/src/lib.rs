@@ -16,8 +16,10 @@ mod maven;
 mod mode;
 mod ports;
 mod postgres;
+mod proc_file;
 mod process;
 mod signal;
+mod usage;
 mod wait;
 mod work_dir;
 
@@ -31,4 +33,6 @@ pub use mode::{quick, slow};
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};
 pub use process::{is_running, kill_tree, start_ticks};
+pub use signal::{Signal, send_signal};
+pub use usage::{Usage, usage_of, usage_with_children};
 pub use wait::wait_until;

@@ -2,7 +2,8 @@
 
 use crate::error::{IoContext, PartsError, Result};
 use crate::guard;
-use crate::signal::{self, Signal};
+use crate::proc_file::{children_of, stat_of};
+use crate::signal::{Signal, send_signal};
 use crate::wait::wait_until;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -107,7 +108,7 @@ impl Process {
         if self.has_ended()? {
             return Ok(());
         }
-        signal::send(self.pid(), signal).doing("stopping a part", &self.log)?;
+        send_signal(self.pid(), signal).doing("stopping a part", &self.log)?;
         let name = self.name.clone();
         let child = &mut self.child;
         let log = &self.log;
@@ -185,7 +186,7 @@ pub fn kill_tree(pid: u32) -> Result<()> {
 
 fn kill_all(pid: u32, children: &[Identity]) -> Result<()> {
     for victim in std::iter::once(pid).chain(children.iter().map(|child| child.pid)) {
-        signal::send(victim, Signal::Kill).doing("killing a part", format!("/proc/{victim}"))?;
+        send_signal(victim, Signal::Kill).doing("killing a part", format!("/proc/{victim}"))?;
     }
     Ok(())
 }
@@ -198,17 +199,13 @@ struct Identity {
 
 /// The children, after the parent was halted so that it forks no more.
 fn halt_and_list(parent: u32) -> Result<Vec<Identity>> {
-    signal::send(parent, Signal::Stop).doing("halting a part", format!("/proc/{parent}"))?;
-    let entries = std::fs::read_dir("/proc").doing("listing processes", "/proc")?;
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    Ok(pids
-        .filter_map(|pid| Some((pid, stat_of(pid)?)))
-        .filter(|(_, stat)| stat.parent == parent)
-        .map(|(pid, stat)| Identity {
-            pid,
-            started: Some(stat.started),
-        })
-        .collect())
+    send_signal(parent, Signal::Stop).doing("halting a part", format!("/proc/{parent}"))?;
+    let children = children_of(parent).doing("listing processes", "/proc")?;
+    let identities = children.into_iter().map(|(pid, stat)| Identity {
+        pid,
+        started: Some(stat.started),
+    });
+    Ok(identities.collect())
 }
 
 fn await_gone(processes: &[Identity]) -> Result<()> {
@@ -229,24 +226,6 @@ fn still_there(process: Identity) -> bool {
             && process
                 .started
                 .is_none_or(|started| started == stat.started)
-    })
-}
-
-struct Stat {
-    state: char,
-    parent: u32,
-    started: u64,
-}
-
-fn stat_of(pid: u32) -> Option<Stat> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may hold anything.
-    let (_, rest) = text.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    Some(Stat {
-        state: fields.next()?.chars().next()?,
-        parent: fields.next()?.parse().ok()?,
-        started: fields.nth(17)?.parse().ok()?,
     })
 }
 

@@ -2,26 +2,32 @@
 
 use std::io;
 
-/// The signals in use here.
+/// What can be sent to a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Signal {
-    /// PostgreSQL: fast shutdown.
+pub enum Signal {
+    /// As Ctrl-C; to PostgreSQL: a fast shutdown.
     Interrupt,
-    /// Kafka: orderly shutdown.
+    /// A request to end in order.
     Terminate,
     /// The end, without a word.
     Kill,
-    /// Halt, so that no child is forked while children are counted.
+    /// Halt: a process that hangs, until [`Signal::Continue`].
     Stop,
+    /// Go on.
+    Continue,
 }
 
 /// Sends `signal` to the process `pid`. A process that is gone already is not an error.
-pub(crate) fn send(pid: u32, signal: Signal) -> io::Result<()> {
+///
+/// # Errors
+/// When the process is another user's, or `pid` addresses no single process.
+pub fn send_signal(pid: u32, signal: Signal) -> io::Result<()> {
     let number = match signal {
         Signal::Interrupt => libc::SIGINT,
         Signal::Terminate => libc::SIGTERM,
         Signal::Kill => libc::SIGKILL,
         Signal::Stop => libc::SIGSTOP,
+        Signal::Continue => libc::SIGCONT,
     };
     // 0 and negative numbers would address whole groups.
     let pid = libc::pid_t::try_from(pid)

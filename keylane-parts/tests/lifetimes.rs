@@ -1,6 +1,9 @@
 //! What is started ends with its starter.
 
-use keylane_parts::{Result, end_with_this_process, free_port, is_running, kill_tree, wait_until};
+use keylane_parts::{
+    Result, Signal, end_with_this_process, free_port, is_running, kill_tree, send_signal, usage_of,
+    wait_until,
+};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -79,4 +82,32 @@ fn ports_are_never_handed_out_twice() -> Result<()> {
     ports.dedup();
     assert_eq!(ports.len(), 50);
     Ok(())
+}
+
+#[test]
+fn a_halted_process_goes_on_when_told() -> Result<()> {
+    let mut busy = Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .spawn()
+        .expect("sh runs");
+    let pid = busy.id();
+    let cpu_ms = || usage_of(pid).map_or(0, |usage| usage.cpu_ms);
+    let observed = (|| {
+        let registered = end_with_this_process(&busy);
+        wait_until("sh to be busy", Duration::from_secs(20), || {
+            Ok(cpu_ms() > 20)
+        })?;
+        send_signal(pid, Signal::Stop).expect("it is ours");
+        let halted = cpu_ms();
+        send_signal(pid, Signal::Continue).expect("it is ours");
+        wait_until("sh to go on", Duration::from_secs(20), || {
+            Ok(cpu_ms() > halted + 20)
+        })?;
+        registered
+    })();
+    let memory = usage_of(pid).map_or(0, |usage| usage.resident_bytes);
+    busy.kill().expect("it is ours");
+    busy.wait().expect("it is ours");
+    assert!((100_000..100_000_000).contains(&memory), "{memory} bytes");
+    observed
 }
