@@ -4,7 +4,8 @@
 //! - Every change depends on the last change of its row.
 //! - A put *acquires* its row key and unique values and depends on the last acquisition of each; it *references* its parents and depends on the parents' last
 //!   acquisition.
-//! - A parent's delete depends on every reference to it.
+//! - What a row gives up that others may refer to (a parent's delete, its new key, its new value in a referenced unique column) depends on every reference
+//!   to it. If neither the before image nor the history tells the value given up, the change depends on everything before it.
 //! - A truncate or a change of schema depends on everything before it, and everything after depends on it.
 //!
 //! Dependencies inside one lane need no stamp: a lane keeps its order. A dependency on a single change names it (topic, partition, order hash, position), so
@@ -50,6 +51,8 @@ enum References {
 pub struct WriteSet {
     acquired: HashMap<u64, Touch>,
     references: HashMap<u64, References>,
+    /// What a row holds in referenced columns besides its key, by (row, columns).
+    held: HashMap<u64, u64>,
     entries_max: usize,
     floor: Position,
     hasher: RandomState,
@@ -61,6 +64,7 @@ impl WriteSet {
         WriteSet {
             acquired: HashMap::new(),
             references: HashMap::new(),
+            held: HashMap::new(),
             entries_max,
             floor,
             hasher: RandomState::new(),
@@ -69,7 +73,7 @@ impl WriteSet {
 
     /// Stamps a change that goes to `place`, and remembers it. Changes come in position order.
     pub fn stamp(&mut self, change: &Change, place: Place) -> Stamp {
-        if self.acquired.len() + self.references.len() >= self.entries_max {
+        if self.acquired.len() + self.references.len() + self.held.len() >= self.entries_max {
             self.forget(change.position.predecessor());
         }
         let schema = &*change.schema;
@@ -86,13 +90,16 @@ impl WriteSet {
             place,
             position: change.position,
         };
-        if let Some(old) = &change.moved_from {
+        let old = change.moved_from.as_ref().or(change.before.as_ref());
+        let new = change.after.as_ref();
+        if change.op != Op::Insert && change.op != Op::Read || change.moved_from.is_some() {
+            self.release(&mut stamp, schema, old, new, touch);
+        }
+        if let Some(old) = old {
             self.acquire(&mut stamp, schema, &schema.key, old, touch);
         }
-        match (&change.after, &change.before) {
-            (Some(after), _) => self.put(&mut stamp, schema, after, touch),
-            (None, Some(before)) => self.delete(&mut stamp, schema, before, touch),
-            (None, None) => {}
+        if let Some(new) = new {
+            self.put(&mut stamp, schema, new, touch);
         }
         stamp
     }
@@ -101,6 +108,7 @@ impl WriteSet {
     pub fn forget(&mut self, position: Position) {
         self.acquired.clear();
         self.references.clear();
+        self.held.clear();
         self.floor = self.floor.max(position);
     }
 
@@ -113,6 +121,18 @@ impl WriteSet {
                 .filter(|columns| **columns != schema.key),
         ) {
             self.acquire(stamp, schema, unique, row, touch);
+        }
+        for columns in schema
+            .referenced
+            .iter()
+            .filter(|columns| **columns != schema.key)
+        {
+            if let (Some(place), Some(token)) = (
+                self.holding(schema, columns, row),
+                self.row_token(schema, columns, row),
+            ) {
+                self.held.insert(place, token);
+            }
         }
         for reference in &schema.references {
             let Some(token) = self.child_token(schema, reference, row) else {
@@ -130,26 +150,59 @@ impl WriteSet {
         }
     }
 
-    fn delete(&mut self, stamp: &mut Stamp, schema: &TableSchema, row: &Row, touch: Touch) {
+    /// The row gives up what it held in referenced columns, as far as it changes: every reference to that comes first.
+    fn release(
+        &mut self,
+        stamp: &mut Stamp,
+        schema: &TableSchema,
+        old: Option<&Row>,
+        new: Option<&Row>,
+        touch: Touch,
+    ) {
         for columns in &schema.referenced {
-            let Some(token) = self.token(
-                &schema.table,
-                columns.iter().map(|index| name_of(schema, *index)),
-                schema,
-                columns,
-                row,
-            ) else {
-                // The before image does not tell the referenced value: wait for all.
-                stamp.floor = stamp.floor.max(touch.position.predecessor());
-                continue;
+            let given_up = match old {
+                Some(old) if tells(columns, old) => self.row_token(schema, columns, old),
+                // A before image that is not sent means that the row key stayed.
+                None if *columns == schema.key => continue,
+                // Not sent because it is unchanged.
+                _ if new.is_some_and(|new| !tells(columns, new)) => continue,
+                _ => match new
+                    .or(old)
+                    .and_then(|row| self.held_by(schema, columns, row))
+                {
+                    Some(held) => Some(held),
+                    None => {
+                        stamp.floor = stamp.floor.max(touch.position.predecessor());
+                        continue;
+                    }
+                },
             };
-            match self.references.get(&token).copied() {
+            let Some(given_up) = given_up else { continue };
+            if new.and_then(|new| self.row_token(schema, columns, new)) == Some(given_up) {
+                continue;
+            }
+            match self.references.get(&given_up).copied() {
                 Some(References::One(earlier)) => depend(stamp, earlier, touch.place),
                 Some(References::Many(position)) => stamp.floor = stamp.floor.max(position),
                 None => {}
             }
         }
-        self.acquire(stamp, schema, &schema.key, row, touch);
+    }
+
+    /// What the history says that the row holds in these columns.
+    fn held_by(&self, schema: &TableSchema, columns: &[usize], row: &Row) -> Option<u64> {
+        let place = self.holding(schema, columns, row)?;
+        self.held.get(&place).copied()
+    }
+
+    fn holding(&self, schema: &TableSchema, columns: &[usize], row: &Row) -> Option<u64> {
+        let row = self.row_token(schema, &schema.key, row)?;
+        Some(self.hasher.hash_one((row, columns)))
+    }
+
+    fn row_token(&self, schema: &TableSchema, columns: &[usize], row: &Row) -> Option<u64> {
+        let names = columns.iter().map(|index| name_of(schema, *index));
+        self.token(&schema.table, names, schema, columns, row)
     }
 
     fn acquire(
@@ -163,8 +216,7 @@ impl WriteSet {
         if columns.is_empty() {
             return;
         }
-        let names = columns.iter().map(|index| name_of(schema, *index));
-        let Some(token) = self.token(&schema.table, names, schema, columns, row) else {
+        let Some(token) = self.row_token(schema, columns, row) else {
             return;
         };
         self.look(stamp, token, touch.place);
@@ -214,6 +266,12 @@ impl WriteSet {
         parts.sort();
         Some(self.hasher.hash_one((&table.schema, &table.name, parts)))
     }
+}
+
+/// Whether the row carries all these columns.
+fn tells(columns: &[usize], row: &Row) -> bool {
+    let told = |index: &usize| row.get(*index).is_some_and(Value::is_present);
+    columns.iter().all(told)
 }
 
 fn name_of(schema: &TableSchema, index: usize) -> &str {

@@ -1,0 +1,268 @@
+//! One run: a history, its log, and workers that apply it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keylane_core::apply::{
+    ApplyError, Batch, FailurePolicy, Lanes, Limits, Mode, Notice, Outcome, WhenExhausted,
+};
+use keylane_core::capture::WriteSet;
+use keylane_core::consume::{Intake, RawPayload, Taken};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Change, Epoch, LaneCount, Offset, Position, TopicPartition};
+use keylane_core::publish::{Header, RawRecord, RecordKind};
+
+use super::variants::Rules;
+use crate::Chance;
+use crate::model::{
+    Replica, Routes, Shape, Shop, converged, history, in_order, ordered, outcome, transaction,
+};
+use crate::verdict::{Checker, Failure, Findings};
+
+const EPOCH: Epoch = Epoch(1);
+const STEPS_MAX: usize = 100_000;
+const POLICY: FailurePolicy = FailurePolicy {
+    attempts_max: u32::MAX,
+    backoff_ms: 1,
+    backoff_ms_max: 8,
+    then: WhenExhausted::Park,
+};
+
+type Log = BTreeMap<TopicPartition, Vec<RawRecord>>;
+
+struct World {
+    chance: Chance,
+    rules: Rules,
+    log: Log,
+    fed: BTreeMap<TopicPartition, usize>,
+    intakes: BTreeMap<TopicPartition, Intake>,
+    lanes: Lanes<RawPayload>,
+    replica: Replica,
+    changes: Vec<Arc<Change>>,
+    open: Vec<Batch<RawPayload>>,
+    workers: usize,
+    feed_percent: u32,
+    conflict_percent: u32,
+    now_ms: u64,
+    findings: Findings,
+}
+
+/// Runs one seed.
+pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findings, Failure> {
+    let mut chance = Chance::new(seed, 1);
+    let mut shop = Shop::new(shape(&mut chance));
+    let rules = Rules::of(variant);
+    let routes = Routes {
+        partitions: chance.between(1, 4) as u32,
+    };
+    let transactions = history(&mut shop, &mut Chance::new(seed, 2), size);
+    let changes: Vec<Arc<Change>> = transactions
+        .iter()
+        .flat_map(ordered)
+        .map(Arc::new)
+        .collect();
+    let log = written(&shop, &changes, routes, rules, &mut chance);
+    let mut world = World {
+        rules,
+        fed: BTreeMap::new(),
+        intakes: BTreeMap::new(),
+        lanes: Lanes::new(LaneCount(chance.between(1, 8) as u16)),
+        replica: Replica::new(&shop.tables()),
+        changes,
+        open: Vec::new(),
+        workers: chance.between(1, 4),
+        feed_percent: chance.between(5, 95) as u32,
+        conflict_percent: 10 * chance.below(3) as u32,
+        now_ms: 0,
+        findings: Findings::default(),
+        log,
+        chance,
+    };
+    for partition in world.log.keys() {
+        let progress = world.replica.fence(partition);
+        world.lanes.assign(&progress);
+    }
+    world.go()?;
+    in_order(&world.replica.audit)?;
+    converged(&shop, &world.replica)?;
+    Ok(world.findings)
+}
+
+fn shape(chance: &mut Chance) -> Shape {
+    let by_name = chance.percent(25);
+    Shape {
+        by_parent: chance.percent(50),
+        by_name,
+        full_identity: chance.percent(40),
+        absent_bodies: chance.percent(50),
+        truncates: chance.percent(20),
+        unkeyed: chance.percent(30),
+        statements_max: chance.between(1, 4),
+    }
+}
+
+/// The whole log: stamped records, and markers at random moments and at the end.
+fn written(
+    shop: &Shop,
+    changes: &[Arc<Change>],
+    routes: Routes,
+    rules: Rules,
+    chance: &mut Chance,
+) -> Log {
+    let mut log: Log = routes
+        .all(&shop.tables())
+        .into_iter()
+        .map(|partition| (partition, Vec::new()))
+        .collect();
+    let plain = |kind, position| RawRecord {
+        offset: Offset(0),
+        key: None,
+        value: None,
+        keylane: Some(Header::plain(kind, EPOCH, position).encode().into()),
+        timestamp_ms: 0,
+    };
+    let append = |records: &mut Vec<RawRecord>, mut record: RawRecord| {
+        record.offset = Offset(records.len() as u64);
+        records.push(record);
+    };
+    for records in log.values_mut() {
+        append(records, plain(RecordKind::Open, Position::ZERO));
+    }
+    let mut write_set = WriteSet::new(rules.entries_max, Position::ZERO);
+    let last = changes.len().saturating_sub(1);
+    for (number, change) in changes.iter().enumerate() {
+        let (partition, place) = routes.place(change);
+        let stamp = (rules.restamp)(write_set.stamp(change, place));
+        let record = routes.record(number as u32, change, stamp, EPOCH);
+        append(log.entry(partition).or_default(), record);
+        if number == last || chance.percent(10) {
+            for records in log.values_mut() {
+                append(records, plain(RecordKind::Marker, change.position));
+            }
+        }
+    }
+    log
+}
+
+impl World {
+    fn go(&mut self) -> Result<(), Failure> {
+        for _ in 0..STEPS_MAX {
+            let pause = self.lanes.tick(self.now_ms);
+            let may_feed = self.log.iter().any(|(of, all)| self.fed_of(of) < all.len());
+            let may_take = self.open.len() < self.workers && self.lanes.has_ready();
+            if may_feed && self.chance.percent(self.feed_percent) {
+                self.feed();
+            } else if may_take && self.chance.percent(60) {
+                self.take()?;
+            } else if !self.open.is_empty() {
+                self.finish()?;
+            } else if may_take {
+                self.take()?;
+            } else if may_feed {
+                self.feed();
+            } else if let Some(wait_ms) = pause {
+                self.now_ms += wait_ms;
+            } else if self.lanes.is_drained() {
+                return Ok(());
+            } else {
+                let holdup = self.lanes.holdup();
+                return Err(Failure::new(
+                    Checker::Progress,
+                    format!("stuck: nothing may go; {holdup:?}"),
+                ));
+            }
+        }
+        Err(Failure::new(Checker::Progress, "the run does not end"))
+    }
+
+    fn fed_of(&self, partition: &TopicPartition) -> usize {
+        self.fed.get(partition).copied().unwrap_or(0)
+    }
+
+    fn feed(&mut self) {
+        let unfed: Vec<TopicPartition> = self
+            .log
+            .iter()
+            .filter(|(of, all)| self.fed_of(of) < all.len())
+            .map(|(of, _)| of.clone())
+            .collect();
+        let Some(partition) = self.chance.pick(&unfed).cloned() else {
+            return;
+        };
+        for _ in 0..self.chance.between(1, 12) {
+            let at = self.fed_of(&partition);
+            let Some(record) = self.log[&partition].get(at).cloned() else {
+                break;
+            };
+            self.fed.insert(partition.clone(), at + 1);
+            let intake = self.intakes.entry(partition.clone()).or_default();
+            let offset = record.offset;
+            let taken = intake.take(record);
+            let after = intake.acceptance;
+            match taken {
+                Taken::Item(item) => {
+                    self.lanes.offer(&partition, *item, after);
+                }
+                Taken::Marker(position) => {
+                    self.lanes.passed(&partition, offset, Some(position), after);
+                }
+                _ => self.lanes.passed(&partition, offset, None, after),
+            }
+        }
+        self.lanes.received();
+    }
+
+    fn take(&mut self) -> Result<(), Failure> {
+        let limits = Limits {
+            items_max: self.chance.between(1, 8),
+            bytes_max: self.chance.between(1, 4000),
+        };
+        self.findings.waits.of += 1;
+        let Some(batch) = self.lanes.take(limits) else {
+            self.findings.waits.hits += 1;
+            return Ok(());
+        };
+        for lane in &batch.lanes {
+            let twice = |other: &Batch<RawPayload>| other.lanes.iter().any(|l| l.key == lane.key);
+            if self.open.iter().any(twice) {
+                return Err(Failure::new(Checker::Contract, "a lane is in two batches"));
+            }
+        }
+        self.open.push(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        let batch = self.open.remove(self.chance.below(self.open.len()));
+        let outcome = if self.chance.percent(self.conflict_percent) {
+            Outcome::RolledBack(ApplyError::new(ApplyErrorKind::Conflict, "deadlock"))
+        } else {
+            let changes = &self.changes;
+            let decode = |value: &[u8]| changes[number_of(value)].clone();
+            let mode = match (batch.careful, self.rules.careful_is_folded) {
+                (true, false) => Mode::Careful,
+                (false, _) | (true, true) => Mode::Folded,
+            };
+            let work = transaction(&batch, mode, &decode);
+            outcome(self.replica.apply(&work, &decode))
+        };
+        let jitter = self.chance.unit();
+        let notices = self
+            .lanes
+            .settle(batch.id, outcome, &POLICY, self.now_ms, jitter);
+        match notices.first() {
+            None => Ok(()),
+            Some(Notice::WillPark { offset, error, .. }) => Err(Failure::new(
+                Checker::NothingParked,
+                format!("{offset:?} would be parked: {error}"),
+            )),
+            Some(other) => Err(Failure::new(Checker::Contract, format!("{other:?}"))),
+        }
+    }
+}
+
+fn number_of(value: &[u8]) -> usize {
+    value
+        .iter()
+        .fold(0, |number, byte| (number << 8) | usize::from(*byte))
+}

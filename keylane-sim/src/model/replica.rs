@@ -1,0 +1,260 @@
+//! The replica: rows, progress and parked changes in one transaction, fenced by the owner's number; and an append-only audit of what took effect.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keylane_core::apply::{
+    Applied, ApplyBatch, ApplyError, LaneStep, Mode, PartitionLow, PartitionProgress, RowWrite,
+    Work, WorkAction, fold, single,
+};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{
+    Change, Lane, Offset, Position, Row, TableName, TableSchema, TopicPartition, Value,
+};
+use keylane_core::publish::Acceptance;
+
+use super::Rows;
+
+/// An effect: a row's key (all columns for a table without one) and the position of the (last) change that had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The table.
+    pub table: TableName,
+    /// The row's key; `None` for a whole table.
+    pub key: Option<Vec<Value>>,
+    /// Of the change.
+    pub position: Position,
+}
+
+/// What is stored of a partition.
+#[derive(Clone, Debug, Default)]
+struct Stored {
+    owner_epoch: u64,
+    low: Offset,
+    low_position: Position,
+    acceptance: Acceptance,
+    lanes: BTreeMap<Lane, (Offset, Position)>,
+}
+
+/// A database that changes are applied to.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its rows.
+    pub rows: Rows,
+    /// What took effect, in order.
+    pub audit: Vec<Effect>,
+    /// Updates and deletes that hit no row.
+    pub missing: u64,
+    parked: BTreeMap<(TopicPartition, Bytes), (Lane, Vec<Arc<Change>>)>,
+    stored: BTreeMap<TopicPartition, Stored>,
+}
+
+/// How a parked change's value is read back.
+pub type Decode<'a> = &'a dyn Fn(&[u8]) -> Arc<Change>;
+
+impl Replica {
+    /// Empty tables.
+    pub fn new(tables: &[Arc<TableSchema>]) -> Self {
+        Replica {
+            rows: Rows::new(tables),
+            audit: Vec::new(),
+            missing: 0,
+            parked: BTreeMap::new(),
+            stored: BTreeMap::new(),
+        }
+    }
+
+    /// Raises the owner's number, then reads the progress.
+    pub fn fence(&mut self, partition: &TopicPartition) -> PartitionProgress {
+        let stored = self.stored.entry(partition.clone()).or_default();
+        stored.owner_epoch += 1;
+        self.progress(partition)
+    }
+
+    /// The progress as stored.
+    pub fn progress(&self, partition: &TopicPartition) -> PartitionProgress {
+        let stored = self.stored.get(partition).cloned().unwrap_or_default();
+        let mine = self.parked.iter().filter(|((of, _), _)| of == partition);
+        PartitionProgress {
+            partition: partition.clone(),
+            owner_epoch: stored.owner_epoch,
+            low: stored.low,
+            low_position: stored.low_position,
+            acceptance: stored.acceptance,
+            lanes: stored.lanes,
+            parked_keys: mine
+                .map(|((_, key), (lane, _))| (*lane, key.clone()))
+                .collect(),
+            redrive_keys: Vec::new(),
+        }
+    }
+
+    /// Saves how far a partition is; refused to a former owner.
+    pub fn save_low(&mut self, low: &PartitionLow) -> bool {
+        let stored = self.stored.entry(low.partition.clone()).or_default();
+        let owned = stored.owner_epoch == low.owner_epoch;
+        if owned {
+            stored.low = low.low;
+            stored.low_position = low.low_position;
+            stored.acceptance = low.acceptance;
+        }
+        owned
+    }
+
+    /// How many changes are parked.
+    pub fn parked(&self) -> usize {
+        self.parked.values().map(|(_, queue)| queue.len()).sum()
+    }
+
+    /// One transaction.
+    pub fn apply(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<Applied, ApplyError> {
+        if !batch.steps.iter().all(|step| self.is_owner(step)) {
+            return Err(ApplyError::new(ApplyErrorKind::Fenced, "0 rows hit"));
+        }
+        if batch.mode == Mode::Careful {
+            return Ok(self.careful(batch, decode));
+        }
+        self.atomically(|replica| replica.all(batch, decode))?;
+        for step in &batch.steps {
+            self.step(step, step.next, step.position);
+        }
+        Ok(Applied::default())
+    }
+
+    fn all(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {
+        let folded = batch.mode == Mode::Folded;
+        if folded {
+            for write in fold(&batch.work).into_iter().flatten() {
+                self.write(&write, &batch.work)?;
+            }
+        }
+        for work in &batch.work {
+            if !(folded && matches!(work.action, WorkAction::Apply(_))) {
+                self.one(work, batch, decode)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All of it or nothing.
+    fn atomically(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
+        let before = (self.rows.clone(), self.parked.clone(), self.missing);
+        let audited = self.audit.len();
+        let result = step(self);
+        if result.is_err() {
+            (self.rows, self.parked, self.missing) = before;
+            self.audit.truncate(audited);
+        }
+        result
+    }
+
+    fn careful(&mut self, batch: &ApplyBatch, decode: Decode) -> Applied {
+        let mut reached: BTreeMap<usize, (Offset, Position)> = BTreeMap::new();
+        let mut failed = None;
+        for (index, work) in batch.work.iter().enumerate() {
+            if let Err(error) = self.atomically(|replica| replica.one(work, batch, decode)) {
+                failed = Some((index, error));
+                break;
+            }
+            let position = match &work.action {
+                WorkAction::Apply(change) => change.position,
+                WorkAction::Park(entry) => decode(&entry.value).position,
+                WorkAction::Redrive => continue,
+            };
+            reached.insert(work.step, (work.offset.next(), position));
+        }
+        for (index, step) in batch.steps.iter().enumerate() {
+            match (failed.is_some(), reached.get(&index)) {
+                (false, _) => self.step(step, step.next, step.position),
+                (true, Some((offset, position))) => self.step(step, *offset, *position),
+                (true, None) => {}
+            }
+        }
+        Applied {
+            failed,
+            ..Applied::default()
+        }
+    }
+
+    fn is_owner(&self, step: &LaneStep) -> bool {
+        let Some(stored) = self.stored.get(&step.partition) else {
+            return false;
+        };
+        let next = stored.lanes.get(&step.lane).copied().unwrap_or_default().0;
+        stored.owner_epoch == step.owner_epoch && next == step.expected
+    }
+
+    fn step(&mut self, step: &LaneStep, next: Offset, position: Position) {
+        let stored = self.stored.entry(step.partition.clone()).or_default();
+        stored.lanes.insert(step.lane, (next, position));
+    }
+
+    fn one(&mut self, work: &Work, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {
+        let partition = &batch.steps[work.step].partition;
+        match &work.action {
+            WorkAction::Apply(change) => self.write_change(change),
+            WorkAction::Park(entry) => {
+                let place = (partition.clone(), work.key.clone());
+                let queue = self.parked.entry(place);
+                let queue = queue.or_insert_with(|| (entry.lane, Vec::new()));
+                queue.1.push(decode(&entry.value));
+                Ok(())
+            }
+            WorkAction::Redrive => {
+                let place = (partition.clone(), work.key.clone());
+                let (_, queue) = self.parked.remove(&place).unwrap_or_default();
+                let work: Vec<Work> = queue
+                    .iter()
+                    .map(|change| Work {
+                        step: 0,
+                        offset: Offset(0),
+                        key: work.key.clone(),
+                        action: WorkAction::Apply(change.clone()),
+                    })
+                    .collect();
+                for write in fold(&work).into_iter().flatten() {
+                    self.write(&write, &work)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one change by itself.
+    pub fn write_change(&mut self, change: &Arc<Change>) -> Result<(), ApplyError> {
+        let work = [Work {
+            step: 0,
+            offset: Offset(0),
+            key: Bytes::new(),
+            action: WorkAction::Apply(change.clone()),
+        }];
+        self.write(&single(change, 0), &work)
+    }
+
+    fn write(&mut self, write: &RowWrite, work: &[Work]) -> Result<(), ApplyError> {
+        let hit = self.rows.write(write).map_err(|violation| {
+            ApplyError::new(ApplyErrorKind::Constraint, format!("{violation:?}"))
+        })?;
+        self.missing += u64::from(!hit);
+        if let Some(WorkAction::Apply(change)) = work.get(write.work).map(|work| &work.action) {
+            self.audit.push(Effect {
+                table: write.schema.table.clone(),
+                key: effect_key(&write.schema, &write.row),
+                position: change.position,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn effect_key(shape: &TableSchema, row: &Row) -> Option<Vec<Value>> {
+    if row.is_empty() {
+        return None;
+    }
+    let value = |index: &usize| row[*index].clone();
+    Some(shape.key.iter().map(value).collect())
+}
