@@ -149,6 +149,7 @@ impl World {
         for _ in 0..STEPS_MAX {
             let pause = self.lanes.tick(self.now_ms);
             let may_feed = self.log.iter().any(|(of, all)| self.fed_of(of) < all.len());
+            self.count_waits();
             let may_take = self.open.len() < self.workers && self.lanes.has_ready();
             if may_feed && self.chance.percent(self.feed_percent) {
                 self.feed();
@@ -173,6 +174,16 @@ impl World {
             }
         }
         Err(Failure::new(Checker::Progress, "the run does not end"))
+    }
+
+    /// A free worker and records that no worker has: does one of them go?
+    fn count_waits(&mut self) {
+        let held: usize = self.open.iter().map(|batch| batch.items.len()).sum();
+        let there: usize = self.lanes.partitions().iter().map(|one| one.waiting).sum();
+        if self.open.len() < self.workers && there > held {
+            self.findings.waits.of += 1;
+            self.findings.waits.hits += u64::from(!self.lanes.has_ready());
+        }
     }
 
     fn fed_of(&self, partition: &TopicPartition) -> usize {
@@ -217,9 +228,7 @@ impl World {
             items_max: self.chance.between(1, 8),
             bytes_max: self.chance.between(1, 4000),
         };
-        self.findings.waits.of += 1;
         let Some(batch) = self.lanes.take(limits) else {
-            self.findings.waits.hits += 1;
             return Ok(());
         };
         for lane in &batch.lanes {

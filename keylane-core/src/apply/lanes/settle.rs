@@ -220,17 +220,11 @@ impl<P> Lanes<P> {
         }
         for lane in batch.lanes {
             let key = lane.key;
-            let only_redrive = lane.entries.is_empty();
-            self.give_back(lane);
-            if only_redrive && !matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
-            {
-                // The redrive failed: the key stays parked, its error is the database's to tell.
-                if let Some(state) = self.lane_mut(key) {
-                    state.redrives.clear();
-                }
-                self.consider(key);
+            if !lane.redrives.is_empty() {
+                self.redrive_failed(lane, &error, policy, now_ms, jitter, notices);
                 continue;
             }
+            self.give_back(lane);
             self.judge(
                 key,
                 careful,
@@ -241,6 +235,44 @@ impl<P> Lanes<P> {
                 jitter,
                 notices,
             );
+        }
+    }
+
+    /// A redrive failed: the lane's head is not to blame. The key stays parked, unless trying again may help.
+    fn redrive_failed(
+        &mut self,
+        lane: TakenLane<P>,
+        error: &ApplyError,
+        policy: &FailurePolicy,
+        now_ms: u64,
+        jitter: f64,
+        notices: &mut Vec<Notice>,
+    ) {
+        let key = lane.key;
+        let Some(state) = self.lane_mut(key) else {
+            return;
+        };
+        let remedy = error.kind.remedy();
+        let again = match remedy {
+            Remedy::RetryForever => true,
+            Remedy::Retry => state.attempts < policy.attempts_max,
+            Remedy::AwaitOrder | Remedy::Park | Remedy::Yield | Remedy::Stop => false,
+        };
+        if again {
+            state.attempts = state.attempts.saturating_add(1);
+            self.give_back(lane);
+            return self.pause(key, policy, now_ms, jitter);
+        }
+        state.attempts = 0;
+        match remedy {
+            Remedy::Yield => self.stand(key, Standing::Idle),
+            Remedy::Stop => {
+                self.stand(key, Standing::Idle);
+                notices.push(Notice::Stop(error.clone()));
+            }
+            Remedy::RetryForever | Remedy::Retry | Remedy::AwaitOrder | Remedy::Park => {
+                self.consider(key);
+            }
         }
     }
 

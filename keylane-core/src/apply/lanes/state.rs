@@ -1,6 +1,6 @@
 //! A partition's lanes and their queues; taking records in.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -115,7 +115,7 @@ pub struct Lanes<P> {
     pub(super) by_name: HashMap<TopicPartition, usize>,
     pub(super) by_hash: HashMap<(u32, u32), usize>,
     pub(super) ready: VecDeque<LaneKey>,
-    pub(super) floor_waiters: BTreeMap<Position, Vec<LaneKey>>,
+    pub(super) floor_waiters: BTreeSet<(Position, LaneKey)>,
     pub(super) pauses: BTreeMap<(u64, u64), LaneKey>,
     pub(super) pause_number: u64,
     pub(super) in_flight: HashMap<BatchId, InFlight<P>>,
@@ -134,7 +134,7 @@ impl<P> Lanes<P> {
             by_name: HashMap::new(),
             by_hash: HashMap::new(),
             ready: VecDeque::new(),
-            floor_waiters: BTreeMap::new(),
+            floor_waiters: BTreeSet::new(),
             pauses: BTreeMap::new(),
             pause_number: 0,
             in_flight: HashMap::new(),

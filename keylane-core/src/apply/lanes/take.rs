@@ -47,7 +47,7 @@ pub struct BatchLane {
     pub key: LaneKey,
     /// Its step in the transaction.
     pub step: LaneStep,
-    /// Parked keys whose redrive was asked for, before the lane's items.
+    /// A parked key whose redrive was asked for. A redrive goes alone: one key, no items, no other lane.
     pub redrives: Vec<Bytes>,
 }
 
@@ -107,6 +107,14 @@ impl<P: Clone> Lanes<P> {
             let Some(key) = self.next_ready(taken.is_empty()) else {
                 break;
             };
+            let redrive = self
+                .lane_mut(key)
+                .and_then(|lane| lane.redrives.pop_front());
+            if let Some(parked) = redrive {
+                careful = false;
+                taken.extend(self.take_redrive(key, parked));
+                break;
+            }
             careful = self.lane(key).is_some_and(|lane| lane.careful);
             let lane = self.take_lane(id, key, &mut room, careful, taken.is_empty());
             if let Some(lane) = lane {
@@ -143,16 +151,29 @@ impl<P: Clone> Lanes<P> {
         !self.ready.is_empty()
     }
 
-    /// The next ready lane. A careful lane goes alone, so it is passed over when the batch has others already.
+    /// The next ready lane. A careful lane and a redrive go alone, so they are passed over when the batch has others already.
     fn next_ready(&mut self, first: bool) -> Option<LaneKey> {
         let index = if first {
             0
         } else {
-            self.ready
-                .iter()
-                .position(|key| self.lane(*key).is_some_and(|lane| !lane.careful))?
+            self.ready.iter().position(|key| {
+                self.lane(*key)
+                    .is_some_and(|lane| !lane.careful && lane.redrives.is_empty())
+            })?
         };
         self.ready.remove(index)
+    }
+
+    fn take_redrive(&mut self, key: LaneKey, parked: Bytes) -> Option<TakenLane<P>> {
+        let (next, position) = self.lane(key).map(|lane| (lane.stored, lane.position))?;
+        self.stand(key, Standing::Busy);
+        Some(TakenLane {
+            key,
+            entries: Vec::new(),
+            redrives: vec![parked],
+            next,
+            position,
+        })
     }
 
     fn take_lane(
@@ -164,10 +185,6 @@ impl<P: Clone> Lanes<P> {
         first: bool,
     ) -> Option<TakenLane<P>> {
         let (mut next, mut position) = self.lane(key).map(|lane| (lane.stored, lane.position))?;
-        let redrives: Vec<Bytes> = self
-            .lane_mut(key)
-            .map(|lane| lane.redrives.drain(..).collect())
-            .unwrap_or_default();
         let mut entries = Vec::new();
         let mut too_large = false;
         let items_max = if careful {
@@ -175,7 +192,7 @@ impl<P: Clone> Lanes<P> {
         } else {
             room.items_max
         };
-        while entries.len() < items_max && redrives.is_empty() {
+        while entries.len() < items_max {
             let Some(lane) = self.lane(key) else { break };
             let Some(head) = lane.queue.front() else {
                 break;
@@ -202,10 +219,8 @@ impl<P: Clone> Lanes<P> {
             }
             entries.push(entry);
         }
-        room.items_max = room
-            .items_max
-            .saturating_sub(entries.len().max(redrives.len()));
-        if entries.is_empty() && redrives.is_empty() {
+        room.items_max = room.items_max.saturating_sub(entries.len());
+        if entries.is_empty() {
             if too_large {
                 self.ready.push_front(key);
                 room.items_max = 0;
@@ -218,7 +233,7 @@ impl<P: Clone> Lanes<P> {
         Some(TakenLane {
             key,
             entries,
-            redrives,
+            redrives: Vec::new(),
             next,
             position,
         })

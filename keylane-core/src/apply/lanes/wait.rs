@@ -13,8 +13,8 @@ pub(super) enum Wait {
     None,
     /// Until everything below this position is applied.
     Watermark(Position),
-    /// Until this lane has moved on.
-    Lane(LaneKey),
+    /// Until this lane has moved on, or everything below this position is applied: a record that could not be read never moves its lane.
+    Lane(LaneKey, Position),
 }
 
 impl<P> Lanes<P> {
@@ -31,7 +31,7 @@ impl<P> Lanes<P> {
                 // Not ours (another process's, or a topic that this pipeline does not read): the watermark tells.
                 None => return Wait::Watermark(dependency.position.successor()),
                 Some(key) if self.has_reached(key, dependency.position, batch) => {}
-                Some(key) => return Wait::Lane(key),
+                Some(key) => return Wait::Lane(key, dependency.position.successor()),
             }
         }
         Wait::None
@@ -73,10 +73,11 @@ impl<P> Lanes<P> {
             Wait::None => self.make_ready(key),
             Wait::Watermark(position) => {
                 self.stand(key, Standing::Waiting);
-                self.floor_waiters.entry(position).or_default().push(key);
+                self.floor_waiters.insert((position, key));
             }
-            Wait::Lane(other) => {
+            Wait::Lane(other, position) => {
                 self.stand(key, Standing::Waiting);
+                self.floor_waiters.insert((position, key));
                 if let Some(other) = self.lane_mut(other) {
                     other.waiters.push(key);
                 }
@@ -124,13 +125,12 @@ impl<P> Lanes<P> {
             .map(|part| part.frontier.unapplied_from())
             .min();
         self.unapplied_from = own.map_or(Position::ZERO, |own| own.min(self.external));
-        while let Some(entry) = self.floor_waiters.first_entry() {
-            if *entry.key() > self.unapplied_from {
+        while let Some((position, key)) = self.floor_waiters.first().copied() {
+            if position > self.unapplied_from {
                 break;
             }
-            for key in entry.remove() {
-                self.wake(key);
-            }
+            self.floor_waiters.pop_first();
+            self.wake(key);
         }
     }
 
