@@ -46,9 +46,12 @@ pub struct Replica {
     pub audit: Vec<Effect>,
     /// Updates and deletes that hit no row.
     pub missing: u64,
-    parked: BTreeMap<(TopicPartition, Bytes), (Lane, Vec<Arc<Change>>)>,
+    parked: BTreeMap<(TopicPartition, Bytes), Queue>,
     stored: BTreeMap<TopicPartition, Stored>,
 }
+
+/// A parked key's lane and changes.
+type Queue = (Lane, Vec<Arc<Change>>);
 
 /// How a parked change's value is read back.
 pub type Decode<'a> = &'a dyn Fn(&[u8]) -> Arc<Change>;

@@ -162,7 +162,7 @@ impl Rows {
         let Some(table) = self.tables.get(name) else {
             return Ok(());
         };
-        if row.iter().any(|value| *value == Value::Absent) {
+        if row.contains(&Value::Absent) {
             return Err(Violation("not null"));
         }
         for unique in &table.shape.uniques {
