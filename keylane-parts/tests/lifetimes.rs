@@ -1,15 +1,16 @@
 //! What is started ends with its starter.
 
 use keylane_parts::{
-    Result, Signal, end_with_this_process, free_port, is_running, kill_tree, send_signal, usage_of,
-    wait_until,
+    Postgres, PostgresVersion, Result, Signal, end_with_this_process, free_port, is_running,
+    kill_tree, quick, send_signal, usage_of, wait_until,
 };
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const STARTER: &str = "KEYLANE_PARTS_TEST_STARTER";
 
-/// Runs this very test again as a child that starts something and is then killed.
 #[test]
 fn a_child_dies_with_its_starter_even_when_that_is_killed() -> Result<()> {
     if std::env::var_os(STARTER).is_some() {
@@ -18,39 +19,67 @@ fn a_child_dies_with_its_starter_even_when_that_is_killed() -> Result<()> {
             .spawn()
             .expect("sleep runs");
         let registered = end_with_this_process(&child);
-        println!("\nchild {}.", child.id());
+        println!("\nstarted {}", child.id());
         let _ = child.wait();
         return registered;
     }
-    let itself = std::env::current_exe().expect("a test binary has a path");
-    let mut starter = Command::new(itself)
-        .args([
-            "--exact",
-            "--nocapture",
-            "lifetimes::a_child_dies_with_its_starter_even_when_that_is_killed",
-        ])
-        .env(STARTER, "1")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the test binary runs");
-    let output = std::io::BufReader::new(starter.stdout.take().expect("piped"));
-    let child = std::io::BufRead::lines(output)
-        .map_while(std::result::Result::ok)
-        .find_map(|line| {
-            line.strip_prefix("child ")?
-                .strip_suffix('.')?
-                .parse::<u32>()
-                .ok()
-        })
-        .expect("the starter names its child");
-    assert!(is_running(child));
-    starter.kill().expect("it runs");
-    starter.wait().expect("it was ours");
+    let started = killed_once_it_has_started(
+        "lifetimes::a_child_dies_with_its_starter_even_when_that_is_killed",
+    );
+    let child: u32 = started.parse().expect("a process id");
     wait_until(
         "the child to die with its starter",
         Duration::from_secs(20),
         || Ok(!is_running(child)),
     )
+}
+
+#[test]
+fn a_killed_starter_leaves_neither_server_nor_folder() -> Result<()> {
+    if quick() {
+        return Ok(());
+    }
+    if std::env::var_os(STARTER).is_some() {
+        let postgres = Postgres::start(PostgresVersion::V15)?;
+        let data = postgres.psql("postgres", "show data_directory")?;
+        println!("\nstarted {} {data}", postgres.pid().expect("it runs"));
+        // Until it is killed.
+        let mut sleep = Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .expect("sleep runs");
+        let registered = end_with_this_process(&sleep);
+        let _ = sleep.wait();
+        return registered;
+    }
+    let started =
+        killed_once_it_has_started("lifetimes::a_killed_starter_leaves_neither_server_nor_folder");
+    let (pid, data) = started.split_once(' ').expect("two words");
+    let (pid, data): (u32, _) = (pid.parse().expect("a process id"), Path::new(data));
+    let within = Duration::from_secs(20);
+    wait_until("the server to be gone", within, || Ok(!is_running(pid)))?;
+    wait_until("its folder to be gone", within, || {
+        Ok(data.parent().is_some_and(|folder| !folder.exists()))
+    })
+}
+
+/// Runs `test` again in a process that is killed as soon as it has said what it started; returns that.
+fn killed_once_it_has_started(test: &str) -> String {
+    let itself = std::env::current_exe().expect("a test binary has a path");
+    let mut starter = Command::new(itself)
+        .args(["--exact", "--nocapture", test])
+        .env(STARTER, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test binary runs");
+    let output = BufReader::new(starter.stdout.take().expect("piped"));
+    let started = output
+        .lines()
+        .map_while(std::result::Result::ok)
+        .find_map(|line| Some(line.strip_prefix("started ")?.to_owned()));
+    starter.kill().expect("it runs");
+    starter.wait().expect("it was ours");
+    started.expect("the starter says what it started")
 }
 
 #[test]
@@ -61,8 +90,8 @@ fn killing_a_tree_takes_the_children_along() -> Result<()> {
         .spawn()
         .expect("sh runs");
     let mut line = String::new();
-    let mut output = std::io::BufReader::new(parent.stdout.take().expect("piped"));
-    std::io::BufRead::read_line(&mut output, &mut line).expect("it prints");
+    let mut output = BufReader::new(parent.stdout.take().expect("piped"));
+    output.read_line(&mut line).expect("it prints");
     let child: u32 = line.trim().parse().expect("a process id");
     assert!(is_running(child));
     let killed = kill_tree(parent.id());

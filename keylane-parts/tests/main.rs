@@ -1,6 +1,7 @@
 //! The parts start, survive being killed, and never outlive who started them.
 
 mod debezium;
+mod failures;
 mod kafka;
 mod lifetimes;
 mod postgres;
