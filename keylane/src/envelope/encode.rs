@@ -1,36 +1,19 @@
-//! A change as a record's key and value. The hot path: text is written once, into one buffer of about the right size.
+//! A change as a record's value. The hot path: text is written once, into one buffer of about the right size.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use keylane_core::model::{Change, Op, OrderHash, Row, TableSchema, Value};
+use keylane_core::model::{Change, Op, Row, TableSchema, Value};
 
+use super::SourceInfo;
 use super::text::{push_json_string, push_number};
-use super::{EnvelopeError, SourceInfo};
-
-/// A change as it goes into a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncodedChange {
-    /// The record's key: the row key in canonical form; the table's name for a table without a key and for a truncate.
-    pub key: Bytes,
-    /// The record's value: the envelope.
-    pub value: Bytes,
-    /// The hash that picks partition and lane: of the order key.
-    pub order: OrderHash,
-    /// Whether the order key is another than `key`, so that the header must carry `order`.
-    pub order_differs: bool,
-}
 
 /// Writes a change as a Debezium envelope without embedded schemas.
 ///
 /// Columns that the change does not carry ([`Value::Absent`]) are left out of `before` and `after`: a placeholder text could be a row's own.
-///
-/// # Errors
-/// [`EnvelopeError::KeyIncomplete`] if a column of the row key or the order key is absent.
-pub fn encode_change(change: &Change, source: &SourceInfo) -> Result<EncodedChange, EnvelopeError> {
-    let (key, order, order_differs) = keys(change)?;
+pub fn encode_change(change: &Change, source: &SourceInfo) -> Bytes {
     let mut out = Vec::with_capacity(size_estimate(change, source));
     out.extend_from_slice(b"{\"before\":");
     push_row(&mut out, &change.schema, change.before.as_ref());
@@ -47,35 +30,7 @@ pub fn encode_change(change: &Change, source: &SourceInfo) -> Result<EncodedChan
     out.extend_from_slice(b"\",\"ts_ms\":");
     push_number(&mut out, now_ms());
     out.push(b'}');
-    Ok(EncodedChange {
-        key,
-        value: Bytes::from(out),
-        order,
-        order_differs,
-    })
-}
-
-fn keys(change: &Change) -> Result<(Bytes, OrderHash, bool), EnvelopeError> {
-    let incomplete = || EnvelopeError::KeyIncomplete {
-        table: change.schema.table.clone(),
-    };
-    if change.op == Op::Truncate {
-        let key = table_key(&change.schema);
-        let order = OrderHash::of(&key);
-        return Ok((key, order, false));
-    }
-    let key = Bytes::from(change.row_key().ok_or_else(incomplete)?);
-    if change.schema.order_key == change.schema.key || !change.schema.has_key() {
-        let order = OrderHash::of(&key);
-        return Ok((key, order, false));
-    }
-    let order = change.order_key().ok_or_else(incomplete)?;
-    Ok((key, OrderHash::of(order.as_bytes()), true))
-}
-
-/// As `Change::row_key` has it for tables without a key.
-fn table_key(schema: &TableSchema) -> Bytes {
-    Bytes::from(format!("{{\"table\":\"{}\"}}", schema.table))
+    Bytes::from(out)
 }
 
 fn size_estimate(change: &Change, source: &SourceInfo) -> usize {

@@ -5,14 +5,6 @@ use keylane_core::model::{SchemaId, TableName};
 /// What is wrong with a change or with a record's value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// A change does not carry every column of its row key or order key, so that no partition can be told.
-    #[error(
-        "a change of {table} does not carry all columns of its key: set a replica identity that does"
-    )]
-    KeyIncomplete {
-        /// The table.
-        table: TableName,
-    },
     /// The record has no `keylane` header, or its header names no schema.
     #[error(
         "the record names no schema: it was not written by Keylane, or its headers were removed on the way"

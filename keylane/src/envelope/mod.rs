@@ -9,7 +9,7 @@ pub use source::{Connector, SourceInfo};
 mod text;
 
 mod encode;
-pub use encode::{EncodedChange, encode_change};
+pub use encode::encode_change;
 
 mod schema;
 pub use schema::{decode_schema, encode_schema};

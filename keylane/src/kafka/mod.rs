@@ -1,1 +1,26 @@
 //! Kafka: the log that machines share, by librdkafka.
+//!
+//! [`KafkaLog`] is `keylane_core::publish::Log`: an idempotent producer that leaves no gap, topics with an identity, one-off reads of a partition's tail, and a
+//! consumer that holds each partition's records in a queue of its own.
+
+mod settings;
+pub use settings::KafkaSettings;
+
+mod watch;
+
+mod failure;
+
+mod native;
+
+mod topics;
+
+mod producer;
+
+mod record;
+
+mod reader;
+
+mod consumer;
+
+mod log;
+pub use log::KafkaLog;

@@ -1,0 +1,131 @@
+//! What librdkafka can do and rdkafka has no words for: a topic's identity, and a partition's end as last heard. The only unsafe code of this crate.
+#![expect(unsafe_code, reason = "calls into librdkafka's C interface")]
+
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::Client;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::types::RDKafkaRespErr;
+
+use super::watch::Watch;
+
+/// A topic as the cluster describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Described {
+    /// Its identity (KIP-516), base64; `None` from brokers before 2.8, which have none.
+    pub(super) id: Option<String>,
+    /// How many partitions.
+    pub(super) partitions: u32,
+}
+
+/// Frees a C object when the scope ends.
+struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: the pointer came from the constructor that `self.1` belongs to, is not null, and is freed only here.
+            unsafe { (self.1)(self.0) }
+        }
+    }
+}
+
+/// Asks the cluster for a topic; never creates it. `None` if it is not there. Blocks up to `timeout` and a little.
+pub(super) fn describe_topic(
+    client: &Client<Watch>,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<Described>, Code> {
+    let name = CString::new(name).map_err(|_| Code::InvalidTopic)?;
+    let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX / 2);
+    let client = client.native_ptr();
+    let mut names = [name.as_ptr()];
+    // SAFETY: `client` lives as long as the borrow of `Client`; `names` and what it points to outlive the call, which copies them.
+    let (topics, options, queue) = unsafe {
+        (
+            Owned(
+                sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+                sys::rd_kafka_TopicCollection_destroy,
+            ),
+            Owned(
+                sys::rd_kafka_AdminOptions_new(
+                    client,
+                    sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+                ),
+                sys::rd_kafka_AdminOptions_destroy,
+            ),
+            Owned(sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_destroy),
+        )
+    };
+    // SAFETY: all four objects are alive; a null error buffer of size 0 is allowed; the event is freed by `Owned`.
+    let event = unsafe {
+        sys::rd_kafka_AdminOptions_set_request_timeout(options.0, timeout_ms, ptr::null_mut(), 0);
+        sys::rd_kafka_DescribeTopics(client, topics.0, options.0, queue.0);
+        Owned(
+            sys::rd_kafka_queue_poll(queue.0, timeout_ms.saturating_add(1000)),
+            sys::rd_kafka_event_destroy,
+        )
+    };
+    if event.0.is_null() {
+        return Err(Code::OperationTimedOut);
+    }
+    // SAFETY: the event is alive and not null.
+    let code = unsafe { sys::rd_kafka_event_error(event.0) };
+    if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Err(code.into());
+    }
+    // SAFETY: the event is alive to the end of this function, and the description lives as long as it.
+    unsafe { read_description(event.0) }
+}
+
+/// # Safety
+/// `event` must be a live DescribeTopics result without error.
+unsafe fn read_description(event: *mut sys::rd_kafka_event_t) -> Result<Option<Described>, Code> {
+    // SAFETY: by this function's own condition; counts are written by librdkafka, pointers are checked before they are read.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        if topics.is_null() || count == 0 {
+            return Ok(None);
+        }
+        let topic = *topics;
+        let code = sys::rd_kafka_error_code(sys::rd_kafka_TopicDescription_error(topic));
+        match Code::from(code) {
+            Code::NoError => {}
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => return Ok(None),
+            other => return Err(other),
+        }
+        let mut partitions = 0;
+        sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let known = !id.is_null()
+            && (sys::rd_kafka_Uuid_most_significant_bits(id) != 0
+                || sys::rd_kafka_Uuid_least_significant_bits(id) != 0);
+        let id = known.then(|| CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)));
+        Ok(Some(Described {
+            id: id.map(|id| id.to_string_lossy().into_owned()),
+            partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
+        }))
+    }
+}
+
+/// A partition's end as the last fetch response told it, without asking; `None` before the first.
+pub(super) fn last_known_end(client: &Client<Watch>, topic: &CStr, partition: i32) -> Option<u64> {
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: the client lives as long as its borrow, the name is a C string, and both counts outlive the call.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    let known = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+    known.then(|| u64::try_from(high).ok()).flatten()
+}

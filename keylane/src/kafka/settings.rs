@@ -1,0 +1,79 @@
+//! How Kafka is reached, and what the clients made from it have in common.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// How Kafka is reached and used.
+#[derive(Clone)]
+pub struct KafkaSettings {
+    /// `HOST:PORT,…`.
+    pub bootstrap: String,
+    /// What brokers log as the client's name.
+    pub client_id: String,
+    /// How long a record may wait for more, to be sent together.
+    pub linger_ms: u32,
+    /// Bytes handed over and not yet durable, at most; [`append`](keylane_core::publish::Log::append) waits beyond.
+    pub in_flight_bytes_max: usize,
+    /// The largest record, in bytes. Not above what the topics take (`max.message.bytes`).
+    pub record_bytes_max: usize,
+    /// How long a record is tried before its fate counts as unknown and the session ends.
+    pub delivery_timeout: Duration,
+    /// How long one question to the cluster (a topic, an offset) may take.
+    pub answer_timeout: Duration,
+    /// `lz4`, `zstd`, `gzip`, `snappy` or `none`.
+    pub compression: String,
+    /// On, except to measure what it costs: without it a retry may write a record twice or out of order.
+    pub idempotence: bool,
+    /// More of librdkafka's settings (`security.protocol`, `sasl.*`, …), for every client.
+    pub properties: Vec<(String, String)>,
+}
+
+impl KafkaSettings {
+    /// The defaults, for a cluster at `bootstrap`.
+    pub fn new(bootstrap: impl Into<String>) -> Self {
+        KafkaSettings {
+            bootstrap: bootstrap.into(),
+            client_id: "keylane".to_owned(),
+            linger_ms: 5,
+            in_flight_bytes_max: 32 << 20,
+            record_bytes_max: 1_000_000,
+            delivery_timeout: Duration::from_secs(120),
+            answer_timeout: Duration::from_secs(10),
+            compression: "lz4".to_owned(),
+            idempotence: true,
+            properties: Vec::new(),
+        }
+    }
+
+    /// What every client starts from. Nothing logs by itself: what matters reaches the caller as an error.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", &self.client_id)
+            .set("socket.keepalive.enable", "true")
+            // A restarted broker is found again within a second.
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("topic.metadata.refresh.fast.interval.ms", "50")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+}
+
+impl std::fmt::Debug for KafkaSettings {
+    /// The properties may hold secrets: only their names are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<&str> = self.properties.iter().map(|(name, _)| &**name).collect();
+        f.debug_struct("KafkaSettings")
+            .field("bootstrap", &self.bootstrap)
+            .field("client_id", &self.client_id)
+            .field("properties", &names)
+            .finish_non_exhaustive()
+    }
+}
