@@ -83,7 +83,7 @@ async fn a_session_with_a_lost_record_sends_nothing_more() {
     }
     let mut kafka = Kafka::start().expect("Kafka starts");
     let log = open(KafkaSettings {
-        delivery_timeout: Duration::from_millis(1500),
+        delivery_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(3),
         ..KafkaSettings::new(kafka.bootstrap())
     });
