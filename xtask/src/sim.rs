@@ -3,6 +3,7 @@
 use crate::report::{Outcome, TaskResult};
 use crate::steps::{cargo, succeeds};
 use std::path::Path;
+use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct SimArguments {
@@ -12,19 +13,29 @@ pub(crate) struct SimArguments {
     /// The first seed; a failure prints the one that shows it
     #[arg(long)]
     seed: Option<u64>,
+    /// Only this simulation, or this variant of it: NAME or NAME/VARIANT
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// The simulator with these `arguments`, built in release mode.
+pub(crate) fn command(root: &Path, arguments: &[&str]) -> Command {
+    let run = ["run", "--quiet", "--release", "-p", "keylane-sim", "--"];
+    let mut sim = cargo(root, &run);
+    sim.args(arguments);
+    sim
 }
 
 pub(crate) fn run(root: &Path, arguments: &SimArguments) -> TaskResult {
     if !is_there(root) {
         return Err("keylane-sim has no binary to run".into());
     }
-    let mut sim = cargo(
-        root,
-        &["run", "--quiet", "--release", "-p", "keylane-sim", "--"],
-    );
-    sim.args(["--seeds", &arguments.seeds.to_string()]);
+    let mut sim = command(root, &["--seeds", &arguments.seeds.to_string()]);
     if let Some(seed) = arguments.seed {
         sim.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(only) = &arguments.only {
+        sim.args(["--only", only]);
     }
     Ok(Outcome::from(succeeds(&mut sim)?))
 }

@@ -11,8 +11,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const SEEDS: u64 = 2_000;
-const SEEDS_QUICK: u64 = 200;
+/// Seeds, and the most seconds that each variant may take.
+const SIM: (&str, &str) = ("20000", "15");
+const SIM_QUICK: (&str, &str) = ("500", "3");
 const VERSIONS_SLOW: &str = "14,15,17,18";
 
 #[derive(clap::Args)]
@@ -38,11 +39,12 @@ pub(crate) fn run(root: &Path, arguments: &TestArguments) -> TaskResult {
         });
     }
     if arguments.filter.is_none() && sim::is_there(root) {
-        let seeds = if arguments.quick { SEEDS_QUICK } else { SEEDS };
-        let seeds = seeds.to_string();
+        let (seeds, seconds) = if arguments.quick { SIM_QUICK } else { SIM };
         steps.step("simulator", || {
-            let words = ["run", "--quiet", "--release", "-p", "keylane-sim", "--"];
-            succeeds(cargo(root, &words).args(["--seeds", &seeds]))
+            succeeds(&mut sim::command(
+                root,
+                &["--seeds", seeds, "--seconds", seconds],
+            ))
         });
     }
     let mut summary = Summary::default();
