@@ -5,8 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{ChunkRequest, OriginEvent, Place, SnapshotPlan, TablePhase, Window, WriteSet, split_key_change};
-use crate::model::{Change, Op, OrderHash, Position, Row, TableName, TableSchema, TopicPartition, murmur2};
+use super::{
+    ChunkRequest, OriginEvent, Place, SnapshotPlan, TablePhase, TableProgress, Window, WriteSet,
+    split_key_change,
+};
+use crate::model::{
+    Change, Op, OrderHash, Position, Row, TableName, TableSchema, TopicPartition, murmur2,
+};
 use crate::publish::Stamp;
 
 /// Where a table's changes go.
@@ -36,10 +41,11 @@ pub enum Sequenced {
     },
     /// Readers wait for a marker: write one to every partition as soon as the transaction is complete.
     MarkerWanted,
-    /// A chunk was given out: its table's progress, to be stored once the chunk is durable.
+    /// A chunk was given out, or a table's copy starts anew: its progress, to be stored once everything given out before is durable, and before the origin
+    /// may forget this transaction.
     Copied {
-        /// The table.
-        table: TableName,
+        /// The table's progress at this place; the plan may be further by the time it is stored.
+        progress: TableProgress,
         /// Rows of the chunk that were given out.
         rows: u64,
     },
@@ -87,7 +93,12 @@ pub struct Sequencer {
 
 impl Sequencer {
     /// A session whose partitions' tails were read, whose origin tells everything behind `confirmed`, and whose write set holds `entries_max` values.
-    pub fn new(tails: BTreeMap<TopicPartition, Position>, confirmed: u64, plan: SnapshotPlan, entries_max: usize) -> Self {
+    pub fn new(
+        tails: BTreeMap<TopicPartition, Position>,
+        confirmed: u64,
+        plan: SnapshotPlan,
+        entries_max: usize,
+    ) -> Self {
         let highest_tail = tails.values().copied().max().unwrap_or_default();
         Sequencer {
             routes: BTreeMap::new(),
@@ -136,12 +147,20 @@ impl Sequencer {
         if self.outstanding.is_some() || self.transaction.is_some() {
             return None;
         }
-        let at = self.resolved.successor();
+        // Below the highest tail a change of the table may count as a replay, because a marker passed it, though it was never published.
+        let at = self.resolved.max(self.highest_tail).successor();
         let progress = self.plan.begin(at)?;
-        let TablePhase::Copying { after, .. } = &progress.phase else { return None };
+        let TablePhase::Copying { after, .. } = &progress.phase else {
+            return None;
+        };
         self.chunk_id += 1;
         self.window = Window::default();
-        let request = ChunkRequest { id: self.chunk_id, table: progress.table.clone(), after: after.clone(), rows_max };
+        let request = ChunkRequest {
+            id: self.chunk_id,
+            table: progress.table.clone(),
+            after: after.clone(),
+            rows_max,
+        };
         self.outstanding = Some((request.id, request.table.clone(), 0));
         Some(request)
     }
@@ -149,13 +168,31 @@ impl Sequencer {
     /// Takes an event.
     pub fn step(&mut self, event: OriginEvent) -> Vec<Sequenced> {
         match event {
-            OriginEvent::Begin { commit, tx, committed_at_us } => {
-                self.transaction = Some(Transaction { commit, tx, committed_at_us, ordinal: 0, marker_wanted: false });
+            OriginEvent::Begin {
+                commit,
+                tx,
+                committed_at_us,
+            } => {
+                self.transaction = Some(Transaction {
+                    commit,
+                    tx,
+                    committed_at_us,
+                    ordinal: 0,
+                    marker_wanted: false,
+                });
                 Vec::new()
             }
-            OriginEvent::Insert { schema, after } => self.change(schema, Op::Insert, None, Some(after)),
-            OriginEvent::Update { schema, before, after } => self.change(schema, Op::Update, before, Some(after)),
-            OriginEvent::Delete { schema, before } => self.change(schema, Op::Delete, Some(before), None),
+            OriginEvent::Insert { schema, after } => {
+                self.change(schema, Op::Insert, None, Some(after))
+            }
+            OriginEvent::Update {
+                schema,
+                before,
+                after,
+            } => self.change(schema, Op::Update, before, Some(after)),
+            OriginEvent::Delete { schema, before } => {
+                self.change(schema, Op::Delete, Some(before), None)
+            }
             OriginEvent::Truncate { schemas } => self.truncate(schemas),
             OriginEvent::Message => {
                 if let Some(transaction) = &mut self.transaction {
@@ -163,7 +200,12 @@ impl Sequencer {
                 }
                 Vec::new()
             }
-            OriginEvent::Chunk { id, schema, rows, next_after } => self.chunk(id, &schema, rows, next_after),
+            OriginEvent::Chunk {
+                id,
+                schema,
+                rows,
+                next_after,
+            } => self.chunk(id, &schema, rows, next_after),
             OriginEvent::Commit { end } => self.commit(end),
             OriginEvent::Idle { up_to } => {
                 let position = Position::new(up_to, 0).predecessor();
@@ -171,21 +213,41 @@ impl Sequencer {
                     return Vec::new();
                 }
                 self.resolved = position;
-                vec![Sequenced::Resolved { position, end: up_to }]
+                vec![Sequenced::Resolved {
+                    position,
+                    end: up_to,
+                }]
             }
         }
     }
 
     fn commit(&mut self, end: u64) -> Vec<Sequenced> {
-        let Some(transaction) = self.transaction.take() else { return Vec::new() };
-        let position = Position::end_of(transaction.commit).max(Position::new(end, 0).predecessor());
+        let Some(transaction) = self.transaction.take() else {
+            return Vec::new();
+        };
+        let position =
+            Position::end_of(transaction.commit).max(Position::new(end, 0).predecessor());
         self.resolved = self.resolved.max(position);
         let marker = transaction.marker_wanted.then_some(Sequenced::MarkerWanted);
-        [Sequenced::Resolved { position: self.resolved, end }].into_iter().chain(marker).collect()
+        [Sequenced::Resolved {
+            position: self.resolved,
+            end,
+        }]
+        .into_iter()
+        .chain(marker)
+        .collect()
     }
 
-    fn change(&mut self, schema: Arc<TableSchema>, op: Op, before: Option<Row>, after: Option<Row>) -> Vec<Sequenced> {
-        let Some(transaction) = &mut self.transaction else { return Vec::new() };
+    fn change(
+        &mut self,
+        schema: Arc<TableSchema>,
+        op: Op,
+        before: Option<Row>,
+        after: Option<Row>,
+    ) -> Vec<Sequenced> {
+        let Some(transaction) = &mut self.transaction else {
+            return Vec::new();
+        };
         let change = Change {
             schema,
             op,
@@ -198,48 +260,106 @@ impl Sequencer {
         };
         let changes = split_key_change(change);
         transaction.ordinal = transaction.ordinal.saturating_add(changes.len() as u32);
-        changes.into_iter().map(|change| self.place(change)).collect()
+        changes
+            .into_iter()
+            .flat_map(|change| self.place(change))
+            .collect()
     }
 
     /// Children first: a replica with foreign keys takes them one by one.
     fn truncate(&mut self, schemas: Vec<Arc<TableSchema>>) -> Vec<Sequenced> {
-        let mut ordered: Vec<Arc<TableSchema>> = Vec::with_capacity(schemas.len());
-        for schema in schemas {
-            let parent_at = ordered.iter().position(|other| schema.references.iter().any(|key| key.parent == other.table));
-            ordered.insert(parent_at.unwrap_or(ordered.len()), schema);
+        let mut left = schemas;
+        let mut ordered: Vec<Arc<TableSchema>> = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let childless = left.iter().position(|parent| {
+                let refers = |child: &Arc<TableSchema>| {
+                    child.table != parent.table
+                        && child
+                            .references
+                            .iter()
+                            .any(|key| key.parent == parent.table)
+                };
+                !left.iter().any(refers)
+            });
+            // Tables that refer to each other in a ring have no right order.
+            ordered.push(left.remove(childless.unwrap_or(0)));
         }
-        ordered.into_iter().flat_map(|schema| self.change(schema, Op::Truncate, None, None)).collect()
+        ordered
+            .into_iter()
+            .flat_map(|schema| self.change(schema, Op::Truncate, None, None))
+            .collect()
     }
 
-    fn place(&mut self, change: Change) -> Sequenced {
-        if self.outstanding.as_ref().is_some_and(|(_, table, _)| *table == change.schema.table) {
+    fn place(&mut self, change: Change) -> Vec<Sequenced> {
+        let table = &change.schema.table;
+        // What is not published is in the chunk only: it was committed before the chunk was read.
+        if !self.plan.publishes(table, change.position) {
+            return vec![Sequenced::Unpublished];
+        }
+        if self
+            .outstanding
+            .as_ref()
+            .is_some_and(|(_, copied, _)| copied == table)
+        {
             self.window.note(&change);
         }
-        if !self.plan.publishes(&change.schema.table, change.position) {
-            return Sequenced::Unpublished;
-        }
-        self.publication(change)
+        // An incomplete row that moves: the replica may not have it yet, and no later chunk would bring it if its new key is in the part that is copied.
+        let anew = change
+            .moved_from
+            .is_some()
+            .then(|| self.plan.copy_anew(table))
+            .flatten();
+        let again = anew.map(|progress| Sequenced::Copied { progress, rows: 0 });
+        [self.publication(change)]
+            .into_iter()
+            .chain(again)
+            .collect()
     }
 
     fn publication(&mut self, change: Change) -> Sequenced {
-        let Some((route, topic_hash)) = self.routes.get(&change.schema.table) else { return Sequenced::Unpublished };
+        let Some((route, topic_hash)) = self.routes.get(&change.schema.table) else {
+            return Sequenced::Unpublished;
+        };
         let table_key = || format!("{{\"table\":\"{}\"}}", change.schema.table);
         let key = change.row_key().unwrap_or_else(table_key);
-        let order = change.order_key().map_or_else(|| OrderHash::of(key.as_bytes()), |order_key| OrderHash::of(order_key.as_bytes()));
-        let partition = TopicPartition { topic: route.topic.clone(), partition: order.partition(route.partitions) };
-        let place = Place { topic_hash: *topic_hash, partition: partition.partition, order };
+        let order = change.order_key().map_or_else(
+            || OrderHash::of(key.as_bytes()),
+            |order_key| OrderHash::of(order_key.as_bytes()),
+        );
+        let partition = TopicPartition {
+            topic: route.topic.clone(),
+            partition: order.partition(route.partitions),
+        };
+        let place = Place {
+            topic_hash: *topic_hash,
+            partition: partition.partition,
+            order,
+        };
         let stamp = self.stamp(&change, place);
-        if self.tails.get(&partition).is_some_and(|tail| change.position <= *tail) {
+        if self
+            .tails
+            .get(&partition)
+            .is_some_and(|tail| change.position <= *tail)
+        {
             return Sequenced::Replay;
         }
-        Sequenced::Publish(Box::new(Publication { change, partition, key, order, stamp }))
+        Sequenced::Publish(Box::new(Publication {
+            change,
+            partition,
+            key,
+            order,
+            stamp,
+        }))
     }
 
     /// Below the highest tail some changes are in the log already, among them snapshot rows that are not told again: there each change waits for everything
     /// before it. Above it the write set knows all.
     fn stamp(&mut self, change: &Change, place: Place) -> Stamp {
         if change.position <= self.highest_tail {
-            return Stamp { floor: change.position.predecessor(), dependencies: Vec::new() };
+            return Stamp {
+                floor: change.position.predecessor(),
+                dependencies: Vec::new(),
+            };
         }
         if !self.past_tails {
             self.past_tails = true;
@@ -248,9 +368,17 @@ impl Sequencer {
         self.write_set.stamp(change, place)
     }
 
-    fn chunk(&mut self, id: u64, schema: &Arc<TableSchema>, rows: Vec<Row>, next_after: Option<Vec<crate::model::Value>>) -> Vec<Sequenced> {
+    fn chunk(
+        &mut self,
+        id: u64,
+        schema: &Arc<TableSchema>,
+        rows: Vec<Row>,
+        next_after: Option<Vec<crate::model::Value>>,
+    ) -> Vec<Sequenced> {
         // An answer to a request of an earlier session has no rows that count.
-        let Some((outstanding, table, given)) = self.outstanding.take() else { return Vec::new() };
+        let Some((outstanding, table, given)) = self.outstanding.take() else {
+            return Vec::new();
+        };
         if outstanding != id {
             self.outstanding = Some((outstanding, table, given));
             return Vec::new();
@@ -265,7 +393,11 @@ impl Sequencer {
         }
         let mut count = 0;
         for row in rows {
-            let row = if keyed { self.window.merge(schema, row) } else { Some(row) };
+            let row = if keyed {
+                self.window.merge(schema, row)
+            } else {
+                Some(row)
+            };
             let Some(row) = row else { continue };
             count += 1;
             out.extend(self.read_change(schema, Op::Read, Some(row)));
@@ -275,12 +407,20 @@ impl Sequencer {
             self.outstanding = Some((id, table, given + count + 1));
             return out;
         }
-        self.plan.copied(&schema.table, given + count, next_after);
-        out.push(Sequenced::Copied { table: schema.table.clone(), rows: given + count });
+        let progress = self.plan.copied(&table, given + count, next_after).cloned();
+        out.extend(progress.map(|progress| Sequenced::Copied {
+            progress,
+            rows: given + count,
+        }));
         out
     }
 
-    fn read_change(&mut self, schema: &Arc<TableSchema>, op: Op, after: Option<Row>) -> Option<Sequenced> {
+    fn read_change(
+        &mut self,
+        schema: &Arc<TableSchema>,
+        op: Op,
+        after: Option<Row>,
+    ) -> Option<Sequenced> {
         let transaction = self.transaction.as_mut()?;
         let change = Change {
             schema: schema.clone(),

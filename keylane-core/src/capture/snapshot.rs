@@ -114,15 +114,17 @@ impl SnapshotPlan {
         Some(progress)
     }
 
-    /// A chunk of the table is in the log; `next_after` is `None` at the table's end.
-    pub fn copied(&mut self, table: &TableName, rows: u64, next_after: Option<Vec<Value>>) {
-        let Some(progress) = self
+    /// A chunk of the table was given out; `next_after` is `None` at the table's end. Returns the table's progress.
+    pub fn copied(
+        &mut self,
+        table: &TableName,
+        rows: u64,
+        next_after: Option<Vec<Value>>,
+    ) -> Option<&TableProgress> {
+        let progress = self
             .index
             .get(table)
-            .and_then(|index| self.tables.get_mut(*index))
-        else {
-            return;
-        };
+            .and_then(|index| self.tables.get_mut(*index))?;
         progress.rows += rows;
         if let TablePhase::Copying { since, after } = &mut progress.phase {
             match next_after {
@@ -130,6 +132,18 @@ impl SnapshotPlan {
                 None => progress.phase = TablePhase::Done { since: *since },
             }
         }
+        Some(progress)
+    }
+
+    /// The table's chunks are read from its start again, if it is being copied and any chunk went out. Returns its progress.
+    pub fn copy_anew(&mut self, table: &TableName) -> Option<TableProgress> {
+        let progress = self.tables.get_mut(*self.index.get(table)?)?;
+        let TablePhase::Copying { after, .. } = &mut progress.phase else {
+            return None;
+        };
+        after.take()?;
+        progress.rows = 0;
+        Some(progress.clone())
     }
 }
 

@@ -294,7 +294,12 @@ impl<P> Lanes<P> {
 
     /// All parked keys.
     pub fn parked(&self) -> Vec<(TopicPartition, Bytes)> {
-        let keys = |part: &Part<P>| part.parked.keys().map(|key| (part.partition.clone(), key.clone())).collect::<Vec<_>>();
+        let keys = |part: &Part<P>| {
+            part.parked
+                .keys()
+                .map(|key| (part.partition.clone(), key.clone()))
+                .collect::<Vec<_>>()
+        };
         self.slots.iter().flatten().flat_map(keys).collect()
     }
 

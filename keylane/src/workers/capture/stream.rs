@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use keylane_core::capture::{OriginEvent, Publication, Sequenced};
+use keylane_core::capture::{OriginEvent, Publication, Sequenced, TableProgress};
 use keylane_core::model::{Op, Position, SchemaId, TableName, TableSchema, TopicPartition};
 use keylane_core::publish::{Checkpoint, Header, Log, LogError, NewRecord, RecordKind};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 struct Pending {
     partitions: Vec<(TopicPartition, Position)>,
     resolved_end: Option<u64>,
-    copied: Vec<TableName>,
+    copied: Vec<TableProgress>,
     changes: u64,
     bytes: u64,
 }
@@ -111,15 +111,16 @@ impl<'a> Stream<'a> {
         let Some(request) = self.session.sequencer.next_chunk(self.settings.chunk_rows) else { return Ok(()) };
         if self.announced.insert(request.table.clone()) {
             info!(pipeline = &*self.settings.pipeline, table = %request.table, "copying");
-            self.store_table(&request.table.clone()).await?;
+            let begun = self.session.sequencer.plan().current().cloned();
+            if let Some(begun) = begun {
+                self.store_table(&begun).await?;
+            }
         }
         self.session.origin.request_chunk(request).await?;
         Ok(())
     }
 
-    async fn store_table(&mut self, table: &TableName) -> Result<(), CaptureFailure> {
-        let progress = self.session.sequencer.plan().tables().iter().find(|progress| progress.table == *table);
-        let Some(progress) = progress else { return Ok(()) };
+    async fn store_table(&mut self, progress: &TableProgress) -> Result<(), CaptureFailure> {
         let record = ControlRecord::Table(progress).record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
         self.log.append(vec![record]).await?.await?;
         Ok(())
@@ -147,9 +148,9 @@ impl<'a> Stream<'a> {
                     Sequenced::Unpublished | Sequenced::ReadAgain => {}
                     Sequenced::Resolved { end, .. } => pending.resolved_end = Some(end),
                     Sequenced::MarkerWanted => self.marker_wanted = true,
-                    Sequenced::Copied { table, rows } => {
+                    Sequenced::Copied { progress, rows } => {
                         self.stats.snapshot_rows.add(rows);
-                        pending.copied.push(table);
+                        pending.copied.push(progress);
                     }
                 }
             }
@@ -277,8 +278,8 @@ impl<'a> Stream<'a> {
         if let Some(end) = pending.resolved_end {
             self.session.confirmed = self.session.confirmed.max(end);
         }
-        for table in pending.copied {
-            self.store_table(&table).await?;
+        for progress in pending.copied {
+            self.store_table(&progress).await?;
             if self.session.sequencer.plan().current().is_none() {
                 info!(pipeline = &*self.settings.pipeline, rows = self.stats.snapshot_rows.get(), "the initial copy is complete");
             }
