@@ -10,3 +10,5 @@ pub mod postgres;
 pub mod sqlite;
 
 // pub mod workers;
+
+mod own_thread;

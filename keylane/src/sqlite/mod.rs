@@ -1,1 +1,12 @@
 //! SQLite: as origin (triggers into a change table) and as replica.
+//!
+//! Values keep their storage class on the whole road: INTEGER is a [`Value::Number`](keylane_core::model::Value) without `.`, `e` or `E`; REAL one
+//! with; TEXT a `Text`; BLOB a `Bytes`. Infinite reals are the numbers `9e999` and `-9e999`: legal JSON, and read back as infinite by SQLite.
+
+mod cell;
+mod names;
+mod table;
+
+pub mod capture;
+
+pub mod apply;

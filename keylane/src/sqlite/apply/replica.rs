@@ -1,0 +1,185 @@
+//! The replica: what the port asks for, handed to a thread with a connection of its own.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use keylane_core::apply::{
+    ApplyError, ParkedFilter, ParkedSummary, PartitionProgress, PartitionSpec, Replica,
+    ReplicaSession, ReplicaTable,
+};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{TableName, TableSchema};
+use rusqlite::Connection;
+
+use super::error::from_sqlite;
+use super::parked::{self, ParkedDecoder};
+use super::progress::{self, Refusal};
+use super::session::{Open, Place, SqliteSession};
+use super::table;
+use crate::own_thread::OwnThread;
+
+/// Where the replica is.
+#[derive(Clone)]
+pub struct SqliteReplicaOptions {
+    /// The file; created if it is not there.
+    pub path: PathBuf,
+    /// Reads parked records again when they are redriven.
+    pub decoder: ParkedDecoder,
+}
+
+/// A SQLite file that changes are applied to.
+pub struct SqliteReplica {
+    place: Place,
+    open: OwnThread<Open>,
+}
+
+impl SqliteReplica {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// If it cannot be opened or created, or is not a database.
+    pub async fn connect(options: SqliteReplicaOptions) -> Result<Self, ApplyError> {
+        let place = Place {
+            path: options.path,
+            decoder: options.decoder,
+            turn: Arc::new(Mutex::new(())),
+        };
+        let open = start(&place, "sqlite-replica").await?;
+        Ok(SqliteReplica { place, open })
+    }
+
+    async fn transaction<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&Connection) -> rusqlite::Result<Result<R, ApplyError>> + Send + 'static,
+    ) -> Result<R, ApplyError> {
+        self.open.call(move |open| open.transaction(body)).await?
+    }
+
+    async fn look<R: Send + 'static>(
+        &self,
+        body: impl FnOnce(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, ApplyError> {
+        self.open
+            .call(move |open| {
+                // One read transaction, so that what is read belongs together.
+                let reading = open.connection.unchecked_transaction();
+                let result = reading.and_then(|reading| {
+                    let result = body(&reading)?;
+                    reading.finish()?;
+                    Ok(result)
+                });
+                result.map_err(|cause| from_sqlite(&open.place.path, None, &cause))
+            })
+            .await?
+    }
+}
+
+async fn start(place: &Place, name: &str) -> Result<OwnThread<Open>, ApplyError> {
+    let place = place.clone();
+    OwnThread::start(name, move || Open::connect(place)).await
+}
+
+fn with_keys(
+    connection: &Connection,
+    pipeline: &str,
+    mut found: Vec<PartitionProgress>,
+) -> rusqlite::Result<Vec<PartitionProgress>> {
+    for progress in &mut found {
+        parked::add_keys(connection, pipeline, progress)?;
+    }
+    Ok(found)
+}
+
+#[async_trait]
+impl Replica for SqliteReplica {
+    async fn prepare(&self) -> Result<(), ApplyError> {
+        self.transaction(|connection| {
+            connection.execute_batch(progress::TABLES)?;
+            connection.execute_batch(parked::TABLES)?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn fence(
+        &self,
+        pipeline: &str,
+        partitions: &[PartitionSpec],
+    ) -> Result<Vec<PartitionProgress>, ApplyError> {
+        let (pipeline, specs) = (pipeline.to_owned(), partitions.to_vec());
+        let path = self.place.path.display().to_string();
+        self.transaction(move |connection| {
+            let mut found = Vec::with_capacity(specs.len());
+            for spec in &specs {
+                match progress::raise(connection, &pipeline, spec) {
+                    Ok(()) => {}
+                    Err(Refusal::Failed(cause)) => return Err(cause),
+                    Err(Refusal::Changed(words)) => {
+                        return Ok(Err(ApplyError::new(
+                            ApplyErrorKind::Other,
+                            format!("replica {path}: {words}"),
+                        )));
+                    }
+                }
+                found.extend(progress::read(
+                    connection,
+                    &pipeline,
+                    Some(&spec.partition),
+                )?);
+            }
+            with_keys(connection, &pipeline, found).map(Ok)
+        })
+        .await
+    }
+
+    async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
+        let pipeline = pipeline.to_owned();
+        self.look(move |connection| {
+            let found = progress::read(connection, &pipeline, None)?;
+            with_keys(connection, &pipeline, found)
+        })
+        .await
+    }
+
+    async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError> {
+        let open = start(&self.place, "sqlite-apply").await?;
+        Ok(Box::new(SqliteSession { open }))
+    }
+
+    async fn describe(&self, table: &TableName) -> Result<Option<ReplicaTable>, ApplyError> {
+        let table = table.clone();
+        self.look(move |connection| table::describe(connection, &table))
+            .await
+    }
+
+    async fn create_table(&self, schema: &TableSchema) -> Result<(), ApplyError> {
+        let schema = schema.clone();
+        self.transaction(move |connection| table::create(connection, &schema).map(Ok))
+            .await
+    }
+
+    async fn parked(
+        &self,
+        pipeline: &str,
+        filter: &ParkedFilter,
+        limit: u32,
+    ) -> Result<Vec<ParkedSummary>, ApplyError> {
+        let (pipeline, filter) = (pipeline.to_owned(), filter.clone());
+        self.look(move |connection| parked::list(connection, &pipeline, &filter, limit))
+            .await
+    }
+
+    async fn resolve_parked(
+        &self,
+        pipeline: &str,
+        filter: &ParkedFilter,
+        discard: bool,
+    ) -> Result<u64, ApplyError> {
+        let (pipeline, filter) = (pipeline.to_owned(), filter.clone());
+        self.transaction(move |connection| {
+            parked::resolve(connection, &pipeline, &filter, discard).map(Ok)
+        })
+        .await
+    }
+}

@@ -1,0 +1,323 @@
+//! One transaction: the fence checked first, then the rows, then the lanes' steps; all of it or nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keylane_core::apply::{
+    Applied, ApplyBatch, ApplyError, LaneStep, Mode, RowWrite, Work, WorkAction, fold, single,
+};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Offset, Position};
+use keylane_core::publish::Header;
+use rusqlite::{Connection, ffi};
+
+use super::error::from_sqlite;
+use super::parked::{self, ParkedDecoder};
+use super::progress;
+use super::row::RowWriter;
+use super::statement::Texts;
+
+/// What a transaction works with.
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) path: &'a Path,
+    pub(super) texts: &'a mut Texts,
+    pub(super) decoder: &'a ParkedDecoder,
+}
+
+impl Transaction<'_> {
+    /// Applies a batch; rolled back if it fails.
+    pub(super) fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError> {
+        let result = match batch.mode {
+            Mode::Folded if !has_redrive(batch) => self.whole(batch, true),
+            // A redrive has its place among its key's other changes.
+            Mode::Folded | Mode::Unfolded => self.whole(batch, false),
+            Mode::Careful => self.careful(batch),
+        };
+        self.roll_back_if_open();
+        result
+    }
+
+    fn whole(&mut self, batch: &ApplyBatch, folded: bool) -> Result<Applied, ApplyError> {
+        self.begin(batch)?;
+        for step in &batch.steps {
+            self.step(batch, step, step.next, Some(step.position))?;
+        }
+        let mut applied = Applied::default();
+        if folded {
+            for write in fold(&batch.work).iter().flatten() {
+                self.write(write, &mut applied)?;
+            }
+            for work in &batch.work {
+                if let WorkAction::Park(entry) = &work.action {
+                    self.park(batch, entry)?;
+                }
+            }
+        } else {
+            for (index, work) in batch.work.iter().enumerate() {
+                self.work(batch, work, index, &mut applied)?;
+            }
+        }
+        self.run("COMMIT")?;
+        Ok(applied)
+    }
+
+    /// Change by change, up to the first that cannot be applied.
+    fn careful(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError> {
+        let (applied, whole) = self.prefix(batch, batch.work.len())?;
+        let Some(open_reference) = whole else {
+            return Ok(applied);
+        };
+        // A reference stayed open that was opened there: what stands before it holds by itself.
+        self.run("ROLLBACK")?;
+        let (mut applied, _) = self.prefix(batch, open_reference)?;
+        let at = batch.work.get(open_reference);
+        let table = at.and_then(|work| match &work.action {
+            WorkAction::Apply(change) => Some(change.schema.table.to_string()),
+            WorkAction::Park(_) | WorkAction::Redrive => None,
+        });
+        let cause = rusqlite::Error::SqliteFailure(
+            ffi::Error::new(ffi::SQLITE_CONSTRAINT_FOREIGNKEY),
+            Some("FOREIGN KEY constraint failed".to_owned()),
+        );
+        let error = from_sqlite(self.path, table.as_deref(), &cause);
+        applied.failed = Some((open_reference, error));
+        Ok(applied)
+    }
+
+    /// Applies the first `count` changes up to the first that fails, and commits, unless a foreign key would refuse that: then the transaction is open
+    /// and the place of the change that opened the reference is told.
+    fn prefix(
+        &mut self,
+        batch: &ApplyBatch,
+        count: usize,
+    ) -> Result<(Applied, Option<usize>), ApplyError> {
+        self.begin(batch)?;
+        let mut applied = Applied::default();
+        let (mut done, mut sound) = (0, 0);
+        for (index, work) in batch.work.iter().enumerate().take(count) {
+            self.run("SAVEPOINT one")?;
+            let mut one = Applied::default();
+            if let Err(error) = self.work(batch, work, index, &mut one) {
+                if self.connection.is_autocommit() {
+                    // SQLite itself rolled the transaction back (no room, for one): nothing to keep.
+                    return Err(error);
+                }
+                self.run("ROLLBACK TO one")?;
+                applied.failed = Some((index, error));
+            }
+            self.run("RELEASE one")?;
+            if applied.failed.is_some() {
+                break;
+            }
+            applied.rows += one.rows;
+            for (table, count) in one.missing {
+                *applied.missing.entry(table).or_default() += count;
+            }
+            done = index + 1;
+            if !has_open_references(self.connection) {
+                sound = done;
+            }
+        }
+        if sound < done {
+            return Ok((applied, Some(sound)));
+        }
+        for (lane, step) in batch.steps.iter().enumerate() {
+            let (next, position) = reached(batch, lane, step, done);
+            self.step(batch, step, next, position)?;
+        }
+        self.run("COMMIT")?;
+        Ok((applied, None))
+    }
+
+    fn begin(&self, batch: &ApplyBatch) -> Result<(), ApplyError> {
+        self.run("BEGIN IMMEDIATE")?;
+        self.run("PRAGMA defer_foreign_keys=ON")?;
+        let mut checked: Option<(&keylane_core::model::TopicPartition, u64)> = None;
+        for step in &batch.steps {
+            let owner = (&step.partition, step.owner_epoch);
+            if checked == Some(owner) {
+                continue;
+            }
+            let owns = progress::is_owner(self.connection, &batch.pipeline, owner.0, owner.1);
+            if !owns.map_err(|cause| self.explain(&cause))? {
+                return Err(fenced(step));
+            }
+            checked = Some(owner);
+        }
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        batch: &ApplyBatch,
+        step: &LaneStep,
+        next: Offset,
+        position: Option<Position>,
+    ) -> Result<(), ApplyError> {
+        let moved = progress::step(self.connection, &batch.pipeline, step, next, position);
+        match moved.map_err(|cause| self.explain(&cause))? {
+            true => Ok(()),
+            false => Err(fenced(step)),
+        }
+    }
+
+    fn work(
+        &mut self,
+        batch: &ApplyBatch,
+        work: &Work,
+        index: usize,
+        applied: &mut Applied,
+    ) -> Result<(), ApplyError> {
+        match &work.action {
+            WorkAction::Apply(change) => self.write(&single(change, index), applied),
+            WorkAction::Park(entry) => self.park(batch, entry),
+            WorkAction::Redrive => self.redrive(batch, work, applied),
+        }
+    }
+
+    fn write(&mut self, write: &RowWrite, applied: &mut Applied) -> Result<(), ApplyError> {
+        let mut writer = RowWriter {
+            connection: self.connection,
+            path: self.path,
+            texts: self.texts,
+        };
+        if writer.write(write)? {
+            let table = write.schema.table.clone();
+            *applied.missing.entry(table).or_default() += 1;
+        }
+        applied.rows += 1;
+        Ok(())
+    }
+
+    fn park(
+        &self,
+        batch: &ApplyBatch,
+        entry: &keylane_core::apply::ParkedEntry,
+    ) -> Result<(), ApplyError> {
+        parked::park(self.connection, &batch.pipeline, entry).map_err(|cause| self.explain(&cause))
+    }
+
+    /// Writes what the key's queue comes to, and empties it.
+    fn redrive(
+        &mut self,
+        batch: &ApplyBatch,
+        work: &Work,
+        applied: &mut Applied,
+    ) -> Result<(), ApplyError> {
+        let Some(step) = batch.steps.get(work.step) else {
+            return Err(ApplyError::new(
+                ApplyErrorKind::Other,
+                "a redrive names no lane of its batch",
+            ));
+        };
+        let queue = parked::queue(self.connection, &batch.pipeline, &step.partition, &work.key);
+        let mut changes = Vec::new();
+        for (id, value, header) in queue.map_err(|cause| self.explain(&cause))? {
+            let header = header.and_then(|text| Header::decode(text.as_bytes()).ok());
+            let change = (self.decoder)(&value, header.as_ref()).map_err(|words| {
+                ApplyError::new(
+                    ApplyErrorKind::Corrupt,
+                    format!("parked change {id} cannot be read: {words}"),
+                )
+            })?;
+            changes.push(Work {
+                action: WorkAction::Apply(Arc::new(change)),
+                ..work.clone()
+            });
+        }
+        for write in fold(&changes).iter().flatten() {
+            self.write(write, applied)?;
+        }
+        parked::empty(self.connection, &batch.pipeline, &step.partition, &work.key)
+            .map_err(|cause| self.explain(&cause))
+    }
+
+    fn run(&self, sql: &str) -> Result<(), ApplyError> {
+        // By the cache: these run in every transaction.
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.raw_execute().map(|_| ()))
+            .map_err(|cause| self.explain(&cause))
+    }
+
+    fn explain(&self, cause: &rusqlite::Error) -> ApplyError {
+        from_sqlite(self.path, None, cause)
+    }
+
+    fn roll_back_if_open(&self) {
+        if !self.connection.is_autocommit() {
+            // If even this fails, the next BEGIN says so.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+fn has_redrive(batch: &ApplyBatch) -> bool {
+    let mut work = batch.work.iter();
+    work.any(|work| matches!(work.action, WorkAction::Redrive))
+}
+
+/// How far a lane is when the first `done` pieces of work are done.
+fn reached(
+    batch: &ApplyBatch,
+    lane: usize,
+    step: &LaneStep,
+    done: usize,
+) -> (Offset, Option<Position>) {
+    let mut own = batch
+        .work
+        .iter()
+        .enumerate()
+        .filter(|(_, work)| work.step == lane);
+    if own.clone().all(|(index, _)| index < done) {
+        return (step.next, Some(step.position));
+    }
+    match own.rfind(|(index, _)| *index < done) {
+        Some((_, work)) => (work.offset.next(), position_of(work)),
+        None => (step.expected, None),
+    }
+}
+
+fn position_of(work: &Work) -> Option<Position> {
+    match &work.action {
+        WorkAction::Apply(change) => Some(change.position),
+        WorkAction::Park(entry) => {
+            let header = entry.header.as_ref()?;
+            let header = Header::decode(header.as_bytes()).ok()?;
+            Some(header.position)
+        }
+        WorkAction::Redrive => None,
+    }
+}
+
+fn fenced(step: &LaneStep) -> ApplyError {
+    ApplyError::new(
+        ApplyErrorKind::Fenced,
+        format!(
+            "partition {}, lane {}: another process owns it now",
+            step.partition, step.lane.0
+        ),
+    )
+}
+
+/// Whether COMMIT would be refused because of a foreign key.
+#[expect(
+    unsafe_code,
+    reason = "rusqlite has no call for it, and checking whole tables instead would cost a scan for each change"
+)]
+fn has_open_references(connection: &Connection) -> bool {
+    let (mut open, mut highest) = (0, 0);
+    // SAFETY: the handle is of a connection that is open for as long as it is borrowed, on the one thread that uses it; the two out-parameters live
+    // through the call. A failure leaves `open` at 0, and COMMIT then finds the violation.
+    unsafe {
+        ffi::sqlite3_db_status(
+            connection.handle(),
+            ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+            &mut open,
+            &mut highest,
+            0,
+        );
+    }
+    open != 0
+}
