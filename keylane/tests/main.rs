@@ -1,5 +1,8 @@
 //! Everything of this crate that is tested through its public face, in one binary. Tests that need parts start them (see `keylane-parts`).
 
+mod embedded;
 mod envelope;
 mod kafka_log;
 mod log_conformance;
+mod sqlite_apply;
+mod sqlite_capture;

@@ -31,4 +31,4 @@ mod marker;
 pub use marker::emit_settle_marker;
 
 mod preflight;
-pub use preflight::{Finding, Severity, preflight};
+pub use preflight::{Check, Severity, preflight};

@@ -1,9 +1,8 @@
 //! What must be right at the origin, as a list for people: each with what was found and how to mend it.
 
+use keylane_core::model::TableSchema;
 use rusqlite::{Connection, OpenFlags};
 
-use super::super::names::quoted;
-use super::super::table;
 use super::origin::SqliteOriginOptions;
 use super::shape;
 
@@ -16,9 +15,9 @@ pub enum Severity {
     Warning,
 }
 
-/// The result of one check.
+/// One thing that must be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Check {
     /// The check's stable name.
     pub id: &'static str,
     /// Whether it passed.
@@ -29,142 +28,127 @@ pub struct Finding {
     pub subject: String,
     /// What was found.
     pub found: String,
-    /// How to mend it; empty if it passed.
-    pub fix: String,
+    /// How to mend it; `None` if it passed.
+    pub fix: Option<String>,
+}
+
+impl Check {
+    fn new(id: &'static str, subject: impl Into<String>, found: impl Into<String>) -> Self {
+        Check {
+            id,
+            ok: true,
+            severity: Severity::Error,
+            subject: subject.into(),
+            found: found.into(),
+            fix: None,
+        }
+    }
+
+    fn unless(mut self, ok: bool, fix: impl Into<String>) -> Self {
+        self.ok = ok;
+        self.fix = (!ok).then(|| fix.into());
+        self
+    }
+
+    fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
 }
 
 /// Looks at the origin without changing it. Blocks while it reads the file's schema.
-pub fn preflight(options: &SqliteOriginOptions) -> Vec<Finding> {
+pub fn preflight(options: &SqliteOriginOptions) -> Vec<Check> {
     let subject = options.path.display().to_string();
-    let failed = |id, found: String, fix: &str| Finding {
-        id,
-        ok: false,
-        severity: Severity::Error,
-        subject: subject.clone(),
-        found,
-        fix: fix.to_owned(),
-    };
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match Connection::open_with_flags(&options.path, flags) {
-        Ok(connection) => connection,
+    let opened = Connection::open_with_flags(&options.path, flags).and_then(|connection| {
+        let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+        Ok((connection, mode))
+    });
+    let (connection, mode): (Connection, String) = match opened {
+        Ok(opened) => opened,
         Err(cause) => {
-            return vec![failed(
-                "origin.open",
-                cause.to_string(),
-                "name an existing SQLite file that this user may read and write",
-            )];
+            let check = Check::new("origin.open", subject, cause.to_string());
+            let fix = "name an existing SQLite database that this user may read and write";
+            return vec![check.unless(false, fix)];
         }
     };
-    let mut findings = vec![journal(&connection, &subject)];
+    let is_wal = mode.eq_ignore_ascii_case("wal");
+    let mut checks = vec![
+        Check::new("origin.open", &subject, "readable"),
+        Check::new(
+            "origin.journal_mode",
+            &subject,
+            format!("journal_mode={mode}"),
+        )
+        .unless(
+            is_wal,
+            "PRAGMA journal_mode=WAL; -- in other modes capture and the writers hold each other up",
+        )
+        .warning(),
+    ];
     match shape::captured(&connection, options) {
-        Err(error) => findings.push(failed(
-            "origin.tables",
-            error.message,
-            "correct the list of tables",
-        )),
+        Err(error) => checks.push(
+            Check::new("origin.tables", subject, error.message)
+                .unless(false, "correct the list of tables"),
+        ),
         Ok(schemas) => {
-            findings.push(Finding {
-                id: "origin.tables",
-                ok: !schemas.is_empty(),
-                severity: Severity::Error,
-                subject: subject.clone(),
-                found: format!("{} tables", schemas.len()),
-                fix: if schemas.is_empty() {
-                    "create the tables first".to_owned()
-                } else {
-                    String::new()
-                },
-            });
+            let found = format!("{} tables", schemas.len());
+            let fix = "create the tables first";
+            checks
+                .push(Check::new("origin.tables", subject, found).unless(!schemas.is_empty(), fix));
             for schema in &schemas {
-                findings.extend(of_table(&connection, schema));
+                checks.extend(of_table(&connection, schema));
             }
         }
     }
-    findings
+    checks
 }
 
-fn journal(connection: &Connection, subject: &str) -> Finding {
-    let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
-    let found = mode.unwrap_or_else(|cause| cause.to_string());
-    let ok = found.eq_ignore_ascii_case("wal");
-    let severity = if ok || !found.contains(' ') {
-        Severity::Warning
-    } else {
-        Severity::Error
-    };
-    Finding {
-        id: "origin.journal_mode",
-        ok,
-        severity,
-        subject: subject.to_owned(),
-        fix: if ok {
-            String::new()
-        } else {
-            "PRAGMA journal_mode=WAL; -- in other modes capture's reads and the writers hold each other up".to_owned()
-        },
-        found: format!("journal_mode={found}"),
-    }
+fn of_table(connection: &Connection, schema: &TableSchema) -> [Check; 3] {
+    let name = schema.table.to_string();
+    let uniques = schema.uniques.len();
+    let nullable = key_columns_that_may_be_null(connection, schema).unwrap_or(0);
+    [
+        Check::new("origin.key", &name, format!("{} key columns", schema.key.len()))
+            .unless(
+                schema.has_key(),
+                "give it a PRIMARY KEY: without one all its changes keep one order, and updates compare whole rows",
+            )
+            .warning(),
+        Check::new("origin.replace", &name, format!("{uniques} secondary unique indexes"))
+            .unless(
+                uniques == 0,
+                "do not write it with INSERT OR REPLACE or UPDATE OR REPLACE, or set PRAGMA recursive_triggers=ON in every writer: \
+                 otherwise no trigger fires for a row that REPLACE removes because of a secondary unique index",
+            )
+            .warning(),
+        Check::new("origin.key_null", &name, format!("{nullable} key columns may hold NULL"))
+            .unless(
+                nullable == 0,
+                "declare the key's columns NOT NULL: SQLite takes several rows with a NULL key, which cannot be told apart",
+            )
+            .warning(),
+    ]
 }
 
-fn of_table(connection: &Connection, schema: &keylane_core::model::TableSchema) -> Vec<Finding> {
-    let name = &schema.table.name;
-    let mut findings = Vec::new();
-    let mut warn = |id, ok: bool, found: String, fix: String| {
-        findings.push(Finding {
-            id,
-            ok,
-            severity: Severity::Warning,
-            subject: schema.table.to_string(),
-            found,
-            fix: if ok { String::new() } else { fix },
-        });
-    };
-    warn(
-        "origin.key",
-        schema.has_key(),
-        if schema.has_key() {
-            "primary key"
-        } else {
-            "no primary key"
-        }
-        .to_owned(),
-        format!(
-            "give {} a PRIMARY KEY: without one all its changes keep one order, and updates compare whole rows",
-            quoted(name)
-        ),
-    );
-    warn(
-        "origin.replace",
-        schema.uniques.is_empty(),
-        format!("{} secondary unique indexes", schema.uniques.len()),
-        "do not write it with INSERT OR REPLACE or UPDATE OR REPLACE, or set PRAGMA recursive_triggers=ON in every writer: a row that REPLACE removes because of a secondary unique index fires no trigger otherwise".to_owned(),
-    );
-    let nullable: Vec<&str> = key_columns_that_may_be_null(connection, name).unwrap_or_default();
-    warn(
-        "origin.key_null",
-        nullable.is_empty(),
-        if nullable.is_empty() { "key columns hold no NULL" } else { "key columns may hold NULL" }.to_owned(),
-        "declare the key's columns NOT NULL: SQLite takes several rows with a NULL key, which cannot be told apart".to_owned(),
-    );
-    findings
-}
-
+/// SQLite lets the columns of a primary key hold NULL unless it is the row number, or they are declared otherwise.
 fn key_columns_that_may_be_null(
     connection: &Connection,
-    name: &str,
-) -> rusqlite::Result<Vec<&'static str>> {
-    let (columns, key) = table::columns(connection, name)?;
-    let mut statement = connection
-        .prepare("SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0 AND NOT \"notnull\"")?;
-    let count: usize = statement.query_row([name], |row| row.get(0))?;
-    let only_integer = key.len() == 1
-        && key
-            .first()
-            .and_then(|place| columns.get(*place))
-            .is_some_and(|column| column.type_name.eq_ignore_ascii_case("INTEGER"));
-    Ok(if only_integer {
-        Vec::new()
-    } else {
-        vec!["key"; count]
-    })
+    schema: &TableSchema,
+) -> rusqlite::Result<usize> {
+    let columns: Vec<_> = schema
+        .key
+        .iter()
+        .filter_map(|place| schema.columns.get(*place))
+        .collect();
+    if let [only] = columns.as_slice()
+        && only.type_name.eq_ignore_ascii_case("INTEGER")
+    {
+        return Ok(0);
+    }
+    connection.query_row(
+        "SELECT count(*) FROM pragma_table_info(?1) WHERE pk > 0 AND NOT \"notnull\"",
+        [&schema.table.name],
+        |row| row.get(0),
+    )
 }
