@@ -6,3 +6,4 @@ mod kafka_log;
 mod log_conformance;
 mod sqlite_apply;
 mod sqlite_capture;
+mod postgres_capture;

@@ -114,7 +114,11 @@ impl CatalogTable {
             }
         }
         uniques.sort();
-        let mut referenced: Vec<_> = self.referenced.iter().filter_map(|names| places(names)).collect();
+        let mut referenced: Vec<_> = self
+            .referenced
+            .iter()
+            .filter_map(|names| places(names))
+            .collect();
         referenced.sort();
         referenced.dedup();
         let references = self.foreign_keys.iter().filter_map(|foreign| {
@@ -169,10 +173,9 @@ pub(super) fn parents_first(tables: Vec<CatalogTable>) -> Vec<CatalogTable> {
         let free: Vec<TableName> = waiting
             .values()
             .filter(|table| {
-                table
-                    .foreign_keys
-                    .iter()
-                    .all(|foreign| foreign.parent == table.name || !waiting.contains_key(&foreign.parent))
+                table.foreign_keys.iter().all(|foreign| {
+                    foreign.parent == table.name || !waiting.contains_key(&foreign.parent)
+                })
             })
             .map(|table| table.name.clone())
             .collect();

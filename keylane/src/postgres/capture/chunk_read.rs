@@ -92,7 +92,10 @@ impl Reader {
 
     async fn table(&self, client: &Client, name: &TableName) -> Result<CatalogTable, OriginError> {
         let named = catalog_query::read(client, Which::Named(std::slice::from_ref(name))).await?;
-        let oid = named.first().map(|table| table.oid).ok_or_else(|| gone(name))?;
+        let oid = named
+            .first()
+            .map(|table| table.oid)
+            .ok_or_else(|| gone(name))?;
         // Once more by oid, because foreign keys depend on what else is captured.
         catalog_query::read(client, Which::One(oid, &self.captured))
             .await?
@@ -311,7 +314,9 @@ fn failed(error: tokio_postgres::Error) -> OriginError {
 fn gone(name: &TableName) -> OriginError {
     refused(
         code::TABLE,
-        format!("table {name} is gone from the origin while it was to be copied; start again without it"),
+        format!(
+            "table {name} is gone from the origin while it was to be copied; start again without it"
+        ),
     )
 }
 

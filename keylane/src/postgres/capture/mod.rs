@@ -14,6 +14,8 @@ mod session;
 mod catalog;
 mod catalog_query;
 
+mod fitness;
+
 mod requirement;
 pub use requirement::{Check, Severity, preflight};
 

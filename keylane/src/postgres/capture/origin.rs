@@ -18,6 +18,7 @@ use super::catalog::{CatalogTable, parents_first};
 use super::catalog_query::{self, Which};
 use super::chunk::ChunkTask;
 use super::error::{busy, code, from_sql, from_wire, lost, refused};
+use super::fitness;
 use super::marker::{self, Heartbeat};
 use super::publication;
 use super::relation::Relations;
@@ -74,11 +75,14 @@ impl PostgresOrigin {
         let tables = read_tables(client, &self.config).await?;
         for table in &tables {
             if let Some(problem) =
-                requirement::table_problem(table, self.config.order_keys.get(&table.name))
+                fitness::table_problem(table, self.config.order_keys.get(&table.name))
             {
                 return Err(refused(
                     problem.code,
-                    format!("table {} {}; run: {}", table.name, problem.found, problem.fix),
+                    format!(
+                        "table {} {}; run: {}",
+                        table.name, problem.found, problem.fix
+                    ),
                 ));
             }
         }

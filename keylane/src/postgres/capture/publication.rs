@@ -116,7 +116,9 @@ pub(super) fn problem(
     if !found.publishes_all {
         return Some((
             format!("publication {name} leaves some kinds of changes out"),
-            format!("run: ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate');"),
+            format!(
+                "run: ALTER PUBLICATION {quoted} SET (publish = 'insert, update, delete, truncate');"
+            ),
         ));
     }
     let narrowed = tables
@@ -159,7 +161,9 @@ async fn run(client: &Client, sql: &str) -> Result<(), OriginError> {
         Err(error) => {
             let mut error = from_sql("creating or completing the publication", &error);
             if error.code == code::RIGHTS {
-                error.message.push_str(&format!("; have the tables' owner run: {sql};"));
+                error
+                    .message
+                    .push_str(&format!("; have the tables' owner run: {sql};"));
             }
             Err(error)
         }

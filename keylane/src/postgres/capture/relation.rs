@@ -150,7 +150,11 @@ impl Relations {
         let shape = Shape {
             schema,
             forms: types.into_iter().map(|(_, form)| form).collect(),
-            in_identity: told.columns.iter().map(|column| column.in_identity).collect(),
+            in_identity: told
+                .columns
+                .iter()
+                .map(|column| column.in_identity)
+                .collect(),
         };
         self.shapes.insert(told.id, Some(Arc::new(shape)));
         Ok(())
@@ -200,7 +204,9 @@ fn judge(
         .map(|(column, (type_name, _))| Column {
             name: column.name.as_str().into(),
             type_name: type_name.as_str().into(),
-            nullable: table.column(&column.name).is_none_or(|found| found.nullable),
+            nullable: table
+                .column(&column.name)
+                .is_none_or(|found| found.nullable),
             generated: table.generated.contains(&column.name),
         })
         .collect();
@@ -261,7 +267,10 @@ fn compare(
 ) -> Result<bool, OriginError> {
     let mut older = false;
     for column in &known.columns {
-        let Some(found) = new.column_index(&column.name).and_then(|at| new.columns.get(at)) else {
+        let Some(found) = new
+            .column_index(&column.name)
+            .and_then(|at| new.columns.get(at))
+        else {
             // Still there now: these rows were written before it was added.
             if table.column(&column.name).is_some() {
                 older = true;

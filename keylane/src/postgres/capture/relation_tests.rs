@@ -77,12 +77,48 @@ fn check(
 fn only_what_is_certain_flows_through() {
     let (id, a, b) = (("id", false), ("a", false), ("b", false));
     check(&["id", "a"], "integer", &[id, a], &["id", "a"], Ok(true));
-    check(&["id", "a", "b"], "integer", &[id, a, b], &["id", "a"], Ok(true));
-    check(&["id", "a"], "integer", &[id, a, b], &["id", "a", "b"], Ok(false));
-    check(&["id"], "integer", &[id], &["id", "a"], Err("a was dropped or renamed"));
-    check(&["id", "b"], "integer", &[id, b], &["id", "a"], Err("a was dropped or renamed"));
-    check(&["id", "a"], "bigint", &[id, a], &["id", "a"], Err("from integer to bigint"));
-    check(&["id", "b"], "integer", &[id, ("b", true)], &["id"], Err("b was added with a default"));
+    check(
+        &["id", "a", "b"],
+        "integer",
+        &[id, a, b],
+        &["id", "a"],
+        Ok(true),
+    );
+    check(
+        &["id", "a"],
+        "integer",
+        &[id, a, b],
+        &["id", "a", "b"],
+        Ok(false),
+    );
+    check(
+        &["id"],
+        "integer",
+        &[id],
+        &["id", "a"],
+        Err("a was dropped or renamed"),
+    );
+    check(
+        &["id", "b"],
+        "integer",
+        &[id, b],
+        &["id", "a"],
+        Err("a was dropped or renamed"),
+    );
+    check(
+        &["id", "a"],
+        "bigint",
+        &[id, a],
+        &["id", "a"],
+        Err("from integer to bigint"),
+    );
+    check(
+        &["id", "b"],
+        "integer",
+        &[id, ("b", true)],
+        &["id"],
+        Err("b was added with a default"),
+    );
     check(&["a"], "integer", &[a], &["id", "a"], Err("key changed"));
 }
 

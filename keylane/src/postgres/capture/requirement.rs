@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::PostgresOriginConfig;
 use super::catalog::CatalogTable;
 use super::error::{code, from_sql, refused};
+use super::fitness::table_problem;
 use super::origin::read_tables;
 use super::publication::{self, quoted_table};
 use super::session::quote_identifier;
@@ -61,98 +62,6 @@ impl Check {
         self.severity = Severity::Warning;
         self
     }
-}
-
-/// Why a table cannot be captured as it is.
-pub(super) struct TableProblem {
-    pub code: &'static str,
-    pub found: String,
-    pub fix: String,
-}
-
-/// Why this table cannot be captured as it is, if so.
-pub(super) fn table_problem(
-    table: &CatalogTable,
-    order_key: Option<&Vec<String>>,
-) -> Option<TableProblem> {
-    let quoted = quoted_table(&table.name);
-    let problem = |code, found: String, fix: String| Some(TableProblem { code, found, fix });
-    let identity = |found: &str, fix: String| problem(code::REPLICA_IDENTITY, found.to_owned(), fix);
-    let full = format!("ALTER TABLE {quoted} REPLICA IDENTITY FULL;");
-    if !matches!(table.kind, b'r' | b'p') {
-        return problem(
-            code::TABLE,
-            "is not a table (a view or a foreign table)".to_owned(),
-            "take it out of the configuration".to_owned(),
-        );
-    }
-    if table.persistence != b'p' {
-        return problem(
-            code::TABLE,
-            "is unlogged or temporary: its changes are not in the log".to_owned(),
-            format!("ALTER TABLE {quoted} SET LOGGED;"),
-        );
-    }
-    if table.replica_identity == b'n' {
-        let fix = match table.primary {
-            Some(_) => format!("ALTER TABLE {quoted} REPLICA IDENTITY DEFAULT;"),
-            None => full,
-        };
-        return identity("has REPLICA IDENTITY NOTHING: updates and deletes do not tell which row", fix);
-    }
-    if table.replica_identity == b'd' && table.primary.is_none() {
-        return identity("has no primary key: updates and deletes do not tell which row", full);
-    }
-    if table.replica_identity == b'i' && table.identity_index.is_none() {
-        return identity("names an index as its replica identity that is gone", full);
-    }
-    if !table.deviating_partitions.is_empty() {
-        let word = match table.replica_identity {
-            b'f' => "FULL",
-            _ => "DEFAULT",
-        };
-        let fixes: Vec<String> = table
-            .deviating_partitions
-            .iter()
-            .map(|partition| format!("ALTER TABLE {partition} REPLICA IDENTITY {word};"))
-            .collect();
-        return identity("has partitions whose replica identity is not its own", fixes.join(" "));
-    }
-    if let Some(column) = table
-        .key()
-        .into_iter()
-        .flatten()
-        .find(|name| table.generated.contains(*name))
-    {
-        return problem(
-            code::REPLICA_IDENTITY,
-            format!("has column {column} in its key, which the database computes and the log leaves out"),
-            format!("ALTER TABLE {quoted} REPLICA IDENTITY USING INDEX …; (a unique index over plain columns)"),
-        );
-    }
-    order_key_problem(table, order_key?, full)
-}
-
-/// An order key must be in every before image, or a row that changes it could not be taken from its former place.
-fn order_key_problem(
-    table: &CatalogTable,
-    order_key: &[String],
-    full: String,
-) -> Option<TableProblem> {
-    if let Some(column) = order_key.iter().find(|name| table.column(name).is_none()) {
-        return Some(TableProblem {
-            code: code::TABLE,
-            found: format!("has no column {column}, which the configuration names as its order key"),
-            fix: "correct the order key in the configuration".to_owned(),
-        });
-    }
-    let told = table.told_before()?;
-    let column = order_key.iter().find(|name| !told.contains(name))?;
-    Some(TableProblem {
-        code: code::REPLICA_IDENTITY,
-        found: format!("does not tell column {column} of its order key when a row is updated or deleted"),
-        fix: full,
-    })
 }
 
 /// The settings without which nothing works; refused with the mend.
@@ -262,7 +171,11 @@ async fn role_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
     .await?;
     let role: String = get(&row, 0)?;
     let may: bool = get(&row, 1)?;
-    let found = if may { "may replicate" } else { "may not replicate" };
+    let found = if may {
+        "may replicate"
+    } else {
+        "may not replicate"
+    };
     let fix = format!("run: ALTER ROLE {} REPLICATION;", quote_identifier(&role));
     Ok(vec![
         Check::new("replication_role", format!("role {role}"), found).unless(may, fix),
@@ -364,21 +277,23 @@ async fn publication_checks(
     let owns_tables = owned(client, tables).await?;
     let Some(found) = found else {
         let may = may_create && owns_tables.len() == tables.len();
+        let create = publication::create_sql(name, &all);
         let fix = if may_create {
-            format!(
-                "have the tables' owner run: {};",
-                publication::create_sql(name, &all)
-            )
+            format!("have the tables' owner run: {create};")
         } else {
+            let (database, role) = (quote_identifier(&database), quote_identifier(&role));
             format!(
-                "run: GRANT CREATE ON DATABASE {} TO {}; or have an owner run: {};",
-                quote_identifier(&database),
-                quote_identifier(&role),
-                publication::create_sql(name, &all)
+                "run: GRANT CREATE ON DATABASE {database} TO {role}; or have an owner run: {create};"
             )
         };
-        let told = if may { "will be created at the start" } else { "missing, and the role may not create it" };
-        return Ok(vec![Check::new("publication", subject, told).unless(may, fix)]);
+        let told = if may {
+            "will be created at the start"
+        } else {
+            "missing, and the role may not create it"
+        };
+        return Ok(vec![
+            Check::new("publication", subject, told).unless(may, fix),
+        ]);
     };
     let missing: Vec<&CatalogTable> = tables
         .iter()
@@ -389,11 +304,18 @@ async fn publication_checks(
         Check::new(
             "publication_tables",
             subject.clone(),
-            format!("{} of {} tables", tables.len() - missing.len(), tables.len()),
+            format!(
+                "{} of {} tables",
+                tables.len() - missing.len(),
+                tables.len()
+            ),
         )
         .unless(
             missing.is_empty() || may_add,
-            format!("run as its owner: {};", publication::add_sql(name, &missing)),
+            format!(
+                "run as its owner: {};",
+                publication::add_sql(name, &missing)
+            ),
         ),
     ];
     let (told, fix) = match publication::problem(name, &found, tables) {
@@ -449,10 +371,19 @@ async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Check, Ori
     let subject = format!("table {}", table.name);
     // A table without a key is copied under a short lock against writers, which takes a right to write.
     if may_read && !may_lock && table.key().is_none() {
-        return Ok(Check::new("grants", subject, "readable, but it has no key and may not be locked")
-            .unless(false, format!("run: GRANT SELECT, UPDATE ON {quoted} TO {role};")));
+        return Ok(Check::new(
+            "grants",
+            subject,
+            "readable, but it has no key and may not be locked",
+        )
+        .unless(
+            false,
+            format!("run: GRANT SELECT, UPDATE ON {quoted} TO {role};"),
+        ));
     }
     let found = if may_read { "readable" } else { "not readable" };
-    Ok(Check::new("grants", subject, found)
-        .unless(may_read, format!("run: GRANT SELECT ON {quoted} TO {role};")))
+    Ok(Check::new("grants", subject, found).unless(
+        may_read,
+        format!("run: GRANT SELECT ON {quoted} TO {role};"),
+    ))
 }

@@ -8,10 +8,12 @@ use tokio_postgres::Client;
 use tokio_postgres::config::Host;
 
 use super::PostgresOriginConfig;
-use super::error::{code, from_sql, refused};
+use super::error::{code, refused, unreachable};
+use crate::postgres::connect::{ConnectErrorKind, ConnectOptions, connect};
 
-/// Settings that decide how a value is printed, or whether it is shown at all. Both the stream and the snapshot's reads use them.
-const SETTINGS: [(&str, &str); 15] = [
+/// Settings that decide how a value is printed, or whether it is shown at all. The stream gets them all; the SQL connections get those that every
+/// connection of ours does not have anyway (`connect`), so that both print alike.
+const PRINTING: [(&str, &str); 7] = [
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
     ("IntervalStyle", "postgres"),
@@ -19,13 +21,12 @@ const SETTINGS: [(&str, &str); 15] = [
     ("bytea_output", "hex"),
     ("lc_monetary", "C"),
     ("xmloption", "content"),
+];
+const OURS: [(&str, &str); 5] = [
     ("quote_all_identifiers", "off"),
     ("search_path", "pg_catalog"),
     // A filter would hide rows in silence; off makes it an error.
     ("row_security", "off"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
     ("default_transaction_read_only", "off"),
     ("synchronous_commit", "on"),
 ];
@@ -40,24 +41,22 @@ pub(super) async fn connect_sql(
     config: &PostgresOriginConfig,
     purpose: &str,
 ) -> Result<Client, OriginError> {
+    let options = ConnectOptions {
+        // A copy's reads stand idle in their transaction while their rows wait to be published.
+        idle_in_transaction_timeout: None,
+        settings: OURS
+            .map(|(setting, value)| (setting, value.to_owned()))
+            .into(),
+        ..ConnectOptions::default()
+    };
     let name = format!("keylane capture {} {purpose}", config.slot);
-    let (client, connection) = tokio_postgres::connect(&config.url, tokio_postgres::NoTls)
+    connect(&config.url, &name, &options)
         .await
-        .map_err(|error| from_sql("connecting", &error))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a capture connection ended");
-        }
-    });
-    let mut pin = format!("SET application_name = {};", quote_literal(&name));
-    for (setting, value) in SETTINGS {
-        pin.push_str(&format!("SET {setting} = '{value}';"));
-    }
-    client
-        .batch_execute(&pin)
-        .await
-        .map_err(|error| from_sql("pinning the session's settings", &error))?;
-    Ok(client)
+        .map_err(|error| match error.kind {
+            ConnectErrorKind::Unreachable => unreachable(error.message),
+            ConnectErrorKind::Denied => refused(code::RIGHTS, error.message),
+            ConnectErrorKind::BadUrl => refused(code::CONFIGURATION, error.message),
+        })
 }
 
 /// What the replication connection needs, with the same settings.
@@ -82,8 +81,9 @@ pub(super) fn replication_config(
         Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         None => std::env::var("PGPASSWORD").unwrap_or_default(),
     };
-    let options: String = SETTINGS
+    let options: String = PRINTING
         .iter()
+        .chain(&OURS)
         .map(|(setting, value)| format!("-c {setting}={value} "))
         .collect();
     let mut wire = ReplicationConfig::new(
@@ -118,7 +118,10 @@ fn address(url: &str) -> Result<(tokio_postgres::Config, TlsConfig), OriginError
     };
     let mut parsed = url::Url::parse(url).map_err(|_| unusable())?;
     let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
-    let mut tls = TlsConfig::default();
+    let mut tls = TlsConfig {
+        mode: SslMode::Prefer,
+        ..TlsConfig::default()
+    };
     let mut others = Vec::new();
     for (name, value) in pairs {
         match name.as_str() {
@@ -126,6 +129,10 @@ fn address(url: &str) -> Result<(tokio_postgres::Config, TlsConfig), OriginError
             "sslrootcert" => tls.ca_pem_path = Some(value.into()),
             _ => others.push((name, value)),
         }
+    }
+    // As libpq has it: with a root certificate named, `require` checks the chain.
+    if tls.mode == SslMode::Require && tls.ca_pem_path.is_some() {
+        tls.mode = SslMode::VerifyCa;
     }
     parsed.set_query(None);
     if !others.is_empty() {
@@ -138,7 +145,7 @@ fn address(url: &str) -> Result<(tokio_postgres::Config, TlsConfig), OriginError
 fn ssl_mode(word: &str) -> Option<SslMode> {
     Some(match word {
         "disable" => SslMode::Disable,
-        "allow" | "prefer" => SslMode::Prefer,
+        "prefer" => SslMode::Prefer,
         "require" => SslMode::Require,
         "verify-ca" => SslMode::VerifyCa,
         "verify-full" => SslMode::VerifyFull,

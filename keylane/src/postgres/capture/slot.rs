@@ -92,7 +92,9 @@ pub(super) fn judge(
             ),
         ));
     }
-    let Some(confirmed) = slot.confirmed.filter(|_| slot.wal_status.as_deref() != Some("lost"))
+    let Some(confirmed) = slot
+        .confirmed
+        .filter(|_| slot.wal_status.as_deref() != Some("lost"))
     else {
         return Err(lost(
             code::SLOT_LOST,
