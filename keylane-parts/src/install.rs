@@ -19,6 +19,8 @@ pub enum Tool {
     Postgres,
     /// `unzip` and `xz`, for the fetched PostgreSQL versions.
     Unpackers,
+    /// `kcat`, a reader of topics that is not ours.
+    Kcat,
 }
 
 impl Tool {
@@ -28,6 +30,7 @@ impl Tool {
             Self::Maven => &["maven"],
             Self::Postgres => &["postgresql", "postgresql-contrib"],
             Self::Unpackers => &["unzip", "xz-utils"],
+            Self::Kcat => &["kcat"],
         }
     }
 
@@ -37,6 +40,7 @@ impl Tool {
             Self::Maven => on_path("mvn").is_some(),
             Self::Postgres => debian_postgres_bin(None).is_some(),
             Self::Unpackers => on_path("unzip").is_some() && on_path("xz").is_some(),
+            Self::Kcat => on_path("kcat").is_some(),
         }
     }
 }

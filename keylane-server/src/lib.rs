@@ -1,3 +1,15 @@
 //! The `keylane` command as a library, so that its tests can call what the binary calls.
 
+pub mod cli;
+
 pub mod config;
+
+pub mod wire_up;
+
+pub mod status;
+
+pub mod exit_code;
+
+pub mod logging;
+
+pub mod shutdown;

@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The `keylane` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(keylane_server::cli::main())
+}

@@ -1,5 +1,7 @@
 //! The integration tests of `keylane-server`: one binary, one module per area.
 
+#[path = "main/chaos/mod.rs"]
+mod chaos;
 #[path = "main/config.rs"]
 mod config;
 #[path = "main/config_init.rs"]

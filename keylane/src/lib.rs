@@ -9,6 +9,6 @@ pub mod kafka;
 pub mod postgres;
 pub mod sqlite;
 
-// pub mod workers;
+pub mod workers;
 
 mod own_thread;

@@ -4,6 +4,6 @@ mod embedded;
 mod envelope;
 mod kafka_log;
 mod log_conformance;
+mod postgres_capture;
 mod sqlite_apply;
 mod sqlite_capture;
-mod postgres_capture;

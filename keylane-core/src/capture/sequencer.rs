@@ -51,6 +51,8 @@ pub enum Sequenced {
     },
     /// The chunk cannot be merged: ask for it again.
     ReadAgain,
+    /// The change does not carry every column of its row key or order key, so nothing tells where it belongs. Nothing may be published behind it.
+    KeyIncomplete(TableName),
 }
 
 /// A change and where it goes.
@@ -320,12 +322,15 @@ impl Sequencer {
         let Some((route, topic_hash)) = self.routes.get(&change.schema.table) else {
             return Sequenced::Unpublished;
         };
-        let table_key = || format!("{{\"table\":\"{}\"}}", change.schema.table);
-        let key = change.row_key().unwrap_or_else(table_key);
-        let order = change.order_key().map_or_else(
-            || OrderHash::of(key.as_bytes()),
-            |order_key| OrderHash::of(order_key.as_bytes()),
-        );
+        let (key, order) = match (change.op, change.row_key(), change.order_key()) {
+            (Op::Truncate, ..) => {
+                let key = format!("{{\"table\":\"{}\"}}", change.schema.table);
+                let order = OrderHash::of(key.as_bytes());
+                (key, order)
+            }
+            (_, Some(key), Some(order)) => (key, OrderHash::of(order.as_bytes())),
+            _ => return Sequenced::KeyIncomplete(change.schema.table.clone()),
+        };
         let partition = TopicPartition {
             topic: route.topic.clone(),
             partition: order.partition(route.partitions),

@@ -10,7 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keylane_core::capture::{TablePhase, TableProgress};
 use keylane_core::model::{Epoch, Offset, Position, TableName, TopicPartition, Value};
-use keylane_core::publish::{Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RawRecord, RecordKind, TopicSpec, Verdict};
+use keylane_core::publish::{
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RawRecord, RecordKind,
+    TopicSpec, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{SchemaCache, decode_schema, encode_schema};
@@ -90,16 +93,39 @@ impl ControlRecord<'_> {
     pub fn record(&self, prefix: &str, epoch: Epoch, now_ms: i64) -> NewRecord {
         let epoch_text = format!("{:016x}", epoch.0);
         let (kind, key, value) = match self {
-            ControlRecord::Open => (RecordKind::Open, format!("open:{epoch_text}"), Bytes::from_static(b"{}")),
-            ControlRecord::Identity(identity) => (RecordKind::State, format!("identity:{epoch_text}"), json(identity)),
-            ControlRecord::Checkpoint { confirmed, partitions } => {
-                (RecordKind::State, format!("checkpoint:{epoch_text}"), json(&StoredCheckpoint::of(*confirmed, partitions)))
-            }
-            ControlRecord::Table(progress) => {
-                (RecordKind::State, format!("table:{}:{epoch_text}", progress.table), json(&StoredTable::of(progress)))
-            }
-            ControlRecord::Topics(topics) => (RecordKind::State, format!("topics:{epoch_text}"), json(topics)),
-            ControlRecord::Schema(schema) => (RecordKind::Schema, format!("schema:{:016x}", schema.id.0), encode_schema(schema)),
+            ControlRecord::Open => (
+                RecordKind::Open,
+                format!("open:{epoch_text}"),
+                Bytes::from_static(b"{}"),
+            ),
+            ControlRecord::Identity(identity) => (
+                RecordKind::State,
+                format!("identity:{epoch_text}"),
+                json(identity),
+            ),
+            ControlRecord::Checkpoint {
+                confirmed,
+                partitions,
+            } => (
+                RecordKind::State,
+                format!("checkpoint:{epoch_text}"),
+                json(&StoredCheckpoint::of(*confirmed, partitions)),
+            ),
+            ControlRecord::Table(progress) => (
+                RecordKind::State,
+                format!("table:{}:{epoch_text}", progress.table),
+                json(&StoredTable::of(progress)),
+            ),
+            ControlRecord::Topics(topics) => (
+                RecordKind::State,
+                format!("topics:{epoch_text}"),
+                json(topics),
+            ),
+            ControlRecord::Schema(schema) => (
+                RecordKind::Schema,
+                format!("schema:{:016x}", schema.id.0),
+                encode_schema(schema),
+            ),
         };
         NewRecord {
             partition: TopicPartition::new(control_topic(prefix), 0),
@@ -113,7 +139,9 @@ impl ControlRecord<'_> {
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).expect("these structures have string keys and finite numbers"))
+    Bytes::from(
+        serde_json::to_vec(value).expect("these structures have string keys and finite numbers"),
+    )
 }
 
 /// Reads the control topic from its start, and goes on from where it stood.
@@ -174,18 +202,25 @@ impl ControlReader {
     }
 
     fn take(&mut self, record: &RawRecord) {
-        let (Some(raw), Some(key), Some(value)) = (&record.keylane, &record.key, &record.value) else { return };
-        let Ok(header) = Header::decode(raw) else { return };
+        let (Some(raw), Some(key), Some(value)) = (&record.keylane, &record.key, &record.value)
+        else {
+            return;
+        };
+        let Ok(header) = Header::decode(raw) else {
+            return;
+        };
         if header.kind == RecordKind::Schema {
             if let Ok(schema) = decode_schema(value) {
-                self.schemas.insert(schema);
+                self.schemas.insert(Arc::new(schema));
             }
             return;
         }
         if self.acceptance.judge(&header) != Verdict::Take {
             return;
         }
-        let Ok(key) = std::str::from_utf8(key) else { return };
+        let Ok(key) = std::str::from_utf8(key) else {
+            return;
+        };
         match key.split(':').next() {
             Some("identity") => self.state.identity = serde_json::from_slice(value).ok(),
             Some("checkpoint") => {
@@ -195,13 +230,25 @@ impl ControlReader {
                 }
             }
             Some("table") => {
-                if let Some(progress) = serde_json::from_slice::<StoredTable>(value).ok().and_then(StoredTable::into_progress) {
-                    match self.state.tables.iter_mut().find(|known| known.table == progress.table) {
+                if let Some(progress) = serde_json::from_slice::<StoredTable>(value)
+                    .ok()
+                    .and_then(StoredTable::into_progress)
+                {
+                    match self
+                        .state
+                        .tables
+                        .iter_mut()
+                        .find(|known| known.table == progress.table)
+                    {
                         Some(known) => *known = progress,
                         None => self.state.tables.push(progress),
                     }
                 }
-                self.state.snapshot_done = self.state.tables.iter().all(|table| matches!(table.phase, TablePhase::Done { .. }));
+                self.state.snapshot_done = self
+                    .state
+                    .tables
+                    .iter()
+                    .all(|table| matches!(table.phase, TablePhase::Done { .. }));
             }
             Some("topics") => {
                 if let Ok(topics) = serde_json::from_slice(value) {
@@ -237,14 +284,26 @@ impl StoredCheckpoint {
             epoch: checkpoint.acceptance.epoch.0,
             reached: checkpoint.acceptance.reached.to_string(),
         };
-        StoredCheckpoint { confirmed, partitions: partitions.iter().map(stored).collect() }
+        StoredCheckpoint {
+            confirmed,
+            partitions: partitions.iter().map(stored).collect(),
+        }
     }
 
     fn into_checkpoints(self) -> impl Iterator<Item = (TopicPartition, Checkpoint)> {
         self.partitions.into_iter().filter_map(|stored| {
-            let acceptance = Acceptance { epoch: Epoch(stored.epoch), reached: stored.reached.parse().ok()? };
+            let acceptance = Acceptance {
+                epoch: Epoch(stored.epoch),
+                reached: stored.reached.parse().ok()?,
+            };
             let partition = TopicPartition::new(stored.topic, stored.partition);
-            Some((partition, Checkpoint { offset: Offset(stored.offset), acceptance }))
+            Some((
+                partition,
+                Checkpoint {
+                    offset: Offset(stored.offset),
+                    acceptance,
+                },
+            ))
         })
     }
 }
@@ -272,7 +331,9 @@ impl StoredTable {
     fn of(progress: &TableProgress) -> Self {
         let (phase, since, after) = match &progress.phase {
             TablePhase::Waiting => ("waiting", None, None),
-            TablePhase::Copying { since, after } => ("copying", Some(since.to_string()), after.as_ref()),
+            TablePhase::Copying { since, after } => {
+                ("copying", Some(since.to_string()), after.as_ref())
+            }
             TablePhase::Done { since } => ("done", Some(since.to_string()), None),
         };
         let stored = |value: &Value| match value {
@@ -293,7 +354,11 @@ impl StoredTable {
     }
 
     fn into_progress(self) -> Option<TableProgress> {
-        let since = self.since.map(|text| text.parse::<Position>()).transpose().ok()?;
+        let since = self
+            .since
+            .map(|text| text.parse::<Position>())
+            .transpose()
+            .ok()?;
         let value = |stored| match stored {
             StoredValue::Bool(value) => Value::Bool(value),
             StoredValue::Number(digits) => Value::number(digits),
@@ -302,12 +367,17 @@ impl StoredTable {
         };
         let phase = match (self.phase.as_str(), since) {
             ("waiting", _) => TablePhase::Waiting,
-            ("copying", Some(since)) => {
-                TablePhase::Copying { since, after: self.after.map(|key| key.into_iter().map(value).collect()) }
-            }
+            ("copying", Some(since)) => TablePhase::Copying {
+                since,
+                after: self.after.map(|key| key.into_iter().map(value).collect()),
+            },
             ("done", Some(since)) => TablePhase::Done { since },
             _ => return None,
         };
-        Some(TableProgress { table: TableName::new(self.schema, self.table), phase, rows: self.rows })
+        Some(TableProgress {
+            table: TableName::new(self.schema, self.table),
+            phase,
+            rows: self.rows,
+        })
     }
 }

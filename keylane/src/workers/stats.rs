@@ -1,7 +1,7 @@
 //! Counters that the workers keep for status, metrics and the demo's display. Cheap to write, read at any moment.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// One counter.
 #[derive(Debug, Default)]
@@ -110,7 +110,11 @@ impl StateCell {
 
 /// The time, microseconds since 1970.
 pub fn now_us() -> i64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+        })
 }
 
 /// Raises an atomic time.

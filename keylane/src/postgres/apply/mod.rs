@@ -1,1 +1,27 @@
-//! PostgreSQL as replica: rows and progress in one transaction.
+//! PostgreSQL as a replica: each batch one transaction, rows by the batch, progress beside them in schema `keylane`.
+
+mod replica;
+pub use replica::{PostgresReplica, PostgresReplicaConfig};
+
+mod session;
+
+mod careful;
+
+mod group;
+
+mod plan;
+
+mod link;
+
+mod progress;
+
+mod parked;
+pub use parked::DecodeParked;
+
+mod catalog;
+
+mod create;
+
+mod own_tables;
+
+mod error;

@@ -21,7 +21,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace";
 /// Every table a user would mean by all.
 const ALL: &str = "
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition
-  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND c.relname NOT LIKE 'keylane\\_%'
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'keylane') AND c.relname NOT LIKE 'keylane\\_%'
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
 
 const NAMED: &str = "

@@ -61,6 +61,18 @@ impl PostgresOrigin {
         &mut self.config
     }
 
+    /// The names of all tables that could be captured.
+    ///
+    /// # Errors
+    /// If the database is not reachable.
+    pub async fn plain_tables(
+        &mut self,
+    ) -> Result<Vec<keylane_core::model::TableName>, OriginError> {
+        let client = self.sql().await?;
+        let tables = catalog_query::read(&client, Which::All).await?;
+        Ok(tables.into_iter().map(|table| table.name).collect())
+    }
+
     async fn sql(&mut self) -> Result<Arc<Client>, OriginError> {
         if let Some(client) = self.sql.as_ref().filter(|client| !client.is_closed()) {
             return Ok(Arc::clone(client));

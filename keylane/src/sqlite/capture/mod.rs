@@ -32,3 +32,6 @@ pub use marker::emit_settle_marker;
 
 mod preflight;
 pub use preflight::{Check, Severity, preflight};
+
+mod tables;
+pub use tables::plain_tables;

@@ -20,9 +20,15 @@ const FREE_PART: usize = 4;
 const SHARE_MIN: usize = 64 * 1024;
 
 /// Fetches until told to stop.
-pub(super) async fn fetch(road: &Road, mut consumer: Box<dyn LogConsumer>, partitions: &[PartitionProgress]) {
-    let mut intakes: HashMap<TopicPartition, Intake> =
-        partitions.iter().map(|progress| (progress.partition.clone(), Intake::new(progress.acceptance))).collect();
+pub(super) async fn fetch(
+    road: &Road,
+    mut consumer: Box<dyn LogConsumer>,
+    partitions: &[PartitionProgress],
+) {
+    let mut intakes: HashMap<TopicPartition, Intake> = partitions
+        .iter()
+        .map(|progress| (progress.partition.clone(), Intake::new(progress.acceptance)))
+        .collect();
     let share = (road.settings.buffer_bytes / partitions.len().max(1)).max(SHARE_MIN);
     let mut pause = road.settings.backoff.0;
     while !road.stop.is_cancelled() {
@@ -44,7 +50,9 @@ pub(super) async fn fetch(road: &Road, mut consumer: Box<dyn LogConsumer>, parti
                 behind(road, consumer.as_ref());
             }
             Err(error) if error.kind == LogErrorKind::Unreachable => {
-                road.stats.state.set("degraded", format!("the log is not reachable: {error}"));
+                road.stats
+                    .state
+                    .set("degraded", format!("the log is not reachable: {error}"));
                 tokio::select! {
                     () = road.stop.cancelled() => break,
                     () = tokio::time::sleep(pause) => {}
@@ -54,7 +62,12 @@ pub(super) async fn fetch(road: &Road, mut consumer: Box<dyn LogConsumer>, parti
             Err(error) => return road.fail(ApplyFailure::Log(error)),
         }
     }
-    let lows: Vec<_> = road.lanes().lows().into_iter().map(|low| (low.partition, low.low)).collect();
+    let lows: Vec<_> = road
+        .lanes()
+        .lows()
+        .into_iter()
+        .map(|low| (low.partition, low.low))
+        .collect();
     // A hint for lag tools; the replica's own progress is what counts.
     if let Err(error) = consumer.hint(&lows).await {
         tracing::debug!("the last hint was not taken: {error}");
@@ -71,13 +84,19 @@ fn room(road: &Road, share: usize) -> Vec<(TopicPartition, usize)> {
         .collect()
 }
 
-fn take_in(road: &Road, fetched: Vec<(TopicPartition, Vec<RawRecord>)>, intakes: &mut HashMap<TopicPartition, Intake>) {
+fn take_in(
+    road: &Road,
+    fetched: Vec<(TopicPartition, Vec<RawRecord>)>,
+    intakes: &mut HashMap<TopicPartition, Intake>,
+) {
     if fetched.is_empty() {
         return;
     }
     let mut lanes = road.lanes();
     for (partition, records) in fetched {
-        let Some(intake) = intakes.get_mut(&partition) else { continue };
+        let Some(intake) = intakes.get_mut(&partition) else {
+            continue;
+        };
         for record in records {
             let offset = record.offset;
             let skipped = intake.skipped;
@@ -87,7 +106,9 @@ fn take_in(road: &Road, fetched: Vec<(TopicPartition, Vec<RawRecord>)>, intakes:
                         road.stats.replays_skipped.add(1);
                     }
                 }
-                Taken::Marker(position) => lanes.passed(&partition, offset, Some(position), intake.acceptance),
+                Taken::Marker(position) => {
+                    lanes.passed(&partition, offset, Some(position), intake.acceptance)
+                }
                 Taken::Unreadable(why) => {
                     road.stats.unreadable.add(1);
                     warn!(pipeline = &*road.settings.pipeline, code = "KL-CONSUME-001", %partition, offset = offset.0, "passing a record over: {why}");
@@ -109,9 +130,17 @@ fn take_in(road: &Road, fetched: Vec<(TopicPartition, Vec<RawRecord>)>, intakes:
 }
 
 fn behind(road: &Road, consumer: &dyn LogConsumer) {
-    let lows: HashMap<TopicPartition, u64> = road.lanes().lows().into_iter().map(|low| (low.partition, low.low.0)).collect();
+    let lows: HashMap<TopicPartition, u64> = road
+        .lanes()
+        .lows()
+        .into_iter()
+        .map(|low| (low.partition, low.low.0))
+        .collect();
     let behind = |(partition, end): (TopicPartition, keylane_core::model::Offset)| {
-        lows.get(&partition).map_or(0, |low| end.0.saturating_sub(*low))
+        lows.get(&partition)
+            .map_or(0, |low| end.0.saturating_sub(*low))
     };
-    road.stats.records_behind.set(consumer.ends().into_iter().map(behind).sum());
+    road.stats
+        .records_behind
+        .set(consumer.ends().into_iter().map(behind).sum());
 }

@@ -45,9 +45,21 @@ pub(super) async fn save_last(road: &Road) {
     tell(road);
 }
 
-async fn save(road: &Road, saved: &mut HashMap<TopicPartition, PartitionLow>, session: &mut Option<Box<dyn ReplicaSession>>) {
-    let lows: Vec<PartitionLow> =
-        road.lanes().lows().into_iter().filter(|low| saved.get(&low.partition).is_none_or(|earlier| earlier != low)).collect();
+async fn save(
+    road: &Road,
+    saved: &mut HashMap<TopicPartition, PartitionLow>,
+    session: &mut Option<Box<dyn ReplicaSession>>,
+) {
+    let lows: Vec<PartitionLow> = road
+        .lanes()
+        .lows()
+        .into_iter()
+        .filter(|low| {
+            saved
+                .get(&low.partition)
+                .is_none_or(|earlier| earlier != low)
+        })
+        .collect();
     if lows.is_empty() {
         return;
     }
@@ -69,7 +81,10 @@ async fn save(road: &Road, saved: &mut HashMap<TopicPartition, PartitionLow>, se
         Ok(()) => saved.extend(lows.into_iter().map(|low| (low.partition.clone(), low))),
         Err(error) if error.kind == ApplyErrorKind::Fenced => road.fail(ApplyFailure::Fenced),
         // The next save does it; the lanes' own progress is in their transactions.
-        Err(error) => debug!(pipeline = &*road.settings.pipeline, "progress was not saved this time: {error}"),
+        Err(error) => debug!(
+            pipeline = &*road.settings.pipeline,
+            "progress was not saved this time: {error}"
+        ),
     }
 }
 
@@ -81,8 +96,12 @@ fn tell(road: &Road) {
     let holdup = lanes.holdup();
     drop(lanes);
     let stats = &road.stats;
-    stats.waiting.set(states.iter().map(|state| state.waiting as u64).sum());
-    stats.buffered_bytes.set(states.iter().map(|state| state.buffered_bytes as u64).sum());
+    stats
+        .waiting
+        .set(states.iter().map(|state| state.waiting as u64).sum());
+    stats
+        .buffered_bytes
+        .set(states.iter().map(|state| state.buffered_bytes as u64).sum());
     let parked: usize = states.iter().map(|state| state.parked_keys).sum();
     stats.parked_keys.set(parked as u64);
     if parked > road.settings.parked_keys_max {
@@ -90,7 +109,10 @@ fn tell(road: &Road) {
     }
     if stats.busy.get() == 0 && !drained {
         if let Some((partition, position, why)) = holdup {
-            stats.state.set("streaming", format!("lowest unapplied change: {partition} at {position}, {why}"));
+            stats.state.set(
+                "streaming",
+                format!("lowest unapplied change: {partition} at {position}, {why}"),
+            );
         }
     } else if drained && stats.records_behind.get() == 0 {
         stats.lag_ms.set(0);
@@ -119,7 +141,9 @@ async fn look(road: &Road, topics: usize) {
     if parked.is_empty() {
         return;
     }
-    let Ok(progress) = road.replica.progress(&road.settings.pipeline).await else { return };
+    let Ok(progress) = road.replica.progress(&road.settings.pipeline).await else {
+        return;
+    };
     let mut still = BTreeSet::new();
     let mut lanes = road.lanes();
     for partition in &progress {

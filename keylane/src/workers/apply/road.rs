@@ -77,14 +77,21 @@ impl Road {
 
     /// The failure that ended the run.
     pub(super) fn failure(&self) -> Option<ApplyFailure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// What the lanes want known.
     pub(super) fn heed(&self, notices: Vec<Notice>) {
         for notice in notices {
             match notice {
-                Notice::WillPark { partition, offset, error } => {
+                Notice::WillPark {
+                    partition,
+                    offset,
+                    error,
+                } => {
                     self.stats.parked.add(1);
                     tracing::warn!(
                         pipeline = &*self.settings.pipeline,

@@ -7,6 +7,7 @@ use keylane_core::apply::{ApplyError, PartitionProgress, PartitionSpec, Replica}
 use keylane_core::error::{ApplyErrorKind, Remedy};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Log, LogConsumer, LogError, LogErrorKind};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -14,6 +15,7 @@ use super::road::Road;
 use super::settings::ApplySettings;
 use super::tables::Tables;
 use super::{fetch, progress, work};
+use crate::envelope::SchemaCache;
 use crate::workers::control::{ControlState, TableTopic};
 use crate::workers::stats::ApplyStats;
 
@@ -24,16 +26,20 @@ const CATALOG_WAIT: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApplyFailure {
     /// The replica.
-    #[error("{}: {0}", .0.kind.code())]
+    #[error("{code}: {0}", code = .0.kind.code())]
     Stopped(ApplyError),
     /// The log.
     #[error("KL-CONSUME-002: {0}")]
     Log(LogError),
     /// Another process took the partitions over.
-    #[error("KL-APPLY-007: another process has taken these partitions over; this one has stopped writing. Run one applier for each pipeline")]
+    #[error(
+        "KL-APPLY-007: another process has taken these partitions over; this one has stopped writing. Run one applier for each pipeline"
+    )]
     Fenced,
     /// More parked keys than allowed.
-    #[error("KL-APPLY-013: {0} keys are parked, more than apply.parked_keys_max allows: see `keylane parked list`, mend the cause, then redrive")]
+    #[error(
+        "KL-APPLY-013: {0} keys are parked, more than apply.parked_keys_max allows: see `keylane parked list`, mend the cause, then redrive"
+    )]
     TooManyParked(usize),
     /// The log no longer holds what this replica has not applied.
     #[error("KL-APPLY-014: {0}")]
@@ -51,7 +57,11 @@ impl From<LogError> for ApplyFailure {
 
 impl From<ApplyError> for ApplyFailure {
     fn from(error: ApplyError) -> Self {
-        if error.kind == ApplyErrorKind::Fenced { ApplyFailure::Fenced } else { ApplyFailure::Stopped(error) }
+        if error.kind == ApplyErrorKind::Fenced {
+            ApplyFailure::Fenced
+        } else {
+            ApplyFailure::Stopped(error)
+        }
     }
 }
 
@@ -59,21 +69,27 @@ impl ApplyFailure {
     /// Whether trying again may help.
     fn passes(&self) -> bool {
         match self {
-            ApplyFailure::Stopped(error) => matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry),
-            ApplyFailure::Log(error) => matches!(error.kind, LogErrorKind::Unreachable | LogErrorKind::SessionOver),
+            ApplyFailure::Stopped(error) => {
+                matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
+            }
+            ApplyFailure::Log(error) => matches!(
+                error.kind,
+                LogErrorKind::Unreachable | LogErrorKind::SessionOver
+            ),
             ApplyFailure::Reopen => true,
             ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
         }
     }
 }
 
-/// Applies until told to stop, then drains.
+/// Applies until told to stop, then drains. `schemas` is shared with the replica, which reads parked changes back by it.
 ///
 /// # Errors
 /// What only a person can help with; what passes is tried again after a pause.
 pub async fn run(
     replica: Arc<dyn Replica>,
     log: Arc<dyn Log>,
+    schemas: Arc<SchemaCache>,
     settings: &ApplySettings,
     stats: &Arc<ApplyStats>,
     stop: &CancellationToken,
@@ -82,8 +98,15 @@ pub async fn run(
     let mut pause = shortest;
     while !stop.is_cancelled() {
         stats.state.set("starting", "taking the partitions over");
-        let tables = Tables::new(&settings.prefix, settings.create_tables);
-        let road = Road::new(settings.clone(), log.clone(), replica.clone(), stats.clone(), tables, stop.child_token());
+        let tables = Tables::new(&settings.prefix, settings.create_tables, schemas.clone());
+        let road = Arc::new(Road::new(
+            settings.clone(),
+            log.clone(),
+            replica.clone(),
+            stats.clone(),
+            tables,
+            stop.child_token(),
+        ));
         let ended = one_run(&road).await;
         let failure = match (ended, road.failure()) {
             (Err(failure), _) | (Ok(()), Some(failure)) => failure,
@@ -97,7 +120,11 @@ pub async fn run(
             continue;
         }
         stats.state.set("degraded", failure.to_string());
-        warn!(pipeline = &*settings.pipeline, pause_ms = pause.as_millis() as u64, "applying is interrupted: {failure}");
+        warn!(
+            pipeline = &*settings.pipeline,
+            pause_ms = pause.as_millis() as u64,
+            "applying is interrupted: {failure}"
+        );
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
@@ -108,38 +135,77 @@ pub async fn run(
     Ok(())
 }
 
-async fn one_run(road: &Road) -> Result<(), ApplyFailure> {
+async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
     road.replica.prepare().await?;
-    let Some(catalog) = catalog(road).await? else { return Ok(()) };
+    let Some(catalog) = catalog(road).await? else {
+        return Ok(());
+    };
     let specs = specs(road, &catalog.topics).await?;
     let partitions = road.replica.fence(&road.settings.pipeline, &specs).await?;
     for partition in &partitions {
         no_gap(road, partition).await?;
     }
-    let mut consumer = road.log.consumer(&format!("keylane-{}", road.settings.pipeline), road.settings.buffer_bytes).await?;
+    let mut consumer = road
+        .log
+        .consumer(
+            &format!("keylane-{}", road.settings.pipeline),
+            road.settings.buffer_bytes,
+        )
+        .await?;
     for partition in &partitions {
         let from = road.lanes().assign(partition);
         consumer.assign(&partition.partition, from).await?;
     }
-    info!(pipeline = &*road.settings.pipeline, partitions = partitions.len(), threads = road.settings.threads, "applying");
+    info!(
+        pipeline = &*road.settings.pipeline,
+        partitions = partitions.len(),
+        threads = road.settings.threads,
+        "applying"
+    );
     road.stats.threads.set(road.settings.threads as u64);
-    drive(road, consumer, &partitions, catalog.topics.len()).await;
-    Ok(())
+    drive(road, consumer, partitions, catalog.topics.len()).await
 }
 
 /// Runs the tasks until they end; work that is in progress may take the drain's time.
-async fn drive(road: &Road, consumer: Box<dyn LogConsumer>, partitions: &[PartitionProgress], topics: usize) {
-    let workers = futures_util::future::join_all((0..road.settings.threads).map(|_| work::work(road)));
-    let tasks = async { tokio::join!(workers, fetch::fetch(road, consumer, partitions), progress::keep(road, topics)) };
-    tokio::pin!(tasks);
-    tokio::select! {
-        _ = &mut tasks => {}
-        () = async {
-            road.stop.cancelled().await;
-            tokio::time::sleep(road.settings.drain_max).await;
-        } => warn!(pipeline = &*road.settings.pipeline, "transactions did not end in time; they roll back"),
+async fn drive(
+    road: &Arc<Road>,
+    consumer: Box<dyn LogConsumer>,
+    partitions: Vec<PartitionProgress>,
+    topics: usize,
+) -> Result<(), ApplyFailure> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..road.settings.threads {
+        let road = road.clone();
+        tasks.spawn(async move { work::work(&road).await });
+    }
+    let fetching = road.clone();
+    tasks.spawn(async move { fetch::fetch(&fetching, consumer, &partitions).await });
+    let keeping = road.clone();
+    tasks.spawn(async move { progress::keep(&keeping, topics).await });
+    let late = async {
+        road.stop.cancelled().await;
+        tokio::time::sleep(road.settings.drain_max).await;
+    };
+    tokio::pin!(late);
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => match ended {
+                None => break,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    let message = format!("a task of the applier ended unexpectedly: {error}");
+                    road.fail(ApplyFailure::Stopped(ApplyError::new(ApplyErrorKind::Other, message)));
+                }
+            },
+            () = &mut late => {
+                warn!(pipeline = &*road.settings.pipeline, "transactions did not end in time; they roll back");
+                tasks.shutdown().await;
+                break;
+            }
+        }
     }
     progress::save_last(road).await;
+    Ok(())
 }
 
 /// What the control topic says, once a capturer has written it. `None` if told to stop before.
@@ -152,7 +218,10 @@ async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
         {
             return Ok(Some(state));
         }
-        road.stats.state.set("starting", "waiting for a capturer to write the catalog of tables");
+        road.stats.state.set(
+            "starting",
+            "waiting for a capturer to write the catalog of tables",
+        );
         tokio::select! {
             () = road.stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(CATALOG_WAIT) => {}
@@ -164,7 +233,10 @@ async fn specs(road: &Road, topics: &[TableTopic]) -> Result<Vec<PartitionSpec>,
     let mut specs = Vec::new();
     for topic in topics {
         let Some(info) = road.log.describe_topic(&topic.topic).await? else {
-            let message = format!("topic {} is not there, though the catalog names it", topic.topic);
+            let message = format!(
+                "topic {} is not there, though the catalog names it",
+                topic.topic
+            );
             return Err(LogError::new(LogErrorKind::TopicMismatch, message).into());
         };
         specs.extend((0..info.partitions).map(|number| PartitionSpec {
@@ -180,7 +252,9 @@ async fn specs(road: &Road, topics: &[TableTopic]) -> Result<Vec<PartitionSpec>,
 /// The log must still hold the first record that is not applied.
 async fn no_gap(road: &Road, progress: &PartitionProgress) -> Result<(), ApplyFailure> {
     let bounds = road.log.bounds(&progress.partition).await?;
-    if bounds.start <= progress.low || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0)) {
+    if bounds.start <= progress.low
+        || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0))
+    {
         return Ok(());
     }
     Err(ApplyFailure::Gap(format!(

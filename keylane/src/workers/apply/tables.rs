@@ -28,20 +28,34 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Nothing known yet.
-    pub(super) fn new(prefix: &str, create: bool) -> Self {
-        let schemas = Arc::new(SchemaCache::default());
+    pub(super) fn new(prefix: &str, create: bool, schemas: Arc<SchemaCache>) -> Self {
         let control = Mutex::new(ControlReader::new(prefix, schemas.clone()));
-        Tables { schemas, control, ready: Mutex::new(BTreeSet::new()), create }
+        Tables {
+            schemas,
+            control,
+            ready: Mutex::new(BTreeSet::new()),
+            create,
+        }
     }
 
     /// Reads on in the control topic. Returns what it says if there was news.
-    pub(super) async fn poll(&self, log: &dyn Log) -> Result<Option<ControlState>, keylane_core::publish::LogError> {
+    pub(super) async fn poll(
+        &self,
+        log: &dyn Log,
+    ) -> Result<Option<ControlState>, keylane_core::publish::LogError> {
         let mut control = self.control.lock().await;
-        Ok(control.poll(log, None).await?.then(|| control.state().clone()))
+        Ok(control
+            .poll(log, None)
+            .await?
+            .then(|| control.state().clone()))
     }
 
     /// A schema by its fingerprint, looked for in the control topic if it is new.
-    pub(super) async fn schema(&self, id: SchemaId, log: &dyn Log) -> Result<Arc<TableSchema>, ApplyError> {
+    pub(super) async fn schema(
+        &self,
+        id: SchemaId,
+        log: &dyn Log,
+    ) -> Result<Arc<TableSchema>, ApplyError> {
         let mut waited = Duration::ZERO;
         loop {
             if let Some(schema) = self.schemas.get(id) {
@@ -49,8 +63,15 @@ impl Tables {
             }
             let polled = self.poll(log).await;
             if self.schemas.get(id).is_none() && (polled.is_err() || waited >= SCHEMA_WAIT_MAX) {
-                let kind = if polled.is_err() { ApplyErrorKind::Unreachable } else { ApplyErrorKind::Corrupt };
-                let message = format!("the change names schema {:016x}, which the control topic does not hold", id.0);
+                let kind = if polled.is_err() {
+                    ApplyErrorKind::Unreachable
+                } else {
+                    ApplyErrorKind::Corrupt
+                };
+                let message = format!(
+                    "the change names schema {:016x}, which the control topic does not hold",
+                    id.0
+                );
                 return Err(ApplyError::new(kind, message));
             }
             tokio::time::sleep(SCHEMA_WAIT_STEP).await;
@@ -59,7 +80,11 @@ impl Tables {
     }
 
     /// Makes the replica's table ready for rows of this schema.
-    pub(super) async fn ready(&self, schema: &TableSchema, replica: &dyn Replica) -> Result<(), ApplyError> {
+    pub(super) async fn ready(
+        &self,
+        schema: &TableSchema,
+        replica: &dyn Replica,
+    ) -> Result<(), ApplyError> {
         let mut ready = self.ready.lock().await;
         if ready.contains(&schema.id) {
             return Ok(());
@@ -69,7 +94,12 @@ impl Tables {
             None => vec![format!("table {}", schema.table)],
             Some(table) => {
                 let has = |name: &str| table.columns.iter().any(|column| column.name == name);
-                schema.columns.iter().filter(|column| !has(&column.name)).map(|column| format!("column {}", column.name)).collect()
+                schema
+                    .columns
+                    .iter()
+                    .filter(|column| !has(&column.name))
+                    .map(|column| format!("column {}", column.name))
+                    .collect()
             }
         };
         if !lacks.is_empty() {

@@ -1,9 +1,11 @@
 //! A batch of items, decoded, applied, settled.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Batch, BatchItem, Disposition, Mode, Outcome, ParkedEntry, ReplicaSession, Work, WorkAction,
+    Applied, ApplyBatch, ApplyError, Batch, BatchItem, Disposition, Mode, Outcome, ParkedEntry,
+    ReplicaSession, Work, WorkAction,
 };
 use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
@@ -21,14 +23,18 @@ const BEHIND: &str = "KL-APPLY-011";
 pub(super) async fn work(road: &Road) {
     let mut session: Option<Box<dyn ReplicaSession>> = None;
     while !road.stop.is_cancelled() {
-        let Some(batch) = next(road).await else { continue };
+        let Some(batch) = next(road).await else {
+            continue;
+        };
         road.stats.busy.add(1);
         let (id, outcome) = one(road, batch, &mut session).await;
         if let Outcome::RolledBack(error) = &outcome {
             road.stats.retries.add(1);
             if matches!(error.kind, ApplyErrorKind::Unreachable) {
                 session = None;
-                road.stats.state.set("degraded", format!("the replica is not reachable: {error}"));
+                road.stats
+                    .state
+                    .set("degraded", format!("the replica is not reachable: {error}"));
             }
             if matches!(error.kind, ApplyErrorKind::MissingObject) {
                 road.tables.forget_ready().await;
@@ -51,24 +57,27 @@ pub(super) async fn work(road: &Road) {
 
 /// The next batch; `None` after a wake-up that brought none.
 async fn next(road: &Road) -> Option<Batch<RawPayload>> {
-    let mut lanes = road.lanes();
-    let wait_ms = lanes.tick(road.now_ms());
-    let batch = lanes.take(road.settings.limits);
-    let more = lanes.has_ready();
-    drop(lanes);
+    let (batch, wait) = try_take(road);
     if batch.is_some() {
-        if more {
-            road.work.notify_one();
-        }
         return batch;
     }
-    let wait = std::time::Duration::from_millis(wait_ms.unwrap_or(1000).clamp(1, 1000));
     tokio::select! {
         () = road.stop.cancelled() => {}
         () = road.work.notified() => {}
         () = tokio::time::sleep(wait) => {}
     }
     None
+}
+
+/// A batch if there is one, and how long until a pause ends.
+fn try_take(road: &Road) -> (Option<Batch<RawPayload>>, Duration) {
+    let mut lanes = road.lanes();
+    let wait_ms = lanes.tick(road.now_ms()).unwrap_or(1000);
+    let batch = lanes.take(road.settings.limits);
+    if batch.is_some() && lanes.has_ready() {
+        road.work.notify_one();
+    }
+    (batch, Duration::from_millis(wait_ms.clamp(1, 1000)))
 }
 
 async fn one(
@@ -95,7 +104,11 @@ async fn one(
     let applied = connected.apply(&apply).await;
     *session = Some(connected);
     match applied {
-        Ok(Applied { failed, missing, rows }) => {
+        Ok(Applied {
+            failed,
+            missing,
+            rows,
+        }) => {
             road.stats.rows_written.add(rows);
             road.stats.transactions.add(1);
             road.stats.missing_rows.add(missing.values().sum());
@@ -103,9 +116,16 @@ async fn one(
                 tracing::warn!(pipeline = &*road.settings.pipeline, code = "KL-APPLY-012", %table, count, "updates or deletes hit no row");
             }
             let failed = failed.or(undecoded);
-            let done = failed.as_ref().map_or(batch.items.len(), |(index, _)| *index);
+            let done = failed
+                .as_ref()
+                .map_or(batch.items.len(), |(index, _)| *index);
             tell(road, batch.items.get(..done).unwrap_or_default());
-            (id, failed.map_or(Outcome::Committed, |(index, error)| Outcome::Partly(index, error)))
+            (
+                id,
+                failed.map_or(Outcome::Committed, |(index, error)| {
+                    Outcome::Partly(index, error)
+                }),
+            )
         }
         Err(error) => (id, Outcome::RolledBack(error)),
     }
@@ -113,9 +133,15 @@ async fn one(
 
 fn tell(road: &Road, done: &[BatchItem<RawPayload>]) {
     road.stats.applied.add(done.len() as u64);
-    let times = done.iter().filter_map(|item| item.item.payload.header.as_ref()).map(|header| header.committed_at_us).filter(|time| *time > 0);
+    let times = done
+        .iter()
+        .filter_map(|item| item.item.payload.header.as_ref())
+        .map(|header| header.committed_at_us)
+        .filter(|time| *time > 0);
     if let Some(oldest) = times.clone().min() {
-        road.stats.lag_ms.set(u64::try_from((now_us() - oldest) / 1000).unwrap_or(0));
+        road.stats
+            .lag_ms
+            .set(u64::try_from((now_us() - oldest) / 1000).unwrap_or(0));
     }
     if let Some(newest) = times.max() {
         raise(&road.stats.last_commit_us, newest);
@@ -123,7 +149,10 @@ fn tell(road: &Road, done: &[BatchItem<RawPayload>]) {
 }
 
 /// The transaction's work. In careful mode, an item that cannot be decoded ends it: what stands before goes, and the item's index and error come back.
-async fn prepare(road: &Road, batch: &Batch<RawPayload>) -> Result<(ApplyBatch, Option<(usize, ApplyError)>), ApplyError> {
+async fn prepare(
+    road: &Road,
+    batch: &Batch<RawPayload>,
+) -> Result<(ApplyBatch, Option<(usize, ApplyError)>), ApplyError> {
     let mode = match (batch.careful, road.settings.fold) {
         (true, _) => Mode::Careful,
         (false, true) => Mode::Folded,
@@ -131,7 +160,12 @@ async fn prepare(road: &Road, batch: &Batch<RawPayload>) -> Result<(ApplyBatch, 
     };
     let mut work = Vec::with_capacity(batch.items.len());
     for (step, lane) in batch.lanes.iter().enumerate() {
-        let redrive = |key: &bytes::Bytes| Work { step, offset: Offset(0), key: key.clone(), action: WorkAction::Redrive };
+        let redrive = |key: &bytes::Bytes| Work {
+            step,
+            offset: Offset(0),
+            key: key.clone(),
+            action: WorkAction::Redrive,
+        };
         work.extend(lane.redrives.iter().map(redrive));
     }
     let mut steps: Vec<_> = batch.lanes.iter().map(|lane| lane.step.clone()).collect();
@@ -143,24 +177,63 @@ async fn prepare(road: &Road, batch: &Batch<RawPayload>) -> Result<(ApplyBatch, 
                 if let (Some(last), Some(step)) = (last, steps.first_mut()) {
                     (step.next, step.position) = (last.item.offset.next(), last.item.position);
                 }
-                return Ok((ApplyBatch { pipeline: road.settings.pipeline.clone(), steps, work, mode }, Some((index, error))));
+                return Ok((
+                    ApplyBatch {
+                        pipeline: road.settings.pipeline.clone(),
+                        steps,
+                        work,
+                        mode,
+                    },
+                    Some((index, error)),
+                ));
             }
             Err(error) => return Err(error),
         };
-        work.push(Work { step: item.lane, offset: item.item.offset, key: item.item.key.clone(), action });
+        work.push(Work {
+            step: item.lane,
+            offset: item.item.offset,
+            key: item.item.key.clone(),
+            action,
+        });
     }
-    Ok((ApplyBatch { pipeline: road.settings.pipeline.clone(), steps, work, mode }, None))
+    Ok((
+        ApplyBatch {
+            pipeline: road.settings.pipeline.clone(),
+            steps,
+            work,
+            mode,
+        },
+        None,
+    ))
 }
 
-async fn action(road: &Road, batch: &Batch<RawPayload>, item: &BatchItem<RawPayload>) -> Result<WorkAction, ApplyError> {
+async fn action(
+    road: &Road,
+    batch: &Batch<RawPayload>,
+    item: &BatchItem<RawPayload>,
+) -> Result<WorkAction, ApplyError> {
     let (code, error, attempts) = match &item.disposition {
         Disposition::Apply => return Ok(WorkAction::Apply(Arc::new(change(road, item).await?))),
-        Disposition::Park { code, error, attempts } => (code.clone(), error.clone(), *attempts),
-        Disposition::ParkBehind => (BEHIND.to_owned(), "stands behind a parked change of its key".to_owned(), 0),
+        Disposition::Park {
+            code,
+            error,
+            attempts,
+        } => (code.clone(), error.clone(), *attempts),
+        Disposition::ParkBehind => (
+            BEHIND.to_owned(),
+            "stands behind a parked change of its key".to_owned(),
+            0,
+        ),
     };
     let payload = &item.item.payload;
-    let schema = payload.header.as_ref().and_then(|header| header.schema).and_then(|id| road.tables.schemas.get(id));
-    let lane = batch.lanes.get(item.lane).ok_or_else(|| ApplyError::new(ApplyErrorKind::Other, "an item of the batch has no lane"))?;
+    let schema = payload
+        .header
+        .as_ref()
+        .and_then(|header| header.schema)
+        .and_then(|id| road.tables.schemas.get(id));
+    let lane = batch.lanes.get(item.lane).ok_or_else(|| {
+        ApplyError::new(ApplyErrorKind::Other, "an item of the batch has no lane")
+    })?;
     Ok(WorkAction::Park(Box::new(ParkedEntry {
         table: schema.map(|schema| schema.table.clone()),
         partition: lane.step.partition.clone(),
@@ -168,7 +241,10 @@ async fn action(road: &Road, batch: &Batch<RawPayload>, item: &BatchItem<RawPayl
         lane: lane.step.lane,
         key: item.item.key.clone(),
         value: payload.value.clone(),
-        header: payload.header.as_ref().map(keylane_core::publish::Header::encode),
+        header: payload
+            .header
+            .as_ref()
+            .map(keylane_core::publish::Header::encode),
         code,
         error,
         attempts,
@@ -181,6 +257,18 @@ async fn change(road: &Road, item: &BatchItem<RawPayload>) -> Result<Change, App
         let schema = road.tables.schema(id, road.log.as_ref()).await?;
         road.tables.ready(&schema, road.replica.as_ref()).await?;
     }
-    decode(&payload.value, payload.header.as_ref(), &road.tables.schemas)
-        .map_err(|error| ApplyError::new(ApplyErrorKind::Corrupt, format!("the record at offset {} cannot be read: {error}", item.item.offset.0)))
+    decode(
+        &payload.value,
+        payload.header.as_ref(),
+        &road.tables.schemas,
+    )
+    .map_err(|error| {
+        ApplyError::new(
+            ApplyErrorKind::Corrupt,
+            format!(
+                "the record at offset {} cannot be read: {error}",
+                item.item.offset.0
+            ),
+        )
+    })
 }

@@ -3,13 +3,16 @@
 //!
 //! - `settings`: what the worker is told.
 //! - `session`: the opening, in the order that `keylane-sim` shows to be exact.
+//! - `reader`: the origin in a task of its own.
 //! - `stream`: events in, records out, acknowledgements back to the origin.
 //! - `run`: sessions one after another, with pauses.
 
 mod settings;
-pub use settings::{CaptureSettings, OriginHints, OriginSource};
+pub use settings::{CaptureSettings, OriginHints, SessionSource};
 
 mod session;
+
+mod reader;
 
 mod stream;
 

@@ -1,15 +1,16 @@
 //! Sessions one after another, with pauses that grow while they fail.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keylane_core::capture::{OriginError, OriginErrorKind};
+use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
 use keylane_core::publish::{Log, LogError, LogErrorKind};
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::session::open;
-use super::settings::{CaptureSettings, OriginSource};
+use super::session::{Session, open};
+use super::settings::{CaptureSettings, SessionSource};
 use super::stream::Stream;
 use crate::workers::stats::CaptureStats;
 
@@ -34,9 +35,17 @@ impl CaptureFailure {
     /// Whether only a person can help.
     pub fn is_final(&self) -> bool {
         match self {
-            CaptureFailure::Origin(error) => matches!(error.kind, OriginErrorKind::Lost | OriginErrorKind::Refused),
+            CaptureFailure::Origin(error) => {
+                matches!(error.kind, OriginErrorKind::Lost | OriginErrorKind::Refused)
+            }
             CaptureFailure::Log(error) => {
-                matches!(error.kind, LogErrorKind::Denied | LogErrorKind::TopicMismatch | LogErrorKind::TooLarge | LogErrorKind::Other)
+                matches!(
+                    error.kind,
+                    LogErrorKind::Denied
+                        | LogErrorKind::TopicMismatch
+                        | LogErrorKind::TooLarge
+                        | LogErrorKind::Other
+                )
             }
             CaptureFailure::Reopen(_) => false,
         }
@@ -44,7 +53,9 @@ impl CaptureFailure {
 
     fn word(&self) -> &'static str {
         match self {
-            CaptureFailure::Origin(error) if error.kind == OriginErrorKind::Busy => "waiting for another capturer to let go",
+            CaptureFailure::Origin(error) if error.kind == OriginErrorKind::Busy => {
+                "waiting for another capturer to let go"
+            }
             CaptureFailure::Origin(_) => "the origin is not reachable",
             CaptureFailure::Log(_) => "the log is not reachable",
             CaptureFailure::Reopen(_) => "opening a new session",
@@ -57,8 +68,7 @@ impl CaptureFailure {
 /// # Errors
 /// What only a person can help with: a lost or foreign source, wrong rights or settings, topics that are not as they were.
 pub async fn run(
-    source: &dyn OriginSource,
-    log: &dyn Log,
+    source: &dyn SessionSource,
     settings: &CaptureSettings,
     stats: &CaptureStats,
     stop: &CancellationToken,
@@ -70,10 +80,14 @@ pub async fn run(
         let began = Instant::now();
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(None),
-            session = open(source, log, settings) => session.map(Some),
+            opened = opened(source, settings) => opened.map(Some),
         };
         let ended = match ended {
-            Ok(Some(session)) => Stream::new(session, log, settings, stats).run(stop).await,
+            Ok(Some((session, origin, log))) => {
+                Stream::new(session, origin, log.as_ref(), settings, stats)
+                    .run(stop)
+                    .await
+            }
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
         };
@@ -85,8 +99,15 @@ pub async fn run(
         if began.elapsed() > HEALTHY_AFTER || matches!(failure, CaptureFailure::Reopen(_)) {
             pause = shortest;
         }
-        stats.state.set("degraded", format!("{}: {failure}", failure.word()));
-        warn!(pipeline = &*settings.pipeline, pause_ms = pause.as_millis() as u64, "{}: {failure}", failure.word());
+        stats
+            .state
+            .set("degraded", format!("{}: {failure}", failure.word()));
+        warn!(
+            pipeline = &*settings.pipeline,
+            pause_ms = pause.as_millis() as u64,
+            "{}: {failure}",
+            failure.word()
+        );
         let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
         tokio::select! {
             () = stop.cancelled() => break,
@@ -97,4 +118,13 @@ pub async fn run(
     info!(pipeline = &*settings.pipeline, "capture stopped");
     stats.state.set("stopped", "asked to stop");
     Ok(())
+}
+
+async fn opened(
+    source: &dyn SessionSource,
+    settings: &CaptureSettings,
+) -> Result<(Session, Box<dyn Origin>, Arc<dyn Log>), CaptureFailure> {
+    let log = source.log().await?;
+    let (session, origin) = open(source, log.as_ref(), settings).await?;
+    Ok((session, origin, log))
 }

@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keylane_core::capture::{Opened, Origin, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress};
-use keylane_core::model::{Epoch, Offset, Position, TableSchema, TopicPartition};
-use keylane_core::publish::{Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind};
+use keylane_core::capture::{
+    Opened, Origin, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
+};
+use keylane_core::model::{Epoch, Offset, Position, TableName, TableSchema, TopicPartition};
+use keylane_core::publish::{
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind,
+};
 use tracing::{debug, info};
 
 use super::run::CaptureFailure;
-use super::settings::{CaptureSettings, OriginHints, OriginSource};
+use super::settings::{CaptureSettings, OriginHints, SessionSource};
 use crate::envelope::SchemaCache;
-use crate::workers::control::{ControlReader, ControlRecord, ControlState, TableTopic, control_spec, control_topic};
+use crate::workers::control::{
+    ControlReader, ControlRecord, ControlState, TableTopic, control_spec, control_topic,
+};
 use crate::workers::stats::now_us;
 
 /// How much of a tail is read at a time.
@@ -19,46 +25,90 @@ const TAIL_BYTES: usize = 4 << 20;
 
 /// A session that is open: everything is known that publishing needs.
 pub(super) struct Session {
-    pub origin: Box<dyn Origin>,
     pub epoch: Epoch,
     pub sequencer: Sequencer,
-    pub topics: Vec<TableTopic>,
     pub checkpoints: BTreeMap<TopicPartition, Checkpoint>,
     pub confirmed: u64,
 }
 
 /// Opens a session.
-pub(super) async fn open(source: &dyn OriginSource, log: &dyn Log, settings: &CaptureSettings) -> Result<Session, CaptureFailure> {
-    log.ensure_topics(&[control_spec(&settings.prefix, settings.replication_factor)]).await?;
-    let before = stored(log, settings, None).await?;
-    let hints = OriginHints { identity: before.identity, published_up_to: before.confirmed };
-    let mut origin = source.origin(hints)?;
+pub(super) async fn open(
+    source: &dyn SessionSource,
+    log: &dyn Log,
+    settings: &CaptureSettings,
+) -> Result<(Session, Box<dyn Origin>), CaptureFailure> {
+    log.ensure_topics(&[control_spec(&settings.prefix, settings.replication_factor)])
+        .await?;
+    let (before, known_schemas) = stored(log, settings, None).await?;
+    let hints = OriginHints {
+        identity: before.identity,
+        published_up_to: before.confirmed,
+        known_schemas,
+    };
+    let mut origin = source.origin(hints).await?;
     let schemas = origin.tables().await?;
     let topics = ensure_topics(log, settings, &schemas, &before.topics).await?;
-    let Opened { epoch, identity, confirmed } = origin.open().await?;
-    info!(pipeline = &*settings.pipeline, epoch = epoch.0, confirmed, "origin taken, opening the epoch");
+    let Opened {
+        epoch,
+        identity,
+        confirmed,
+    } = origin.open().await?;
+    info!(
+        pipeline = &*settings.pipeline,
+        epoch = epoch.0,
+        confirmed,
+        "origin taken, opening the epoch"
+    );
 
     let control_end = open_control(log, settings, epoch).await?;
     let opened_at = open_partitions(log, settings, epoch, &topics).await?;
-    let state = stored(log, settings, Some(control_end)).await?;
+    let (state, _) = stored(log, settings, Some(control_end)).await?;
     let checkpoints = read_tails(log, &opened_at, &state, epoch).await?;
-    let tails = checkpoints.iter().map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached)).collect();
+    let tails = checkpoints
+        .iter()
+        .map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached))
+        .collect();
 
     let plan = plan(settings, &schemas, &state);
     let mut sequencer = Sequencer::new(tails, confirmed, plan, settings.write_set_entries_max);
     for topic in &topics {
-        let table = keylane_core::model::TableName::new(topic.schema.as_str(), topic.table.as_str());
-        sequencer.route(table, Route { topic: topic.topic.as_str().into(), partitions: topic.partitions });
+        let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
+        sequencer.route(
+            table,
+            Route {
+                topic: topic.topic.as_str().into(),
+                partitions: topic.partitions,
+            },
+        );
     }
-    store_catalog(log, settings, epoch, &identity, &topics, &schemas, &sequencer).await?;
-    Ok(Session { origin, epoch, sequencer, topics, checkpoints, confirmed })
+    store_catalog(
+        log, settings, epoch, &identity, &topics, &schemas, &sequencer,
+    )
+    .await?;
+    let session = Session {
+        epoch,
+        sequencer,
+        checkpoints,
+        confirmed,
+    };
+    Ok((session, origin))
 }
 
-/// What the control topic says, up to an offset.
-async fn stored(log: &dyn Log, settings: &CaptureSettings, up_to: Option<Offset>) -> Result<ControlState, LogError> {
-    let mut reader = ControlReader::new(&settings.prefix, Arc::new(SchemaCache::default()));
+/// What the control topic says, up to an offset, and the tables' shapes as last published.
+async fn stored(
+    log: &dyn Log,
+    settings: &CaptureSettings,
+    up_to: Option<Offset>,
+) -> Result<(ControlState, Vec<Arc<TableSchema>>), LogError> {
+    let schemas = Arc::new(SchemaCache::default());
+    let mut reader = ControlReader::new(&settings.prefix, schemas.clone());
     reader.poll(log, up_to).await?;
-    Ok(reader.state().clone())
+    let state = reader.state().clone();
+    let latest = |topic: &TableTopic| {
+        schemas.latest(&TableName::new(topic.schema.as_str(), topic.table.as_str()))
+    };
+    let known = state.topics.iter().filter_map(latest).collect();
+    Ok((state, known))
 }
 
 async fn ensure_topics(
@@ -67,7 +117,10 @@ async fn ensure_topics(
     schemas: &[Arc<TableSchema>],
     known: &[TableTopic],
 ) -> Result<Vec<TableTopic>, CaptureFailure> {
-    let specs: Vec<_> = schemas.iter().map(|schema| settings.topic_spec(schema)).collect();
+    let specs: Vec<_> = schemas
+        .iter()
+        .map(|schema| settings.topic_spec(schema))
+        .collect();
     let infos = log.ensure_topics(&specs).await?;
     let mut topics = Vec::with_capacity(schemas.len());
     for (schema, info) in schemas.iter().zip(infos) {
@@ -91,10 +144,19 @@ async fn ensure_topics(
 }
 
 /// Opens the epoch in the control topic; returns where.
-async fn open_control(log: &dyn Log, settings: &CaptureSettings, epoch: Epoch) -> Result<Offset, LogError> {
+async fn open_control(
+    log: &dyn Log,
+    settings: &CaptureSettings,
+    epoch: Epoch,
+) -> Result<Offset, LogError> {
     let record = ControlRecord::Open.record(&settings.prefix, epoch, now_us() / 1000);
     let offsets = log.append(vec![record]).await?.await?;
-    offsets.first().copied().ok_or_else(|| LogError::new(LogErrorKind::Other, "the log acknowledged a record without telling where it is"))
+    offsets.first().copied().ok_or_else(|| {
+        LogError::new(
+            LogErrorKind::Other,
+            "the log acknowledged a record without telling where it is",
+        )
+    })
 }
 
 /// Opens the epoch in every partition; returns where.
@@ -105,8 +167,12 @@ async fn open_partitions(
     topics: &[TableTopic],
 ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
     let header = Header::plain(RecordKind::Open, epoch, Position::ZERO).encode();
-    let partitions: Vec<TopicPartition> =
-        topics.iter().flat_map(|topic| (0..topic.partitions).map(|number| TopicPartition::new(topic.topic.as_str(), number))).collect();
+    let partitions: Vec<TopicPartition> = topics
+        .iter()
+        .flat_map(|topic| {
+            (0..topic.partitions).map(|number| TopicPartition::new(topic.topic.as_str(), number))
+        })
+        .collect();
     let record = |partition: &TopicPartition| NewRecord {
         partition: partition.clone(),
         key: Some(format!("{{\"keylane\":\"open\",\"epoch\":{}}}", epoch.0).into()),
@@ -115,8 +181,15 @@ async fn open_partitions(
         keylane: header.clone(),
         timestamp_ms: now_us() / 1000,
     };
-    debug!(pipeline = &*settings.pipeline, partitions = partitions.len(), "opening the epoch in every partition");
-    let offsets = log.append(partitions.iter().map(record).collect()).await?.await?;
+    debug!(
+        pipeline = &*settings.pipeline,
+        partitions = partitions.len(),
+        "opening the epoch in every partition"
+    );
+    let offsets = log
+        .append(partitions.iter().map(record).collect())
+        .await?
+        .await?;
     Ok(partitions.into_iter().zip(offsets).collect())
 }
 
@@ -130,12 +203,19 @@ async fn read_tails(
     let mut tails = BTreeMap::new();
     for (partition, end) in opened_at {
         let stored = state.checkpoints.get(partition).copied();
-        let mut checkpoint = stored.unwrap_or(Checkpoint { offset: Offset(0), acceptance: Acceptance::default() });
+        let mut checkpoint = stored.unwrap_or(Checkpoint {
+            offset: Offset(0),
+            acceptance: Acceptance::default(),
+        });
         while checkpoint.offset < *end {
             let records = match log.read(partition, checkpoint.offset, TAIL_BYTES).await {
                 Err(error) if error.kind == LogErrorKind::OutOfRange => {
                     // Retention has emptied what lies behind the checkpoint, which stands in for it.
-                    checkpoint.offset = log.bounds(partition).await?.start.max(checkpoint.offset.next());
+                    checkpoint.offset = log
+                        .bounds(partition)
+                        .await?
+                        .start
+                        .max(checkpoint.offset.next());
                     continue;
                 }
                 other => other?,
@@ -144,14 +224,20 @@ async fn read_tails(
                 break;
             }
             for record in records.iter().take_while(|record| record.offset < *end) {
-                if let Some(header) = record.keylane.as_deref().and_then(|raw| Header::decode(raw).ok()) {
+                if let Some(header) = record
+                    .keylane
+                    .as_deref()
+                    .and_then(|raw| Header::decode(raw).ok())
+                {
                     checkpoint.acceptance.judge(&header);
                 }
             }
             checkpoint.offset = records.last().map_or(*end, |record| record.offset.next());
         }
         if checkpoint.acceptance.epoch >= epoch {
-            let message = format!("a younger capturer has opened {partition}: this session is over before it began");
+            let message = format!(
+                "a younger capturer has opened {partition}: this session is over before it began"
+            );
             return Err(LogError::new(LogErrorKind::SessionOver, message));
         }
         checkpoint.offset = end.next();
@@ -161,11 +247,28 @@ async fn read_tails(
     Ok(tails)
 }
 
-fn plan(settings: &CaptureSettings, schemas: &[Arc<TableSchema>], state: &ControlState) -> SnapshotPlan {
-    let fresh = if settings.snapshot { TablePhase::Waiting } else { TablePhase::Done { since: Position::ZERO } };
+fn plan(
+    settings: &CaptureSettings,
+    schemas: &[Arc<TableSchema>],
+    state: &ControlState,
+) -> SnapshotPlan {
+    let fresh = if settings.snapshot {
+        TablePhase::Waiting
+    } else {
+        TablePhase::Done {
+            since: Position::ZERO,
+        }
+    };
     let progress = |schema: &Arc<TableSchema>| {
-        let known = state.tables.iter().find(|known| known.table == schema.table);
-        known.cloned().unwrap_or(TableProgress { table: schema.table.clone(), phase: fresh.clone(), rows: 0 })
+        let known = state
+            .tables
+            .iter()
+            .find(|known| known.table == schema.table);
+        known.cloned().unwrap_or(TableProgress {
+            table: schema.table.clone(),
+            phase: fresh.clone(),
+            rows: 0,
+        })
     };
     SnapshotPlan::new(schemas.iter().map(progress).collect())
 }
@@ -181,11 +284,26 @@ async fn store_catalog(
     sequencer: &Sequencer,
 ) -> Result<(), LogError> {
     let now_ms = now_us() / 1000;
-    let mut records = vec![ControlRecord::Identity(identity).record(&settings.prefix, epoch, now_ms)];
-    records.extend(schemas.iter().map(|schema| ControlRecord::Schema(schema).record(&settings.prefix, epoch, now_ms)));
-    records.extend(sequencer.plan().tables().iter().map(|table| ControlRecord::Table(table).record(&settings.prefix, epoch, now_ms)));
+    let mut records =
+        vec![ControlRecord::Identity(identity).record(&settings.prefix, epoch, now_ms)];
+    records.extend(
+        schemas
+            .iter()
+            .map(|schema| ControlRecord::Schema(schema).record(&settings.prefix, epoch, now_ms)),
+    );
+    records.extend(
+        sequencer
+            .plan()
+            .tables()
+            .iter()
+            .map(|table| ControlRecord::Table(table).record(&settings.prefix, epoch, now_ms)),
+    );
     records.push(ControlRecord::Topics(topics).record(&settings.prefix, epoch, now_ms));
     log.append(records).await?.await?;
-    debug!(pipeline = &*settings.pipeline, topic = &*control_topic(&settings.prefix), "catalog stored");
+    debug!(
+        pipeline = &*settings.pipeline,
+        topic = &*control_topic(&settings.prefix),
+        "catalog stored"
+    );
     Ok(())
 }

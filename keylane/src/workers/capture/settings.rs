@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use keylane_core::capture::{Origin, OriginError};
 use keylane_core::model::{TableName, TableSchema};
-use keylane_core::publish::TopicSpec;
+use keylane_core::publish::{Log, LogError, TopicSpec};
+
+use crate::envelope::Connector;
 
 /// What the road already knows of the origin when a session opens it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,15 +17,25 @@ pub struct OriginHints {
     pub identity: Option<String>,
     /// The commit place up to which the origin may have forgotten; a source that stands beyond it has lost changes.
     pub published_up_to: u64,
+    /// Tables' shapes as last published.
+    pub known_schemas: Vec<Arc<TableSchema>>,
 }
 
-/// Opens connections to the origin: a fresh adapter for each session.
-pub trait OriginSource: Send + Sync {
-    /// A fresh adapter.
+/// Opens what a session needs: each session gets a fresh origin, and a fresh writer to the log, because a writer whose send has an unknown fate must never
+/// write again.
+#[async_trait]
+pub trait SessionSource: Send + Sync {
+    /// A fresh origin.
+    ///
+    /// # Errors
+    /// If it is not reachable, or its settings cannot be used.
+    async fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError>;
+
+    /// A writer to the log.
     ///
     /// # Errors
     /// If its settings cannot be used.
-    fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError>;
+    async fn log(&self) -> Result<Arc<dyn Log>, LogError>;
 }
 
 /// What the capture worker is told.
@@ -32,8 +45,8 @@ pub struct CaptureSettings {
     pub pipeline: Arc<str>,
     /// The topics' prefix.
     pub prefix: Arc<str>,
-    /// `keylane-postgresql` or `keylane-sqlite`, for the envelope.
-    pub connector: &'static str,
+    /// The kind of origin, for the envelope.
+    pub connector: Connector,
     /// The origin database's name, for the envelope.
     pub database: Arc<str>,
     /// Partitions of each topic.
@@ -65,7 +78,13 @@ pub struct CaptureSettings {
 impl CaptureSettings {
     /// The topic of a table.
     pub fn topic_of(&self, table: &TableName) -> Arc<str> {
-        format!("{}.{}.{}", self.prefix, legal(&table.schema), legal(&table.name)).into()
+        format!(
+            "{}.{}.{}",
+            self.prefix,
+            legal(&table.schema),
+            legal(&table.name)
+        )
+        .into()
     }
 
     /// The topic of a table as it should be.

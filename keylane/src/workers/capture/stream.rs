@@ -7,12 +7,17 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
-use keylane_core::capture::{OriginEvent, Publication, Sequenced, TableProgress};
-use keylane_core::model::{Op, Position, SchemaId, TableName, TableSchema, TopicPartition};
+use keylane_core::capture::{
+    Origin, OriginError, OriginErrorKind, OriginEvent, Publication, Sequenced, TableProgress,
+};
+use keylane_core::model::{
+    Op, OrderHash, Position, SchemaId, TableName, TableSchema, TopicPartition,
+};
 use keylane_core::publish::{Checkpoint, Header, Log, LogError, NewRecord, RecordKind};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::reader::Reader;
 use super::run::CaptureFailure;
 use super::session::Session;
 use super::settings::CaptureSettings;
@@ -22,6 +27,8 @@ use crate::workers::stats::{CaptureStats, now_us, raise};
 
 /// Markers that readers wait for are not closer together than this.
 const MARKER_SPACING: Duration = Duration::from_millis(5);
+/// While nothing but the origin's own place moves, partitions are told this often.
+const MARKER_IDLE: Duration = Duration::from_secs(10);
 /// How long a drain waits for what was handed to the log.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
@@ -39,6 +46,7 @@ type Durable = (Pending, Result<Vec<keylane_core::model::Offset>, LogError>);
 /// The streaming part of a session.
 pub(super) struct Stream<'a> {
     session: Session,
+    reader: Reader,
     log: &'a dyn Log,
     settings: &'a CaptureSettings,
     stats: &'a CaptureStats,
@@ -50,14 +58,27 @@ pub(super) struct Stream<'a> {
     last_marker: Position,
     last_marker_at: Instant,
     marker_wanted: bool,
+    /// Whether a change went out since the last markers.
+    moved: bool,
     stored_confirmed: u64,
     stored_at: Instant,
 }
 
 impl<'a> Stream<'a> {
     /// Streaming from an open session.
-    pub(super) fn new(session: Session, log: &'a dyn Log, settings: &'a CaptureSettings, stats: &'a CaptureStats) -> Self {
-        let reached = session.checkpoints.iter().map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached)).collect();
+    pub(super) fn new(
+        session: Session,
+        origin: Box<dyn Origin>,
+        log: &'a dyn Log,
+        settings: &'a CaptureSettings,
+        stats: &'a CaptureStats,
+    ) -> Self {
+        let reached = session
+            .checkpoints
+            .iter()
+            .map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached))
+            .collect();
+        let reader = Reader::start(origin, settings.batch_bytes);
         stats.sessions.add(1);
         stats.epoch.set(session.epoch.0);
         stats.confirmed.set(session.confirmed);
@@ -65,6 +86,7 @@ impl<'a> Stream<'a> {
         let stored_confirmed = session.confirmed;
         Stream {
             session,
+            reader,
             log,
             settings,
             stats,
@@ -76,6 +98,7 @@ impl<'a> Stream<'a> {
             last_marker: Position::ZERO,
             last_marker_at: Instant::now(),
             marker_wanted: true,
+            moved: true,
             stored_confirmed,
             stored_at: Instant::now(),
         }
@@ -93,22 +116,29 @@ impl<'a> Stream<'a> {
                 () = stop.cancelled() => return self.drain().await,
                 Some(durable) = self.in_flight.next(), if !self.in_flight.is_empty() => self.durable(durable).await?,
                 _ = ticker.tick() => self.housekeeping().await?,
-                events = self.session.origin.next(self.settings.batch_bytes), if room => self.take(events?).await?,
+                events = self.reader.next(), if room => self.take(events?).await?,
             }
         }
     }
 
     fn tell_state(&self) {
         let left = self.session.sequencer.plan().current();
-        self.stats.snapshot_tables_left.set(u64::from(left.is_some()));
+        self.stats
+            .snapshot_tables_left
+            .set(u64::from(left.is_some()));
         match left {
-            Some(table) => self.stats.state.set("snapshotting", format!("copying {} ({} rows so far)", table.table, table.rows)),
+            Some(table) => self.stats.state.set(
+                "snapshotting",
+                format!("copying {} ({} rows so far)", table.table, table.rows),
+            ),
             None => self.stats.state.set("streaming", ""),
         }
     }
 
     async fn request_chunk(&mut self) -> Result<(), CaptureFailure> {
-        let Some(request) = self.session.sequencer.next_chunk(self.settings.chunk_rows) else { return Ok(()) };
+        let Some(request) = self.session.sequencer.next_chunk(self.settings.chunk_rows) else {
+            return Ok(());
+        };
         if self.announced.insert(request.table.clone()) {
             info!(pipeline = &*self.settings.pipeline, table = %request.table, "copying");
             let begun = self.session.sequencer.plan().current().cloned();
@@ -116,12 +146,16 @@ impl<'a> Stream<'a> {
                 self.store_table(&begun).await?;
             }
         }
-        self.session.origin.request_chunk(request).await?;
+        self.reader.request_chunk(request).await?;
         Ok(())
     }
 
     async fn store_table(&mut self, progress: &TableProgress) -> Result<(), CaptureFailure> {
-        let record = ControlRecord::Table(progress).record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
+        let record = ControlRecord::Table(progress).record(
+            &self.settings.prefix,
+            self.session.epoch,
+            now_us() / 1000,
+        );
         self.log.append(vec![record]).await?.await?;
         Ok(())
     }
@@ -129,11 +163,19 @@ impl<'a> Stream<'a> {
     /// Events become records, handed over together.
     async fn take(&mut self, events: Vec<OriginEvent>) -> Result<(), CaptureFailure> {
         let mut records = Vec::new();
-        let mut pending = Pending { partitions: Vec::new(), resolved_end: None, copied: Vec::new(), changes: 0, bytes: 0 };
+        let mut pending = Pending {
+            partitions: Vec::new(),
+            resolved_end: None,
+            copied: Vec::new(),
+            changes: 0,
+            bytes: 0,
+        };
         let mut schemas: Vec<Arc<TableSchema>> = Vec::new();
         for event in events {
             if let Some(table) = unrouted(&event, &self.session) {
-                return Err(CaptureFailure::Reopen(format!("table {table} has come since the session was opened")));
+                return Err(CaptureFailure::Reopen(format!(
+                    "table {table} has come since the session was opened"
+                )));
             }
             for sequenced in self.session.sequencer.step(event) {
                 match sequenced {
@@ -146,6 +188,7 @@ impl<'a> Stream<'a> {
                         self.stats.replays_skipped.add(1);
                     }
                     Sequenced::Unpublished | Sequenced::ReadAgain => {}
+                    Sequenced::KeyIncomplete(table) => return Err(key_incomplete(&table)),
                     Sequenced::Resolved { end, .. } => pending.resolved_end = Some(end),
                     Sequenced::MarkerWanted => self.marker_wanted = true,
                     Sequenced::Copied { progress, rows } => {
@@ -156,7 +199,7 @@ impl<'a> Stream<'a> {
             }
         }
         self.store_schemas(&schemas).await?;
-        self.add_markers(&mut records, &mut pending, false);
+        self.add_markers(&mut records, &mut pending);
         self.hand_over(records, pending).await
     }
 
@@ -167,19 +210,24 @@ impl<'a> Stream<'a> {
         pending: &mut Pending,
         schemas: &mut Vec<Arc<TableSchema>>,
     ) {
-        let Publication { change, partition, key, order, stamp } = publication;
+        let Publication {
+            change,
+            partition,
+            key,
+            order,
+            stamp,
+        } = publication;
         if self.known_schemas.insert(change.schema.id) {
             schemas.push(change.schema.clone());
         }
         self.marker_wanted |= stamp.floor > self.last_marker || change.op == Op::Truncate;
         raise(&self.stats.last_commit_us, change.committed_at_us);
-        let own_order = change.schema.order_key == change.schema.key || !change.schema.has_key();
         let header = Header {
             kind: RecordKind::Change,
             epoch: self.session.epoch,
             position: change.position,
             stamp,
-            order: (!own_order).then_some(order),
+            order: (OrderHash::of(key.as_bytes()) != order).then_some(order),
             schema: Some(change.schema.id),
             committed_at_us: change.committed_at_us,
         };
@@ -194,12 +242,18 @@ impl<'a> Stream<'a> {
         };
         pending.bytes += record.size_bytes() as u64;
         pending.changes += 1;
+        self.moved = true;
         self.reached.insert(partition.clone(), change.position);
-        pending.partitions.push((partition.clone(), change.position));
+        pending
+            .partitions
+            .push((partition.clone(), change.position));
         records.push(record);
         if self.settings.tombstones && change.op == Op::Delete {
-            let tombstone = Header::plain(RecordKind::Tombstone, self.session.epoch, change.position);
-            pending.partitions.push((partition.clone(), change.position));
+            let tombstone =
+                Header::plain(RecordKind::Tombstone, self.session.epoch, change.position);
+            pending
+                .partitions
+                .push((partition.clone(), change.position));
             records.push(NewRecord {
                 partition,
                 key: Some(key),
@@ -216,18 +270,37 @@ impl<'a> Stream<'a> {
         if schemas.is_empty() {
             return Ok(());
         }
-        let record = |schema: &Arc<TableSchema>| ControlRecord::Schema(schema).record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
-        self.log.append(schemas.iter().map(record).collect()).await?.await?;
+        let record = |schema: &Arc<TableSchema>| {
+            ControlRecord::Schema(schema).record(
+                &self.settings.prefix,
+                self.session.epoch,
+                now_us() / 1000,
+            )
+        };
+        self.log
+            .append(schemas.iter().map(record).collect())
+            .await?
+            .await?;
         Ok(())
     }
 
     /// Tells partitions that lie behind how far the origin is.
-    fn add_markers(&mut self, records: &mut Vec<NewRecord>, pending: &mut Pending, only_when_due: bool) {
+    fn add_markers(&mut self, records: &mut Vec<NewRecord>, pending: &mut Pending) {
         let resolved = self.session.sequencer.resolved();
         let since = self.last_marker_at.elapsed();
-        let many = Duration::from_millis(self.reached.len() as u64);
-        let due = since >= self.settings.marker_interval.max(many) || (self.marker_wanted && since >= MARKER_SPACING);
-        if resolved <= self.last_marker || (!due && (only_when_due || !self.marker_wanted)) || (self.marker_wanted && since < MARKER_SPACING) {
+        let interval = if self.moved {
+            self.settings
+                .marker_interval
+                .max(Duration::from_millis(self.reached.len() as u64))
+        } else {
+            MARKER_IDLE
+        };
+        let due = if self.marker_wanted {
+            MARKER_SPACING
+        } else {
+            interval
+        };
+        if resolved <= self.last_marker || since < due {
             return;
         }
         let header = Header::plain(RecordKind::Marker, self.session.epoch, resolved).encode();
@@ -246,14 +319,20 @@ impl<'a> Stream<'a> {
                 timestamp_ms: now_us() / 1000,
             });
         }
-        (self.last_marker, self.last_marker_at, self.marker_wanted) = (resolved, Instant::now(), false);
+        (self.last_marker, self.last_marker_at) = (resolved, Instant::now());
+        (self.marker_wanted, self.moved) = (false, false);
     }
 
-    async fn hand_over(&mut self, records: Vec<NewRecord>, pending: Pending) -> Result<(), CaptureFailure> {
+    async fn hand_over(
+        &mut self,
+        records: Vec<NewRecord>,
+        pending: Pending,
+    ) -> Result<(), CaptureFailure> {
         self.stats.in_flight_bytes.add(pending.bytes);
         if records.is_empty() {
             // Nothing to wait for but what went before it.
-            self.in_flight.push_back(Box::pin(std::future::ready((pending, Ok(Vec::new())))));
+            self.in_flight
+                .push_back(Box::pin(std::future::ready((pending, Ok(Vec::new())))));
             return Ok(());
         }
         let ticket = self.log.append(records).await?;
@@ -274,27 +353,47 @@ impl<'a> Stream<'a> {
             }
         }
         self.stats.published.add(pending.changes);
-        self.stats.in_flight_bytes.set(self.stats.in_flight_bytes.get().saturating_sub(pending.bytes));
+        self.stats.in_flight_bytes.set(
+            self.stats
+                .in_flight_bytes
+                .get()
+                .saturating_sub(pending.bytes),
+        );
         if let Some(end) = pending.resolved_end {
             self.session.confirmed = self.session.confirmed.max(end);
         }
         for progress in pending.copied {
             self.store_table(&progress).await?;
             if self.session.sequencer.plan().current().is_none() {
-                info!(pipeline = &*self.settings.pipeline, rows = self.stats.snapshot_rows.get(), "the initial copy is complete");
+                info!(
+                    pipeline = &*self.settings.pipeline,
+                    rows = self.stats.snapshot_rows.get(),
+                    "the initial copy is complete"
+                );
             }
         }
         Ok(())
     }
 
     async fn housekeeping(&mut self) -> Result<(), CaptureFailure> {
-        let (mut records, mut pending) = (Vec::new(), Pending { partitions: Vec::new(), resolved_end: None, copied: Vec::new(), changes: 0, bytes: 0 });
-        self.add_markers(&mut records, &mut pending, true);
+        let (mut records, mut pending) = (
+            Vec::new(),
+            Pending {
+                partitions: Vec::new(),
+                resolved_end: None,
+                copied: Vec::new(),
+                changes: 0,
+                bytes: 0,
+            },
+        );
+        self.add_markers(&mut records, &mut pending);
         if !records.is_empty() {
             self.hand_over(records, pending).await?;
         }
         let many = Duration::from_millis(2 * self.reached.len() as u64);
-        if self.session.confirmed > self.stored_confirmed && self.stored_at.elapsed() >= self.settings.checkpoint_interval.max(many) {
+        if self.session.confirmed > self.stored_confirmed
+            && self.stored_at.elapsed() >= self.settings.checkpoint_interval.max(many)
+        {
             self.store_checkpoint().await?;
         }
         Ok(())
@@ -304,23 +403,34 @@ impl<'a> Stream<'a> {
     async fn store_checkpoint(&mut self) -> Result<(), CaptureFailure> {
         let confirmed = self.session.confirmed;
         let partitions: &BTreeMap<TopicPartition, Checkpoint> = &self.session.checkpoints;
-        let record = ControlRecord::Checkpoint { confirmed, partitions }.record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
+        let record = ControlRecord::Checkpoint {
+            confirmed,
+            partitions,
+        }
+        .record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
         self.log.append(vec![record]).await?.await?;
-        self.session.origin.confirm(confirmed).await?;
+        self.reader.confirm(confirmed).await?;
         (self.stored_confirmed, self.stored_at) = (confirmed, Instant::now());
         self.stats.confirmed.set(confirmed);
         Ok(())
     }
 
     async fn drain(mut self) -> Result<(), CaptureFailure> {
-        debug!(pipeline = &*self.settings.pipeline, batches = self.in_flight.len(), "draining");
+        debug!(
+            pipeline = &*self.settings.pipeline,
+            batches = self.in_flight.len(),
+            "draining"
+        );
         let deadline = tokio::time::Instant::now() + DRAIN_MAX;
         while !self.in_flight.is_empty() {
             match tokio::time::timeout_at(deadline, self.in_flight.next()).await {
                 Ok(Some(durable)) => self.durable(durable).await?,
                 Ok(None) => break,
                 Err(_) => {
-                    info!(pipeline = &*self.settings.pipeline, "the log did not acknowledge in time; the next start goes on from its tail");
+                    info!(
+                        pipeline = &*self.settings.pipeline,
+                        "the log did not acknowledge in time; the next start goes on from its tail"
+                    );
                     return Ok(());
                 }
             }
@@ -335,8 +445,21 @@ impl<'a> Stream<'a> {
 /// A captured table that the session does not know.
 fn unrouted(event: &OriginEvent, session: &Session) -> Option<TableName> {
     let schema = match event {
-        OriginEvent::Insert { schema, .. } | OriginEvent::Update { schema, .. } | OriginEvent::Delete { schema, .. } => schema,
+        OriginEvent::Insert { schema, .. }
+        | OriginEvent::Update { schema, .. }
+        | OriginEvent::Delete { schema, .. } => schema,
         _ => return None,
     };
     (!session.sequencer.has_route(&schema.table)).then(|| schema.table.clone())
+}
+
+/// A change that tells no order: publishing it anywhere would be a guess.
+fn key_incomplete(table: &TableName) -> CaptureFailure {
+    CaptureFailure::Origin(OriginError {
+        kind: OriginErrorKind::Refused,
+        code: "KL-PUBLISH-002",
+        message: format!(
+            "a change of {table} does not carry all columns of its key: set a replica identity that does (see `keylane check`)"
+        ),
+    })
 }

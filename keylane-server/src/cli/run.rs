@@ -1,0 +1,194 @@
+//! `keylane run`: the road of every pipeline, or one half of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use keylane::workers::stats::{ApplyStats, CaptureStats, now_us};
+use keylane::workers::{apply, capture};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::runtime;
+use crate::config::Config;
+use crate::exit_code::{Exit, Failure};
+use crate::shutdown;
+use crate::status::{ApplyStatus, CaptureStatus, ProcessStatus};
+use crate::wire_up::{Road, roads};
+
+/// How often the status file is replaced.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often `--until-caught-up` looks.
+const CAUGHT_UP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The arguments of `keylane run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Run one half of the road only.
+    #[arg(long, value_enum)]
+    only: Option<Half>,
+    /// End with 0 once everything committed at the origin before the start of the command is applied.
+    #[arg(long)]
+    until_caught_up: bool,
+    /// Run this pipeline only; may be given several times.
+    #[arg(long = "pipeline", value_name = "NAME")]
+    pipelines: Vec<String>,
+}
+
+/// Half a road.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Half {
+    /// Origin → log.
+    Capture,
+    /// Log → replica.
+    Apply,
+}
+
+/// Runs until told to stop.
+pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Failure> {
+    runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        shutdown::on_signal(stop.clone())?;
+        let roads = roads(config, &arguments.pipelines).await?;
+        let runs = roads
+            .into_iter()
+            .map(|road| pipeline(config, road, arguments, stop.clone()));
+        let ends = futures_util::future::join_all(runs).await;
+        Ok(if ends.iter().all(|end| *end) {
+            Exit::Ok
+        } else {
+            Exit::Error
+        })
+    })
+}
+
+/// One pipeline, to its end. Says whether it ended well.
+async fn pipeline(
+    config: &Config,
+    road: Road,
+    arguments: &RunArguments,
+    stop: CancellationToken,
+) -> bool {
+    let stop = stop.child_token();
+    let captures = arguments.only != Some(Half::Apply) && road.capture.is_some();
+    let applies = arguments.only != Some(Half::Capture);
+    let (capture_stats, apply_stats) = (
+        Arc::new(CaptureStats::default()),
+        Arc::new(ApplyStats::default()),
+    );
+    let ended = CancellationToken::new();
+    let road = Arc::new(road);
+    let capturing = capturing(&road, captures, &capture_stats, &stop);
+    let applying = applying(&road, applies, &apply_stats, &stop);
+    let working = async {
+        let (captured, applied) = tokio::join!(capturing, applying);
+        ended.cancel();
+        (captured.unwrap_or(false), applied.unwrap_or(false))
+    };
+    let status = async {
+        loop {
+            let last = ended.is_cancelled();
+            let status = ProcessStatus {
+                pipeline: road.name.to_string(),
+                pid: std::process::id(),
+                updated_us: now_us(),
+                capture: captures.then(|| CaptureStatus::of(&capture_stats)),
+                apply: applies.then(|| ApplyStatus::of(&apply_stats)),
+            };
+            if let Err(error) = crate::status::write(&config.state_dir, &status) {
+                warn!(
+                    pipeline = &*road.name,
+                    "the status file was not written: {error}"
+                );
+            }
+            if last {
+                break;
+            }
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = tokio::time::sleep(STATUS_INTERVAL) => {}
+            }
+        }
+    };
+    let watching = async {
+        if arguments.until_caught_up {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = caught_up(&road) => stop.cancel(),
+            }
+        }
+    };
+    let ((captured, applied), (), ()) = tokio::join!(working, status, watching);
+    captured && applied
+}
+
+/// Captures in a task of its own. Says whether it ended well.
+fn capturing(
+    road: &Arc<Road>,
+    captures: bool,
+    stats: &Arc<CaptureStats>,
+    stop: &CancellationToken,
+) -> JoinHandle<bool> {
+    let (road, stats, stop) = (road.clone(), stats.clone(), stop.clone());
+    tokio::spawn(async move {
+        let Some((source, settings)) = road.capture.as_ref().filter(|_| captures) else {
+            return true;
+        };
+        let end = capture::run(source.as_ref(), settings, &stats, &stop).await;
+        end.inspect_err(|failure| tell(&road, failure, &stop))
+            .is_ok()
+    })
+}
+
+/// Applies in tasks of its own. Says whether it ended well.
+fn applying(
+    road: &Arc<Road>,
+    applies: bool,
+    stats: &Arc<ApplyStats>,
+    stop: &CancellationToken,
+) -> JoinHandle<bool> {
+    let (road, stats, stop) = (road.clone(), stats.clone(), stop.clone());
+    tokio::spawn(async move {
+        if !applies {
+            return true;
+        }
+        let end = apply::run(
+            road.replica.clone(),
+            road.log.clone(),
+            road.schemas.clone(),
+            &road.apply,
+            &stats,
+            &stop,
+        )
+        .await;
+        end.inspect_err(|failure| tell(&road, failure, &stop))
+            .is_ok()
+    })
+}
+
+fn tell(road: &Road, failure: &dyn std::fmt::Display, stop: &CancellationToken) {
+    error!(pipeline = &*road.name, "{failure}");
+    stop.cancel();
+}
+
+/// Returns once everything committed at the origin before the call is applied.
+async fn caught_up(road: &Road) {
+    let place = loop {
+        match road.marker().await {
+            Ok(place) => break place,
+            Err(failure) => warn!(
+                pipeline = &*road.name,
+                "no marker could be written to the origin yet: {failure}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    while !road.has_applied(place).await.unwrap_or(false) {
+        tokio::time::sleep(CAUGHT_UP_INTERVAL).await;
+    }
+    info!(
+        pipeline = &*road.name,
+        "everything committed before the start is applied"
+    );
+}

@@ -1,0 +1,420 @@
+//! From configuration to running parts: the only place that knows every adapter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keylane::embedded::{EmbeddedLog, EmbeddedOptions};
+use keylane::envelope::{Connector, SchemaCache};
+use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane::postgres;
+use keylane::sqlite;
+use keylane::workers::apply::ApplySettings;
+use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource};
+use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
+use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
+use keylane_core::model::{Change, LaneCount, TableName};
+use keylane_core::publish::{Header, Log, LogError, LogErrorKind};
+
+use crate::config::{self, Config, ExhaustedAction, Pipeline, PipelineName, Snapshot};
+use crate::exit_code::{Exit, Failure};
+
+/// The pauses between attempts while a system is away.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How often a capturer stores how far it is.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often an applier saves how far partitions are as a whole.
+const SAVE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a drain may take.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
+/// Values that the write set holds (about 64 bytes each).
+const WRITE_SET_ENTRIES_MAX: usize = 200_000;
+
+/// A pipeline, wired.
+pub struct Road {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its topics' prefix.
+    pub prefix: Arc<str>,
+    /// The log, for reading.
+    pub log: Arc<dyn Log>,
+    /// The replica.
+    pub replica: Arc<dyn Replica>,
+    /// What captures; `None` for topics that another tool writes.
+    pub capture: Option<(Arc<dyn SessionSource>, CaptureSettings)>,
+    /// How it applies.
+    pub apply: ApplySettings,
+    /// The tables' shapes, as they become known.
+    pub schemas: Arc<SchemaCache>,
+    origin: Option<config::Origin>,
+}
+
+impl Road {
+    /// Writes a marker into the origin. Everything committed there before the call stands below the place it returns.
+    ///
+    /// # Errors
+    /// If the origin cannot be written to.
+    pub async fn marker(&self) -> Result<u64, Failure> {
+        let unreachable = |error: &dyn std::fmt::Display| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("the origin took no marker: {error}"),
+            )
+        };
+        match &self.origin {
+            None => Err(Failure::new(
+                Exit::Error,
+                "this pipeline applies topics of another tool: there is no origin to mark",
+            )),
+            Some(config::Origin::Sqlite { path }) => {
+                let path = path.clone();
+                let emitted =
+                    tokio::task::spawn_blocking(move || sqlite::capture::emit_settle_marker(&path))
+                        .await;
+                emitted
+                    .map_err(|error| unreachable(&error))?
+                    .map_err(|error| unreachable(&error))
+            }
+            Some(config::Origin::Postgres(origin)) => {
+                let options = postgres::connect::ConnectOptions::default();
+                let client =
+                    postgres::connect::connect(origin.url.expose(), "keylane settle", &options)
+                        .await;
+                let client = client.map_err(|error| unreachable(&error))?;
+                postgres::capture::emit_settle_marker(&client)
+                    .await
+                    .map_err(|error| unreachable(&error))
+            }
+        }
+    }
+
+    /// Whether the replica has applied everything up to this place.
+    ///
+    /// # Errors
+    /// If the replica does not answer.
+    pub async fn has_applied(&self, place: u64) -> Result<bool, Failure> {
+        let progress = self.replica.progress(&self.name).await;
+        let progress = progress.map_err(|error| {
+            Failure::new(
+                Exit::Unreachable,
+                format!("the replica does not answer: {error}"),
+            )
+        })?;
+        Ok(!progress.is_empty()
+            && progress
+                .iter()
+                .all(|partition| partition.low_position.commit >= place))
+    }
+}
+
+/// The pipelines of a configuration, or those named.
+///
+/// # Errors
+/// If one is named that is not there, or a part's settings cannot be used.
+pub async fn roads(config: &Config, named: &[String]) -> Result<Vec<Road>, Failure> {
+    for name in named {
+        if !config.pipelines.keys().any(|known| known.as_str() == name) {
+            let known: Vec<&str> = config.pipelines.keys().map(PipelineName::as_str).collect();
+            let message = format!(
+                "there is no pipeline {name}; the configuration has {}",
+                known.join(", ")
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+    }
+    let logs = Arc::new(Logs {
+        config: config.log.clone(),
+        embedded: tokio::sync::OnceCell::new(),
+    });
+    let mut roads = Vec::new();
+    for (name, pipeline) in &config.pipelines {
+        if named.is_empty() || named.iter().any(|one| one == name.as_str()) {
+            roads.push(road(name, pipeline, &logs).await?);
+        }
+    }
+    Ok(roads)
+}
+
+async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Result<Road, Failure> {
+    let name: Arc<str> = name.as_str().into();
+    let prefix: Arc<str> = pipeline.topics.prefix.as_str().into();
+    let log = logs
+        .open(None)
+        .await
+        .map_err(|error| Failure::new(Exit::Error, format!("KL-PUBLISH-001: {error}")))?;
+    let schemas = Arc::new(SchemaCache::default());
+    let replica = replica(&pipeline.replica, &schemas).await?;
+    let capture = pipeline.origin.clone().map(|origin| {
+        let settings = capture_settings(&name, &prefix, pipeline, &origin);
+        let in_flight = usize::try_from(pipeline.capture.in_flight_bytes).unwrap_or(usize::MAX);
+        let source = Source {
+            origin,
+            pipeline: pipeline.clone(),
+            logs: logs.clone(),
+            in_flight,
+        };
+        let source: Arc<dyn SessionSource> = Arc::new(source);
+        (source, settings)
+    });
+    let apply = apply_settings(&name, &prefix, pipeline);
+    Ok(Road {
+        schemas,
+        name,
+        prefix,
+        log,
+        replica,
+        capture,
+        apply,
+        origin: pipeline.origin.clone(),
+    })
+}
+
+async fn replica(
+    replica: &config::Replica,
+    schemas: &Arc<SchemaCache>,
+) -> Result<Arc<dyn Replica>, Failure> {
+    let decode = Decode(schemas.clone());
+    match replica {
+        config::Replica::Sqlite { path } => {
+            let decoder =
+                Arc::new(move |value: &[u8], header: Option<&Header>| decode.change(value, header));
+            let options = sqlite::apply::SqliteReplicaOptions {
+                path: path.clone(),
+                decoder,
+            };
+            let replica = sqlite::apply::SqliteReplica::connect(options).await;
+            let replica = replica.map_err(|error| {
+                Failure::new(Exit::Unreachable, format!("{}: {error}", error.kind.code()))
+            })?;
+            Ok(Arc::new(replica))
+        }
+        config::Replica::Postgres { url } => {
+            let config = postgres::apply::PostgresReplicaConfig::new(url.expose());
+            Ok(Arc::new(postgres::apply::PostgresReplica::new(
+                config,
+                Arc::new(decode),
+            )))
+        }
+    }
+}
+
+/// Reads parked changes back.
+struct Decode(Arc<SchemaCache>);
+
+impl Decode {
+    fn change(&self, value: &[u8], header: Option<&Header>) -> Result<Change, String> {
+        keylane::envelope::decode(value, header, &self.0).map_err(|error| error.to_string())
+    }
+}
+
+impl postgres::apply::DecodeParked for Decode {
+    fn decode(&self, value: &[u8], header: Option<&str>) -> Result<Change, String> {
+        let header = header
+            .map(|text| Header::decode(text.as_bytes()))
+            .transpose();
+        let header = header.map_err(|_| "its header is malformed".to_owned())?;
+        self.change(value, header.as_ref())
+    }
+}
+
+fn capture_settings(
+    name: &Arc<str>,
+    prefix: &Arc<str>,
+    pipeline: &Pipeline,
+    origin: &config::Origin,
+) -> CaptureSettings {
+    let Pipeline {
+        topics, capture, ..
+    } = pipeline;
+    let (connector, database) = match origin {
+        config::Origin::Sqlite { path } => (
+            Connector::Sqlite,
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        ),
+        config::Origin::Postgres(origin) => (Connector::Postgres, origin.url.database().to_owned()),
+    };
+    let batch_bytes = usize::try_from(capture.publish_batch_bytes).unwrap_or(usize::MAX);
+    CaptureSettings {
+        pipeline: name.clone(),
+        prefix: prefix.clone(),
+        connector,
+        database: database.into(),
+        partitions: topics.partitions,
+        replication_factor: i32::from(topics.replication_factor),
+        topic_settings: topics
+            .properties
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        snapshot: capture.snapshot == Snapshot::Initial,
+        chunk_rows: capture.chunk_rows,
+        batch_bytes,
+        batches_in_flight_max: 4096,
+        marker_interval: capture.marker_interval,
+        checkpoint_interval: CHECKPOINT_INTERVAL,
+        write_set_entries_max: WRITE_SET_ENTRIES_MAX,
+        tombstones: topics.tombstones,
+        backoff: BACKOFF,
+    }
+}
+
+fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> ApplySettings {
+    let apply = &pipeline.apply;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    ApplySettings {
+        pipeline: name.clone(),
+        prefix: prefix.clone(),
+        threads: usize::try_from(apply.threads).unwrap_or(1),
+        lanes: LaneCount(apply.lanes),
+        limits: Limits {
+            items_max: usize::try_from(apply.batch_rows).unwrap_or(1),
+            bytes_max: bytes(apply.batch_bytes),
+        },
+        buffer_bytes: bytes(apply.buffer_bytes),
+        fold: apply.fold,
+        create_tables: apply.create_tables,
+        policy: FailurePolicy {
+            attempts_max: apply.on_error.retry,
+            backoff_ms: millis(apply.on_error.backoff),
+            backoff_ms_max: millis(apply.on_error.backoff_max),
+            then: match apply.on_error.then {
+                ExhaustedAction::Park => WhenExhausted::Park,
+                ExhaustedAction::Stop => WhenExhausted::Stop,
+            },
+        },
+        parked_keys_max: usize::try_from(apply.parked_keys_max).unwrap_or(usize::MAX),
+        save_interval: SAVE_INTERVAL,
+        drain_max: DRAIN_MAX,
+        backoff: BACKOFF,
+    }
+}
+
+/// Opens the configured log. The embedded one is shared by all pipelines of the process; Kafka's writers are each their own.
+struct Logs {
+    config: config::Log,
+    embedded: tokio::sync::OnceCell<Arc<EmbeddedLog>>,
+}
+
+impl Logs {
+    async fn open(&self, in_flight_bytes: Option<usize>) -> Result<Arc<dyn Log>, LogError> {
+        match &self.config {
+            config::Log::Embedded(log) => {
+                let open = || async {
+                    if let Some(folder) = log.path.parent() {
+                        std::fs::create_dir_all(folder).map_err(|error| {
+                            LogError::new(
+                                LogErrorKind::Other,
+                                format!("cannot make the folder {}: {error}", folder.display()),
+                            )
+                        })?;
+                    }
+                    let options = EmbeddedOptions {
+                        bytes_max: log.bytes_max,
+                        ..EmbeddedOptions::at(&log.path)
+                    };
+                    EmbeddedLog::open(options).await.map(Arc::new)
+                };
+                let shared: Arc<dyn Log> = self.embedded.get_or_try_init(open).await?.clone();
+                Ok(shared)
+            }
+            config::Log::Kafka(kafka) => {
+                let mut settings = KafkaSettings::new(kafka.bootstrap.join(","));
+                settings.properties = kafka
+                    .properties
+                    .iter()
+                    .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+                    .collect();
+                if let Some(bytes) = in_flight_bytes {
+                    settings.in_flight_bytes_max = bytes;
+                }
+                Ok(Arc::new(KafkaLog::open(settings)?))
+            }
+        }
+    }
+}
+
+/// What a capture session of a pipeline needs.
+struct Source {
+    origin: config::Origin,
+    pipeline: Pipeline,
+    logs: Arc<Logs>,
+    in_flight: usize,
+}
+
+#[async_trait]
+impl SessionSource for Source {
+    async fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError> {
+        match &self.origin {
+            config::Origin::Sqlite { path } => {
+                let all = sqlite::capture::plain_tables(path)?;
+                let carried: Vec<String> = all
+                    .into_iter()
+                    .filter(|table| self.pipeline.carries(Some("main"), table))
+                    .collect();
+                let order_key = |table: &String| {
+                    Some((
+                        table.clone(),
+                        self.pipeline
+                            .topics
+                            .order_key_of(Some("main"), table)?
+                            .to_vec(),
+                    ))
+                };
+                let options = sqlite::capture::SqliteOriginOptions {
+                    order_keys: carried.iter().filter_map(order_key).collect(),
+                    tables: Some(carried),
+                    expected_identity: hints.identity,
+                    ..sqlite::capture::SqliteOriginOptions::at(path)
+                };
+                Ok(Box::new(
+                    sqlite::capture::SqliteOrigin::connect(options).await?,
+                ))
+            }
+            config::Origin::Postgres(origin) => {
+                let config = postgres::capture::PostgresOriginConfig {
+                    heartbeat: origin.heartbeat,
+                    expected_identity: hints.identity,
+                    published_up_to: hints.published_up_to,
+                    known_schemas: hints.known_schemas,
+                    ..postgres::capture::PostgresOriginConfig::new(
+                        origin.url.expose(),
+                        &origin.slot,
+                        &origin.publication,
+                    )
+                };
+                let mut adapter = postgres::capture::PostgresOrigin::new(config);
+                let all = adapter.plain_tables().await?;
+                let carries =
+                    |table: &TableName| self.pipeline.carries(Some(&table.schema), &table.name);
+                let tables: Vec<TableName> = all.into_iter().filter(carries).collect();
+                if tables.is_empty() {
+                    return Err(OriginError {
+                        kind: OriginErrorKind::Refused,
+                        code: "KL-CAPTURE-001",
+                        message: "no table of the origin matches `tables`: create one, or change the patterns".to_owned(),
+                    });
+                }
+                let order_key = |table: &TableName| {
+                    Some((
+                        table.clone(),
+                        self.pipeline
+                            .topics
+                            .order_key_of(Some(&table.schema), &table.name)?
+                            .to_vec(),
+                    ))
+                };
+                adapter.config_mut().order_keys = tables.iter().filter_map(order_key).collect();
+                adapter.config_mut().tables = tables;
+                Ok(Box::new(adapter))
+            }
+        }
+    }
+
+    async fn log(&self) -> Result<Arc<dyn Log>, LogError> {
+        self.logs.open(Some(self.in_flight)).await
+    }
+}

@@ -1,0 +1,400 @@
+//! Progress in the replica: the fence, what is read behind it, the lanes' steps and the partitions' low marks.
+//!
+//! Lanes' steps are the *first* statement of a data transaction. That takes the lanes' row locks, so a new owner's fence waits for the transaction and
+//! reads what it left; a transaction of a former owner fails before it has written a row or waited for one; and the position is compared before anything
+//! depends on it. Rows are locked in the order of the primary key by steps and fences alike, so they cannot lock each other out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use keylane_core::apply::{ApplyError, LaneStep, PartitionLow, PartitionProgress, PartitionSpec};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Epoch, Lane, Offset, Position, TopicPartition};
+use keylane_core::publish::Acceptance;
+use postgres_protocol::escape::escape_literal;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Transaction};
+
+use super::error::apply_error;
+use super::link::Failure;
+
+/// Prepared once in every session. A NULL position leaves the stored one.
+pub(super) const PREPARE_STEPS: &str = r#"
+PREPARE keylane_steps (text, text[], int[], int[], bigint[], bigint[], bigint[], bigint[], bigint[]) AS
+UPDATE keylane.progress AS p
+SET next_offset = s.next, commit_position = coalesce(s.commit, p.commit_position), ordinal = coalesce(s.ordinal, p.ordinal), applied_at = now()
+FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS s (topic, partition, lane, epoch, expected, next, commit, ordinal)
+WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = s.lane
+  AND p.owner_epoch = s.epoch AND p.next_offset = s.expected"#;
+
+const SAVE_LOW: &str = r#"
+UPDATE keylane.progress AS p
+SET next_offset = s.next, commit_position = s.commit, ordinal = s.ordinal,
+    accept_epoch = s.accept_epoch, accept_commit = s.accept_commit, accept_ordinal = s.accept_ordinal, applied_at = now()
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+     AS s (topic, partition, epoch, next, commit, ordinal, accept_epoch, accept_commit, accept_ordinal)
+WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = -1 AND p.owner_epoch = s.epoch"#;
+
+const NEW_PARTITIONS: &str = r#"
+INSERT INTO keylane.progress (pipeline, topic, partition, lane, topic_id, partitions, lanes, accept_epoch, accept_commit, accept_ordinal)
+SELECT $1, s.topic, s.partition, -1, s.topic_id, s.partitions, s.lanes, 0, 0, 0
+FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::int[]) AS s (topic, partition, topic_id, partitions, lanes)
+ORDER BY s.topic COLLATE "C", s.partition
+ON CONFLICT DO NOTHING"#;
+
+const LOCK_PARTITIONS: &str = r#"
+SELECT p.topic, p.partition, p.topic_id, p.partitions, p.lanes
+FROM keylane.progress AS p
+WHERE p.pipeline = $1 AND p.lane = -1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+ORDER BY p.topic, p.partition FOR UPDATE"#;
+
+const NEW_LANES: &str = r#"
+INSERT INTO keylane.progress (pipeline, topic, partition, lane)
+SELECT $1, s.topic, s.partition, lane
+FROM unnest($2::text[], $3::int[], $4::int[]) AS s (topic, partition, lanes), generate_series(0, s.lanes - 1) AS lane
+ORDER BY s.topic COLLATE "C", s.partition, lane
+ON CONFLICT DO NOTHING"#;
+
+/// Waits for open transactions of the former owner, in the order in which they lock.
+const LOCK_LANES: &str = r#"
+SELECT FROM keylane.progress AS p
+WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+ORDER BY p.topic, p.partition, p.lane FOR NO KEY UPDATE"#;
+
+const RAISE: &str = r#"
+UPDATE keylane.progress AS p
+SET owner_epoch = (SELECT q.owner_epoch + 1 FROM keylane.progress AS q
+                   WHERE q.pipeline = p.pipeline AND q.topic = p.topic AND q.partition = p.partition AND q.lane = -1)
+WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"#;
+
+const READ: &str = r#"
+SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
+FROM keylane.progress AS p
+WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
+ORDER BY p.topic, p.partition, p.lane"#;
+
+const READ_PARKED: &str = r#"
+SELECT k.topic, k.partition, k.lane, k.key, bool_or(k.redrive)
+FROM keylane.parked AS k
+WHERE k.pipeline = $1 AND ($2::text[] IS NULL OR (k.topic, k.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
+GROUP BY k.topic, k.partition, k.lane, k.key
+ORDER BY min(k.record_offset)"#;
+
+/// Takes partitions over: see [`keylane_core::apply::Replica::fence`].
+pub(super) async fn fence(
+    client: &mut Client,
+    pipeline: &str,
+    specs: &[PartitionSpec],
+) -> Result<Vec<PartitionProgress>, ApplyError> {
+    let at_rim = |error: tokio_postgres::Error| {
+        apply_error(&error, "taking partitions over in keylane.progress")
+    };
+    let transaction = client.transaction().await.map_err(at_rim)?;
+    let (topics, numbers) = names(specs.iter().map(|spec| &spec.partition));
+    add_and_check(&transaction, pipeline, specs, &topics, &numbers).await?;
+    for statement in [LOCK_LANES, RAISE] {
+        transaction
+            .execute(statement, &[&pipeline, &topics, &numbers])
+            .await
+            .map_err(at_rim)?;
+    }
+    let progress = read(transaction.client(), pipeline, Some((&topics, &numbers)))
+        .await
+        .map_err(at_rim)?;
+    transaction.commit().await.map_err(at_rim)?;
+    Ok(progress)
+}
+
+async fn add_and_check(
+    transaction: &Transaction<'_>,
+    pipeline: &str,
+    specs: &[PartitionSpec],
+    topics: &[String],
+    numbers: &[i32],
+) -> Result<(), ApplyError> {
+    let at_rim = |error: tokio_postgres::Error| {
+        apply_error(&error, "taking partitions over in keylane.progress")
+    };
+    let ids: Vec<&str> = specs.iter().map(|spec| &*spec.topic_id).collect();
+    let partitions: Vec<i32> = specs.iter().map(|spec| stored(spec.partitions)).collect();
+    let lanes: Vec<i32> = specs.iter().map(|spec| i32::from(spec.lanes.0)).collect();
+    transaction
+        .execute(
+            NEW_PARTITIONS,
+            &[&pipeline, &topics, &numbers, &ids, &partitions, &lanes],
+        )
+        .await
+        .map_err(at_rim)?;
+    let rows = transaction
+        .query(LOCK_PARTITIONS, &[&pipeline, &topics, &numbers])
+        .await
+        .map_err(at_rim)?;
+    for row in &rows {
+        let partition = named(row);
+        if let Some(spec) = specs.iter().find(|spec| spec.partition == partition) {
+            check_identity(pipeline, spec, row)?;
+        }
+    }
+    transaction
+        .execute(NEW_LANES, &[&pipeline, &topics, &numbers, &lanes])
+        .await
+        .map_err(at_rim)?;
+    Ok(())
+}
+
+/// What is stored of a partition must still hold, or its offsets and lanes mean something else.
+fn check_identity(pipeline: &str, spec: &PartitionSpec, row: &Row) -> Result<(), ApplyError> {
+    let (id, partitions, lanes): (String, i32, i32) = (row.get(2), row.get(3), row.get(4));
+    let topic = &spec.partition.topic;
+    let changed = if id != *spec.topic_id {
+        format!(
+            "topic {topic} was deleted and created again since the replica last applied it: its offsets count anew"
+        )
+    } else if partitions != stored(spec.partitions) {
+        format!(
+            "topic {topic} has {} partitions, and had {partitions} when the replica last applied it: keys have moved between partitions",
+            spec.partitions
+        )
+    } else if lanes != i32::from(spec.lanes.0) {
+        format!(
+            "topic {topic} is applied with {} lanes per partition, and was with {lanes}: set lanes back to {lanes}, or",
+            spec.lanes.0
+        )
+    } else {
+        return Ok(());
+    };
+    Err(ApplyError::new(
+        ApplyErrorKind::Other,
+        format!(
+            "{changed}. Way out: once everything that the old topic held is applied, or to copy its tables anew, run at the replica: DELETE FROM keylane.progress WHERE pipeline = {} AND topic = {}",
+            escape_literal(pipeline).trim(),
+            escape_literal(topic).trim(),
+        ),
+    ))
+}
+
+/// Progress as stored; of these partitions, or of all.
+pub(super) async fn read(
+    client: &Client,
+    pipeline: &str,
+    only: Option<(&[String], &[i32])>,
+) -> Result<Vec<PartitionProgress>, tokio_postgres::Error> {
+    let (topics, numbers) = only.unzip();
+    let mut found: Vec<PartitionProgress> = Vec::new();
+    let mut places: HashMap<TopicPartition, usize> = HashMap::new();
+    for row in client.query(READ, &[&pipeline, &topics, &numbers]).await? {
+        let partition = named(&row);
+        let number = |column: usize| unsigned(row.get(column));
+        let (offset, position) = (
+            Offset(number(3)),
+            Position::new(number(4), ordinal(row.get(5))),
+        );
+        if row.get::<_, i32>(2) < 0 {
+            let part = |column: usize| row.get::<_, Option<i64>>(column).unwrap_or(0);
+            places.insert(partition.clone(), found.len());
+            found.push(PartitionProgress {
+                partition,
+                owner_epoch: number(6),
+                low: offset,
+                low_position: position,
+                acceptance: Acceptance {
+                    epoch: Epoch(unsigned(part(7))),
+                    reached: Position::new(unsigned(part(8)), ordinal(part(9))),
+                },
+                lanes: BTreeMap::new(),
+                parked_keys: Vec::new(),
+                redrive_keys: Vec::new(),
+            });
+        } else if let Some(progress) = place(&places, &mut found, &partition) {
+            progress.lanes.insert(lane(row.get(2)), (offset, position));
+        }
+    }
+    for row in client
+        .query(READ_PARKED, &[&pipeline, &topics, &numbers])
+        .await?
+    {
+        if let Some(progress) = place(&places, &mut found, &named(&row)) {
+            let key = Bytes::from(row.get::<_, Vec<u8>>(3));
+            if row.get(4) {
+                progress.redrive_keys.push(key.clone());
+            }
+            progress.parked_keys.push((lane(row.get(2)), key));
+        }
+    }
+    Ok(found)
+}
+
+fn place<'a>(
+    places: &HashMap<TopicPartition, usize>,
+    found: &'a mut [PartitionProgress],
+    partition: &TopicPartition,
+) -> Option<&'a mut PartitionProgress> {
+    found.get_mut(*places.get(partition)?)
+}
+
+/// Saves how far partitions are.
+pub(super) async fn save_low(
+    client: &Client,
+    pipeline: &str,
+    lows: &[PartitionLow],
+) -> Result<(), ApplyError> {
+    let (topics, numbers) = names(lows.iter().map(|low| &low.partition));
+    let column = |of: fn(&PartitionLow) -> u64| -> Vec<i64> {
+        lows.iter().map(|low| signed(of(low))).collect()
+    };
+    let columns = [
+        column(|low| low.owner_epoch),
+        column(|low| low.low.0),
+        column(|low| low.low_position.commit),
+        column(|low| u64::from(low.low_position.ordinal)),
+        column(|low| low.acceptance.epoch.0),
+        column(|low| low.acceptance.reached.commit),
+        column(|low| u64::from(low.acceptance.reached.ordinal)),
+    ];
+    let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+        vec![&pipeline, &topics, &numbers];
+    for column in &columns {
+        parameters.push(column);
+    }
+    let hit = client
+        .execute(SAVE_LOW, &parameters)
+        .await
+        .map_err(|error| apply_error(&error, "saving progress in keylane.progress"))?;
+    if hit == lows.len() as u64 {
+        Ok(())
+    } else {
+        Err(fenced())
+    }
+}
+
+/// A lane's step, its position left as it is if unknown.
+#[derive(Clone, Debug)]
+pub(super) struct Step<'a> {
+    /// As asked for.
+    pub step: &'a LaneStep,
+    /// The next offset after it.
+    pub next: Offset,
+    /// The position reached.
+    pub position: Option<Position>,
+}
+
+/// Makes lanes' steps in one statement; with `begin`, in the message that opens the transaction, so that neither can happen without the other.
+///
+/// # Errors
+/// `Fenced` if a step's owner or position is not what is stored.
+pub(super) async fn make_steps(
+    client: &Client,
+    begin: bool,
+    pipeline: &str,
+    steps: &[Step<'_>],
+) -> Result<(), Failure> {
+    let mut sql = String::with_capacity(64 + steps.len() * 96);
+    if begin {
+        sql.push_str("BEGIN;");
+    }
+    execute_steps(&mut sql, pipeline, steps);
+    let answers = client
+        .simple_query(&sql)
+        .await
+        .map_err(|error| Failure::sql(&error, "moving lanes on in keylane.progress"))?;
+    let hit = answers.iter().rev().find_map(|answer| match answer {
+        SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+        _ => None,
+    });
+    if hit == Some(steps.len() as u64) {
+        Ok(())
+    } else {
+        Err(Failure::from(fenced()))
+    }
+}
+
+fn execute_steps(sql: &mut String, pipeline: &str, steps: &[Step<'_>]) {
+    let mut sorted: Vec<&Step<'_>> = steps.iter().collect();
+    sorted.sort_by(|a, b| {
+        let place = |step: &Step<'_>| (step.step.partition.clone(), step.step.lane);
+        place(a).cmp(&place(b))
+    });
+    let mut topics = String::from("{");
+    for (count, step) in sorted.iter().enumerate() {
+        if count > 0 {
+            topics.push(',');
+        }
+        topics.push('"');
+        for character in step.step.partition.topic.chars() {
+            if matches!(character, '"' | '\\') {
+                topics.push('\\');
+            }
+            topics.push(character);
+        }
+        topics.push('"');
+    }
+    topics.push('}');
+    // Writing to a String cannot fail.
+    let _ = write!(
+        sql,
+        "EXECUTE keylane_steps ({}, {}",
+        escape_literal(pipeline),
+        escape_literal(&topics)
+    );
+    let known = |value: u64| Some(signed(value));
+    let mut column = |of: &dyn Fn(&Step<'_>) -> Option<i64>| {
+        sql.push_str(",'{");
+        for (count, step) in sorted.iter().enumerate() {
+            if count > 0 {
+                sql.push(',');
+            }
+            let _ = match of(step) {
+                Some(value) => write!(sql, "{value}"),
+                None => write!(sql, "NULL"),
+            };
+        }
+        sql.push_str("}'");
+    };
+    column(&|step| known(u64::from(step.step.partition.partition)));
+    column(&|step| known(u64::from(step.step.lane.0)));
+    column(&|step| known(step.step.owner_epoch));
+    column(&|step| known(step.step.expected.0));
+    column(&|step| known(step.next.0));
+    column(&|step| known(step.position?.commit));
+    column(&|step| known(u64::from(step.position?.ordinal)));
+    sql.push(')');
+}
+
+fn fenced() -> ApplyError {
+    ApplyError::new(
+        ApplyErrorKind::Fenced,
+        "another owner has taken these partitions over in keylane.progress; nothing was written",
+    )
+}
+
+fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> (Vec<String>, Vec<i32>) {
+    partitions
+        .map(|partition| (partition.topic.to_string(), stored(partition.partition)))
+        .unzip()
+}
+
+fn named(row: &Row) -> TopicPartition {
+    let partition: i32 = row.get(1);
+    TopicPartition::new(row.get::<_, String>(0), partition.max(0) as u32)
+}
+
+fn stored(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn lane(stored: i32) -> Lane {
+    Lane(u16::try_from(stored).unwrap_or(u16::MAX))
+}
+
+/// Bit by bit: positions beyond 2^63 (there are marks like "everything") survive.
+fn signed(number: u64) -> i64 {
+    number as i64
+}
+
+fn unsigned(stored: i64) -> u64 {
+    stored as u64
+}
+
+fn ordinal(stored: i64) -> u32 {
+    u32::try_from(stored).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,318 @@
+//! A worker's connection: one batch, one transaction.
+//!
+//! Three round trips: the steps (which open the transaction), the rows, the commit. The rows are not sent before the steps are answered: should the server
+//! refuse to open the transaction, what came behind would be committed statement by statement.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use keylane_core::apply::{
+    Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, RowWrite, Work,
+    WorkAction, fold,
+};
+use keylane_core::error::{ApplyErrorKind, Remedy};
+use keylane_core::model::Offset;
+use tokio_postgres::Error;
+
+use super::careful;
+use super::group::Count;
+use super::link::{Call, Failure, Link, Sent, execute, in_one_go};
+use super::parked::{self, DecodeParked, PARK, Queue};
+use super::progress::{self, Step, make_steps};
+use super::replica::Door;
+
+/// See [`keylane_core::apply::ReplicaSession`]. A lost connection is made anew by the next call.
+pub(super) struct PostgresSession {
+    door: Door,
+    decode: Arc<dyn DecodeParked>,
+    link: Option<Link>,
+    /// Set while a transaction is open: a call that was dropped midway leaves it set, and its connection is then thrown away.
+    open: bool,
+}
+
+/// A failed attempt, and whose redrive it was.
+pub(super) struct Failed<'a> {
+    pub(super) failure: Failure,
+    redrive: Option<Queue<'a>>,
+}
+
+impl From<Failure> for Failed<'_> {
+    fn from(failure: Failure) -> Self {
+        Failed {
+            failure,
+            redrive: None,
+        }
+    }
+}
+
+impl PostgresSession {
+    /// A session; it connects at its first use, or with [`PostgresSession::connected`].
+    pub(super) fn new(door: Door, decode: Arc<dyn DecodeParked>) -> Self {
+        PostgresSession {
+            door,
+            decode,
+            link: None,
+            open: false,
+        }
+    }
+
+    /// Connects now.
+    pub(super) async fn connected(mut self) -> Result<Self, ApplyError> {
+        self.link().await?;
+        Ok(self)
+    }
+
+    async fn link(&mut self) -> Result<&mut Link, ApplyError> {
+        if self.open
+            || self
+                .link
+                .as_ref()
+                .is_some_and(|link| link.client.is_closed())
+        {
+            self.link = None;
+        }
+        self.open = false;
+        let link = match self.link.take() {
+            Some(link) => link,
+            None => Link::new(self.door.open_for_data().await?),
+        };
+        Ok(self.link.insert(link))
+    }
+
+    async fn attempt<'a>(
+        &mut self,
+        batch: &'a ApplyBatch,
+        again: bool,
+    ) -> Result<Applied, Failed<'a>> {
+        let decode = self.decode.clone();
+        self.link().await.map_err(Failure::from)?;
+        self.open = true;
+        let Some(link) = self.link.as_mut() else {
+            return Ok(Applied::default()); // just connected
+        };
+        if again {
+            link.forget();
+        }
+        let done = match batch.mode {
+            Mode::Folded | Mode::Unfolded => whole(link, &*decode, batch).await,
+            Mode::Careful => careful::attempt(link, &*decode, batch, again).await,
+        };
+        if done.is_err() && link.client.batch_execute("ROLLBACK").await.is_err() {
+            self.link = None;
+        }
+        self.open = false;
+        done
+    }
+}
+
+#[async_trait]
+impl ReplicaSession for PostgresSession {
+    async fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError> {
+        let mut outcome = self.attempt(batch, false).await;
+        if matches!(&outcome, Err(failed) if failed.failure.may_be_stale) {
+            outcome = self.attempt(batch, true).await;
+        }
+        let failed = match outcome {
+            Ok(applied) => return Ok(applied),
+            Err(failed) => failed,
+        };
+        let error = failed.failure.error;
+        if let (Some(queue), Remedy::Park | Remedy::AwaitOrder | Remedy::Stop) =
+            (failed.redrive, error.kind.remedy())
+            && let Ok(link) = self.link().await
+            && let Err(untold) = queue.failed(&link.client, &error).await
+        {
+            tracing::warn!(error = %untold, "why a redrive failed could not be noted");
+        }
+        Err(error)
+    }
+
+    async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError> {
+        if lows.is_empty() {
+            return Ok(());
+        }
+        let link = self.link().await?;
+        progress::save_low(&link.client, pipeline, lows).await
+    }
+}
+
+/// Everything or nothing.
+async fn whole<'a>(
+    link: &mut Link,
+    decode: &dyn DecodeParked,
+    batch: &'a ApplyBatch,
+) -> Result<Applied, Failed<'a>> {
+    let mut applied = Applied::default();
+    let steps = full_steps(batch);
+    make_steps(&link.client, true, &batch.pipeline, &steps).await?;
+    redrive_all(link, decode, batch, &mut applied).await?;
+    if batch.mode == Mode::Folded {
+        for run in fold(&batch.work) {
+            let calls = link.calls(&run, true).await?;
+            send(link, &calls, &mut applied).await?;
+        }
+    } else {
+        let writes = singles(&batch.work);
+        let mut calls = Vec::with_capacity(writes.len());
+        for write in &writes {
+            calls.extend(link.calls(std::slice::from_ref(write), false).await?);
+        }
+        send(link, &calls, &mut applied).await?;
+    }
+    let parked: Vec<_> = batch.work.iter().filter_map(entry_of).collect();
+    if !parked.is_empty() {
+        let call = link
+            .own_call(PARK, parked::arrays(&batch.pipeline, &parked))
+            .await?;
+        send_one(link, &call).await?;
+    }
+    commit(link).await?;
+    Ok(applied)
+}
+
+/// Ends the transaction. Constraints that are deferred to here are checked now.
+pub(super) async fn commit(link: &Link) -> Result<(), Failure> {
+    link.client
+        .batch_execute("COMMIT")
+        .await
+        .map_err(|error| Failure::sql(&error, "committing at the replica"))
+}
+
+/// The steps as if all work is done.
+pub(super) fn full_steps(batch: &ApplyBatch) -> Vec<Step<'_>> {
+    let steps = batch.steps.iter();
+    steps
+        .map(|step| Step {
+            step,
+            next: step.next,
+            position: Some(step.position),
+        })
+        .collect()
+}
+
+/// One write for each change.
+pub(super) fn singles(work: &[Work]) -> Vec<RowWrite> {
+    let single = |(index, work): (usize, &Work)| match &work.action {
+        WorkAction::Apply(change) => Some(keylane_core::apply::single(change, index)),
+        WorkAction::Park(_) | WorkAction::Redrive => None,
+    };
+    work.iter().enumerate().filter_map(single).collect()
+}
+
+fn entry_of(work: &Work) -> Option<&keylane_core::apply::ParkedEntry> {
+    match &work.action {
+        WorkAction::Park(entry) => Some(entry),
+        WorkAction::Apply(_) | WorkAction::Redrive => None,
+    }
+}
+
+/// Executes calls in one go; then inserts what they found missing and should be there.
+async fn send(link: &mut Link, calls: &[Call<'_>], applied: &mut Applied) -> Result<(), Failure> {
+    let client = &link.client;
+    let sent = calls
+        .iter()
+        .map(|call| {
+            Box::pin(execute(client, &call.statement, &call.arrays)) as Sent<'_, Result<u64, Error>>
+        })
+        .collect();
+    let answers = in_one_go(sent).await;
+    for (call, answer) in calls.iter().zip(answers) {
+        let hit = answer.map_err(|error| Failure::sql(&error, &call.doing()))?;
+        if count(call, hit, applied) && call.count == Count::HitsElseInsert {
+            link.insert_absent(call).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send_one(link: &Link, call: &Call<'_>) -> Result<(), Failure> {
+    let sent = execute(&link.client, &call.statement, &call.arrays).await;
+    sent.map_err(|error| Failure::sql(&error, &call.doing()))?;
+    Ok(())
+}
+
+/// Counts what a call did. Returns whether rows were missing.
+pub(super) fn count(call: &Call<'_>, hit: u64, applied: &mut Applied) -> bool {
+    let missing = match call.count {
+        Count::Rows => 0,
+        Count::Hits | Count::HitsElseInsert => call.rows.saturating_sub(hit),
+        Count::Missing => hit,
+    };
+    applied.rows += match call.count {
+        Count::Missing | Count::HitsElseInsert => call.rows,
+        Count::Rows | Count::Hits => hit,
+    };
+    if missing > 0
+        && let Some(table) = &call.table
+    {
+        *applied.missing.entry(table.clone()).or_default() += missing;
+    }
+    missing > 0
+}
+
+/// Applies and empties the queues that are to be redriven.
+pub(super) async fn redrive_all<'a>(
+    link: &mut Link,
+    decode: &dyn DecodeParked,
+    batch: &'a ApplyBatch,
+    applied: &mut Applied,
+) -> Result<(), Failed<'a>> {
+    for work in &batch.work {
+        let (WorkAction::Redrive, Some(step)) = (&work.action, batch.steps.get(work.step)) else {
+            continue;
+        };
+        let queue = Queue {
+            pipeline: &batch.pipeline,
+            step,
+            key: &work.key,
+        };
+        redrive(link, decode, queue, applied)
+            .await
+            .map_err(|failure| Failed {
+                failure,
+                redrive: Some(queue),
+            })?;
+    }
+    Ok(())
+}
+
+async fn redrive(
+    link: &mut Link,
+    decode: &dyn DecodeParked,
+    queue: Queue<'_>,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
+    let mut after = -1;
+    loop {
+        let records = queue.read(&link.client, after).await?;
+        let Some(last) = records.last() else {
+            break;
+        };
+        after = last.offset;
+        let mut work = Vec::with_capacity(records.len());
+        for record in &records {
+            let change = decode
+                .decode(&record.value, record.header.as_deref())
+                .map_err(|why| {
+                    ApplyError::new(
+                        ApplyErrorKind::Corrupt,
+                        format!(
+                            "the parked record at offset {} cannot be read: {why}",
+                            record.offset
+                        ),
+                    )
+                })?;
+            work.push(Work {
+                step: 0,
+                offset: Offset(record.offset.max(0) as u64),
+                key: bytes::Bytes::copy_from_slice(queue.key),
+                action: WorkAction::Apply(Arc::new(change)),
+            });
+        }
+        for run in fold(&work) {
+            let calls = link.calls(&run, true).await?;
+            send(link, &calls, applied).await?;
+        }
+    }
+    queue.empty(&link.client).await
+}
