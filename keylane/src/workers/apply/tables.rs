@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use keylane_core::apply::{ApplyError, Replica};
@@ -24,6 +25,7 @@ pub(super) struct Tables {
     control: Mutex<ControlReader>,
     ready: Mutex<BTreeSet<SchemaId>>,
     create: bool,
+    copied: AtomicBool,
 }
 
 impl Tables {
@@ -35,6 +37,7 @@ impl Tables {
             control,
             ready: Mutex::new(BTreeSet::new()),
             create,
+            copied: AtomicBool::new(false),
         }
     }
 
@@ -44,10 +47,15 @@ impl Tables {
         log: &dyn Log,
     ) -> Result<Option<ControlState>, keylane_core::publish::LogError> {
         let mut control = self.control.lock().await;
-        Ok(control
-            .poll(log, None)
-            .await?
-            .then(|| control.state().clone()))
+        let news = control.poll(log, None).await?;
+        self.copied
+            .store(control.state().snapshot_done, Ordering::Relaxed);
+        Ok(news.then(|| control.state().clone()))
+    }
+
+    /// Whether the initial copy of every table is in the log, as far as known.
+    pub(super) fn are_copied(&self) -> bool {
+        self.copied.load(Ordering::Relaxed)
     }
 
     /// A schema by its fingerprint, looked for in the control topic if it is new.

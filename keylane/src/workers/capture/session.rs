@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use keylane_core::capture::{
     Opened, Origin, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
 };
@@ -21,7 +22,9 @@ use crate::workers::control::{
 use crate::workers::stats::now_us;
 
 /// How much of a tail is read at a time.
-const TAIL_BYTES: usize = 4 << 20;
+const TAIL_BYTES: usize = 1 << 20;
+/// How many tails are read at once.
+const TAILS_AT_ONCE: usize = 8;
 
 /// A session that is open: everything is known that publishing needs.
 pub(super) struct Session {
@@ -200,51 +203,64 @@ async fn read_tails(
     state: &ControlState,
     epoch: Epoch,
 ) -> Result<BTreeMap<TopicPartition, Checkpoint>, LogError> {
-    let mut tails = BTreeMap::new();
-    for (partition, end) in opened_at {
-        let stored = state.checkpoints.get(partition).copied();
-        let mut checkpoint = stored.unwrap_or(Checkpoint {
-            offset: Offset(0),
-            acceptance: Acceptance::default(),
-        });
-        while checkpoint.offset < *end {
-            let records = match log.read(partition, checkpoint.offset, TAIL_BYTES).await {
-                Err(error) if error.kind == LogErrorKind::OutOfRange => {
-                    // Retention has emptied what lies behind the checkpoint, which stands in for it.
-                    checkpoint.offset = log
-                        .bounds(partition)
-                        .await?
-                        .start
-                        .max(checkpoint.offset.next());
-                    continue;
-                }
-                other => other?,
-            };
-            if records.is_empty() {
-                break;
-            }
-            for record in records.iter().take_while(|record| record.offset < *end) {
-                if let Some(header) = record
-                    .keylane
-                    .as_deref()
-                    .and_then(|raw| Header::decode(raw).ok())
-                {
-                    checkpoint.acceptance.judge(&header);
-                }
-            }
-            checkpoint.offset = records.last().map_or(*end, |record| record.offset.next());
+    let read = |(partition, end): (&TopicPartition, &Offset)| {
+        let (partition, end) = (partition.clone(), *end);
+        let stored = state.checkpoints.get(&partition).copied();
+        async move {
+            let checkpoint = read_tail(log, &partition, stored, end, epoch).await?;
+            Ok((partition, checkpoint))
         }
-        if checkpoint.acceptance.epoch >= epoch {
-            let message = format!(
-                "a younger capturer has opened {partition}: this session is over before it began"
-            );
-            return Err(LogError::new(LogErrorKind::SessionOver, message));
+    };
+    stream::iter(opened_at.iter().map(read))
+        .buffer_unordered(TAILS_AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// What a partition holds before the epoch's own record at `end`.
+async fn read_tail(
+    log: &dyn Log,
+    partition: &TopicPartition,
+    stored: Option<Checkpoint>,
+    end: Offset,
+    epoch: Epoch,
+) -> Result<Checkpoint, LogError> {
+    let mut checkpoint = stored.unwrap_or(Checkpoint {
+        offset: Offset(0),
+        acceptance: Acceptance::default(),
+    });
+    while checkpoint.offset < end {
+        let records = match log.read(partition, checkpoint.offset, TAIL_BYTES).await {
+            Err(error) if error.kind == LogErrorKind::OutOfRange => {
+                // Retention has emptied what lies behind the checkpoint, which stands in for it.
+                let start = log.bounds(partition).await?.start;
+                checkpoint.offset = start.max(checkpoint.offset.next());
+                continue;
+            }
+            other => other?,
+        };
+        let Some(last) = records.last().map(|record| record.offset) else {
+            // The epoch's own record is there, so this is not the end: to take it for the end would publish twice.
+            let message = format!("{partition} gave no records before its end");
+            return Err(LogError::new(LogErrorKind::Unreachable, message));
+        };
+        for record in records.iter().take_while(|record| record.offset < end) {
+            let header = record.keylane.as_deref().map(Header::decode);
+            if let Some(Ok(header)) = header {
+                checkpoint.acceptance.judge(&header);
+            }
         }
-        checkpoint.offset = end.next();
-        checkpoint.acceptance.epoch = epoch;
-        tails.insert(partition.clone(), checkpoint);
+        checkpoint.offset = last.next();
     }
-    Ok(tails)
+    if checkpoint.acceptance.epoch >= epoch {
+        let message = format!(
+            "a younger capturer has opened {partition}: this session is over before it began"
+        );
+        return Err(LogError::new(LogErrorKind::SessionOver, message));
+    }
+    checkpoint.offset = end.next();
+    checkpoint.acceptance.epoch = epoch;
+    Ok(checkpoint)
 }
 
 fn plan(
