@@ -4,6 +4,7 @@ mod embedded;
 mod envelope;
 mod kafka_log;
 mod log_conformance;
+mod postgres_apply;
 mod postgres_capture;
 mod sqlite_apply;
 mod sqlite_capture;

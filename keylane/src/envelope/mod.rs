@@ -20,5 +20,8 @@ pub use cache::SchemaCache;
 mod decode;
 pub use decode::decode;
 
+mod parked;
+pub use parked::DecodeParked;
+
 mod error;
 pub use error::EnvelopeError;

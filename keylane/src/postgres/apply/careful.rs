@@ -9,8 +9,10 @@ use keylane_core::model::Position;
 use keylane_core::publish::Header;
 use tokio_postgres::Error;
 
+use crate::envelope::DecodeParked;
+
 use super::link::{Call, Failure, Link, Sent, execute, in_one_go};
-use super::parked::{self, DecodeParked, PARK};
+use super::parked::{self, PARK};
 use super::progress::{Step, make_steps};
 use super::session::{Failed, commit, count, full_steps, redrive_all};
 
@@ -138,7 +140,7 @@ async fn try_each(
                 count(call, hit, &mut applied);
             }
             Err(error) => {
-                let failure = Failure::sql(&error, &call.doing());
+                let failure = call.failure(&error);
                 if is_final(&failure, again) {
                     return Err(failure);
                 }

@@ -9,6 +9,7 @@ use std::task::Poll;
 use keylane_core::apply::{ApplyError, RowWrite};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{SchemaId, TableName, TableSchema};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Statement};
 
@@ -66,15 +67,22 @@ pub(super) struct Call<'a> {
     pub rows: u64,
     /// What else can be prepared for the same parameters: the insertion of missing rows.
     absent: Option<(Arc<TablePlan>, SchemaId, Form)>,
+    truncates: bool,
 }
 
 impl Call<'_> {
-    /// What it does, for errors.
-    pub fn doing(&self) -> String {
-        match &self.table {
+    /// Why it failed.
+    pub fn failure(&self, error: &Error) -> Failure {
+        let doing = match &self.table {
             Some(table) => format!("writing to the replica's table {table}"),
             None => "writing to the replica's table keylane.parked".to_owned(),
+        };
+        let mut failure = Failure::sql(error, &doing);
+        if self.truncates && error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED) {
+            // A foreign key refers to the table.
+            failure.error.kind = ApplyErrorKind::Constraint;
         }
+        failure
     }
 }
 
@@ -154,6 +162,7 @@ impl Link {
             count: group.count,
             rows: group.rows.len() as u64,
             absent,
+            truncates: group.form == Form::Truncate,
         }
     }
 
@@ -181,6 +190,7 @@ impl Link {
             table: None,
             count: Count::Rows,
             absent: None,
+            truncates: false,
         })
     }
 
@@ -191,7 +201,7 @@ impl Link {
         };
         let statement = self.statement(plan, *schema, form).await?;
         let sent = execute(&self.client, &statement, &call.arrays).await;
-        sent.map_err(|error| Failure::sql(&error, &call.doing()))?;
+        sent.map_err(|error| call.failure(&error))?;
         Ok(())
     }
 

@@ -16,7 +16,6 @@ mod link;
 mod progress;
 
 mod parked;
-pub use parked::DecodeParked;
 
 mod catalog;
 

@@ -57,6 +57,10 @@ CREATE TABLE IF NOT EXISTS keylane.parked (
 COMMENT ON SCHEMA keylane IS 'How far Keylane has applied what it reads (progress) and what it could not apply (parked). Dropping it loses both.';
 "#;
 
+/// Asks the catalog itself: `to_regclass` may answer from what the session remembers of before it waited for the lock.
+const THERE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                                    WHERE n.nspname = 'keylane' AND c.relname = 'meta')";
+
 /// Creates the tables where they are missing.
 ///
 /// # Errors
@@ -96,9 +100,7 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), ApplyError> {
 }
 
 async fn stored_version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
-    let there = client
-        .query_one("SELECT to_regclass('keylane.meta') IS NOT NULL", &[])
-        .await?;
+    let there = client.query_one(THERE, &[]).await?;
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }

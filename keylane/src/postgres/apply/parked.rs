@@ -4,21 +4,12 @@
 use std::borrow::Cow;
 
 use keylane_core::apply::{ApplyError, LaneStep, ParkedEntry, ParkedFilter, ParkedSummary};
-use keylane_core::model::{Change, TopicPartition};
+use keylane_core::model::TopicPartition;
 use tokio_postgres::{Client, Error};
 
 use super::error::apply_error;
 use super::group::Array;
 use super::link::Failure;
-
-/// Reads a parked change back from the record as it came.
-pub trait DecodeParked: Send + Sync {
-    /// The change that a record's value and its `keylane` header say.
-    ///
-    /// # Errors
-    /// Why it cannot be read, without row values.
-    fn decode(&self, value: &[u8], header: Option<&str>) -> Result<Change, String>;
-}
 
 /// Takes the arrays of [`arrays`].
 pub(super) const PARK: &str = r#"

@@ -328,7 +328,8 @@ impl TablePlan {
             } else if column.equal_is_same {
                 format!("x.{name} = ($1)[{at}]::{}", column.cast)
             } else {
-                format!("x.{name}::text = ($1)[{at}]")
+                // Not a cast to text: that prints some types (inet) in another way.
+                format!("(format('%s', x.{name}) = ($1)[{at}] AND x.{name} IS DISTINCT FROM NULL)")
             })
         });
         let conditions: Vec<String> = conditions.collect();

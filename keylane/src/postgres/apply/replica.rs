@@ -13,10 +13,10 @@ use keylane_core::model::{TableName, TableSchema};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
+use crate::envelope::DecodeParked;
 use crate::postgres::connect::{ConnectOptions, connect};
 
 use super::error::{apply_error, from_connect};
-use super::parked::DecodeParked;
 use super::session::PostgresSession;
 use super::{catalog, create, own_tables, parked, progress};
 

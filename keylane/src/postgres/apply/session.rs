@@ -10,14 +10,16 @@ use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, RowWrite, Work,
     WorkAction, fold,
 };
-use keylane_core::error::{ApplyErrorKind, Remedy};
+use keylane_core::error::Remedy;
 use keylane_core::model::Offset;
 use tokio_postgres::Error;
+
+use crate::envelope::DecodeParked;
 
 use super::careful;
 use super::group::Count;
 use super::link::{Call, Failure, Link, Sent, execute, in_one_go};
-use super::parked::{self, DecodeParked, PARK, Queue};
+use super::parked::{self, PARK, Queue};
 use super::progress::{self, Step, make_steps};
 use super::replica::Door;
 
@@ -217,7 +219,7 @@ async fn send(link: &mut Link, calls: &[Call<'_>], applied: &mut Applied) -> Res
         .collect();
     let answers = in_one_go(sent).await;
     for (call, answer) in calls.iter().zip(answers) {
-        let hit = answer.map_err(|error| Failure::sql(&error, &call.doing()))?;
+        let hit = answer.map_err(|error| call.failure(&error))?;
         if count(call, hit, applied) && call.count == Count::HitsElseInsert {
             link.insert_absent(call).await?;
         }
@@ -227,7 +229,7 @@ async fn send(link: &mut Link, calls: &[Call<'_>], applied: &mut Applied) -> Res
 
 async fn send_one(link: &Link, call: &Call<'_>) -> Result<(), Failure> {
     let sent = execute(&link.client, &call.statement, &call.arrays).await;
-    sent.map_err(|error| Failure::sql(&error, &call.doing()))?;
+    sent.map_err(|error| call.failure(&error))?;
     Ok(())
 }
 
@@ -291,17 +293,7 @@ async fn redrive(
         after = last.offset;
         let mut work = Vec::with_capacity(records.len());
         for record in &records {
-            let change = decode
-                .decode(&record.value, record.header.as_deref())
-                .map_err(|why| {
-                    ApplyError::new(
-                        ApplyErrorKind::Corrupt,
-                        format!(
-                            "the parked record at offset {} cannot be read: {why}",
-                            record.offset
-                        ),
-                    )
-                })?;
+            let change = decode.decode_parked(&record.value, record.header.as_deref())?;
             work.push(Work {
                 step: 0,
                 offset: Offset(record.offset.max(0) as u64),

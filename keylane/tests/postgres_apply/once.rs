@@ -1,0 +1,230 @@
+//! Exactly once: replays, fences, processes that were taken over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane_core::apply::{Mode, PartitionLow, Replica as _};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Epoch, LaneCount, Offset, Position};
+use keylane_core::publish::Acceptance;
+
+use super::bed::{AUDIT, Bed, MODES, PIPELINE, insert, partition, shape, spec, update};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_comes_again_has_no_second_effect() {
+    let Some(bed) = Bed::new("apply_replay").await else {
+        return;
+    };
+    bed.sql(&format!(
+        "CREATE TABLE t (id int PRIMARY KEY, v text);{AUDIT}"
+    ));
+    let t = shape("t", 1, &["id integer", "v text"]);
+    for (round, mode) in MODES.into_iter().enumerate() {
+        let mut lane = bed.lane(0).await;
+        let mut session = bed.session().await;
+        let batch = lane.batch(mode, &[insert(&t, 1 + round as u64, &["1", "a"])]);
+        session.apply(&batch).await.expect("applied");
+        let again = session.apply(&batch).await.expect_err("a replay");
+        assert_eq!(again.kind, ApplyErrorKind::Fenced, "{mode:?}");
+        let audited = bed.sql("SELECT count(*) FROM audit");
+        assert_eq!(audited, (round + 1).to_string(), "{mode:?}");
+        let progress = bed.replica.progress(PIPELINE).await.expect("progress");
+        let stored = progress[0].lanes[&lane.lane];
+        assert_eq!(stored, (lane.next, lane.position), "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_writes_nothing_after_its_lane_is_taken() {
+    let Some(bed) = Bed::new("apply_zombie").await else {
+        return;
+    };
+    bed.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    let t = shape("t", 1, &["id integer", "v text"]);
+    for mode in MODES {
+        let mut zombie = bed.lane(1).await;
+        let mut session = bed.session().await;
+        let owner = bed.lane(1).await;
+        assert!(owner.owner_epoch > zombie.owner_epoch);
+        let batch = zombie.batch(mode, &[insert(&t, 1, &["1", "zombie"])]);
+        let error = session.apply(&batch).await.expect_err("fenced");
+        assert_eq!(error.kind, ApplyErrorKind::Fenced, "{mode:?}");
+        assert_eq!(bed.sql("SELECT count(*) FROM t"), "0");
+        // The session is as good as new.
+        let mut owner = owner;
+        let batch = owner.batch(mode, &[insert(&t, 1, &["1", "owner"])]);
+        session.apply(&batch).await.expect("applied");
+        bed.sql("DELETE FROM t; DELETE FROM keylane.progress");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_waits_for_an_open_transaction_and_reads_what_it_left() {
+    let Some(bed) = Bed::new("apply_fence_waits").await else {
+        return;
+    };
+    // The trigger holds the transaction open until the test lets it go.
+    bed.sql(
+        "CREATE TABLE t (id int PRIMARY KEY, v text);
+         CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN new; END $$;
+         CREATE TRIGGER hold BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION hold();",
+    );
+    let t = shape("t", 1, &["id integer", "v text"]);
+    let bed = Arc::new(bed);
+    let mut lane = bed.lane(0).await;
+    let holder = bed.holder().await;
+    holder
+        .batch_execute("SELECT pg_advisory_lock(7)")
+        .await
+        .expect("held");
+    let mut session = bed.session().await;
+    let batch = lane.batch(Mode::Folded, &[insert(&t, 5, &["1", "a"])]);
+    let applying = tokio::spawn(async move { session.apply(&batch).await });
+    bed.wait_for("the data transaction to hang", "advisory")
+        .await;
+    let fencing = tokio::spawn({
+        let bed = bed.clone();
+        async move { bed.replica.fence(PIPELINE, &[spec()]).await }
+    });
+    bed.wait_for("the fence to wait for it", "transactionid")
+        .await;
+    assert!(!fencing.is_finished());
+    holder
+        .batch_execute("SELECT pg_advisory_unlock(7)")
+        .await
+        .expect("let go");
+    applying.await.expect("joined").expect("applied");
+    let progress = tokio::time::timeout(Duration::from_secs(20), fencing)
+        .await
+        .expect("the fence goes on")
+        .expect("joined")
+        .expect("fenced");
+    assert_eq!(
+        progress[0].lanes[&lane.lane],
+        (Offset(1), Position::new(5, 0))
+    );
+    assert_eq!(progress[0].owner_epoch, lane.owner_epoch + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_the_one_that_was_applied_is_refused() {
+    let Some(bed) = Bed::new("apply_identity").await else {
+        return;
+    };
+    bed.lane(0).await;
+    let mut recreated = spec();
+    recreated.topic_id = Arc::from("id-2");
+    let mut grown = spec();
+    grown.partitions = 3;
+    let mut finer = spec();
+    finer.lanes = LaneCount(8);
+    for (other, word) in [
+        (recreated, "deleted and created again"),
+        (grown, "keys have moved"),
+        (finer, "lanes back to 4"),
+    ] {
+        let error = bed.replica.fence(PIPELINE, &[other]).await.expect_err(word);
+        assert_eq!(error.kind, ApplyErrorKind::Other);
+        assert!(error.message.contains(word), "{error}");
+        assert!(
+            error.message.contains("DELETE FROM keylane.progress"),
+            "{error}"
+        );
+    }
+    // Nothing was raised by what was refused.
+    assert_eq!(bed.lane(0).await.owner_epoch, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn low_marks_are_saved_by_the_owner_alone() {
+    let Some(bed) = Bed::new("apply_low").await else {
+        return;
+    };
+    let stale = bed.lane(0).await;
+    let owner = bed.lane(0).await;
+    let mut session = bed.session().await;
+    let low = |owner_epoch| PartitionLow {
+        partition: partition(),
+        owner_epoch,
+        low: Offset(9),
+        low_position: Position::new(u64::MAX, u32::MAX),
+        acceptance: Acceptance {
+            epoch: Epoch(3),
+            reached: Position::new(8, 1),
+        },
+    };
+    let error = session
+        .save_low(PIPELINE, &[low(stale.owner_epoch)])
+        .await
+        .expect_err("stale");
+    assert_eq!(error.kind, ApplyErrorKind::Fenced);
+    session
+        .save_low(PIPELINE, &[low(owner.owner_epoch)])
+        .await
+        .expect("saved");
+    let stored = bed
+        .replica
+        .progress(PIPELINE)
+        .await
+        .expect("progress")
+        .remove(0);
+    let asked = low(owner.owner_epoch);
+    assert_eq!(
+        (stored.low, stored.low_position, stored.acceptance),
+        (asked.low, asked.low_position, asked.acceptance)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_lanes_and_sessions_do_not_stand_in_each_others_way() {
+    let Some(bed) = Bed::new("apply_parallel").await else {
+        return;
+    };
+    bed.sql(&format!(
+        "CREATE TABLE t (id int PRIMARY KEY, v text);{AUDIT}"
+    ));
+    let t = shape("t", 1, &["id integer", "v text"]);
+    let bed = Arc::new(bed);
+    let fenced = bed
+        .replica
+        .fence(PIPELINE, &[spec()])
+        .await
+        .expect("fenced");
+    let mut tasks = Vec::new();
+    for number in 0..4u16 {
+        let (bed, t) = (bed.clone(), t.clone());
+        let owner_epoch = fenced[0].owner_epoch;
+        tasks.push(tokio::spawn(async move {
+            let mut lane = super::bed::LaneAt {
+                lane: keylane_core::model::Lane(number),
+                owner_epoch,
+                next: Offset(0),
+                position: Position::ZERO,
+            };
+            let mut session = bed.session().await;
+            for round in 0..20u64 {
+                let id = (u64::from(number) * 1000 + round).to_string();
+                let changes = [
+                    insert(&t, round * 2 + 1, &[&id, "a"]),
+                    update(&t, round * 2 + 2, &[&id, "b"]),
+                ];
+                let mode = if round % 2 == 0 {
+                    Mode::Unfolded
+                } else {
+                    Mode::Folded
+                };
+                let batch = lane.batch(mode, &changes);
+                session.apply(&batch).await.expect("applied");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("joined");
+    }
+    assert_eq!(
+        bed.sql("SELECT count(*), count(*) FILTER (WHERE v = 'b') FROM t"),
+        "80|80"
+    );
+    // Folded to one insert, or insert and update: each once.
+    assert_eq!(bed.sql("SELECT count(*) FROM audit"), "120");
+}
