@@ -99,7 +99,7 @@ impl Bed {
     /// An entry that parks a change, as the worker makes it.
     pub fn parked(&self, change: &Change, offset: Offset, lane: Lane, code: &str) -> ParkedEntry {
         self.schemas.insert(change.schema.clone());
-        let encoded = encode_change(change, &source()).expect("encoded");
+        let key = change.row_key().expect("a key of its own");
         let mut header = Header::plain(RecordKind::Change, Epoch(1), change.position);
         header.schema = Some(change.schema.id);
         header.committed_at_us = change.committed_at_us;
@@ -108,8 +108,8 @@ impl Bed {
             partition: partition(),
             offset,
             lane,
-            key: encoded.key,
-            value: encoded.value,
+            key: Bytes::from(key),
+            value: encode_change(change, &source()),
             header: Some(header.encode()),
             code: code.to_owned(),
             error: "did not fit".to_owned(),
