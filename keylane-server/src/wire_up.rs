@@ -192,7 +192,7 @@ async fn replica(
             let config = postgres::apply::PostgresReplicaConfig::new(url.expose());
             Ok(Arc::new(postgres::apply::PostgresReplica::new(
                 config,
-                Arc::new(decode),
+                schemas.clone(),
             )))
         }
     }
@@ -204,16 +204,6 @@ struct Decode(Arc<SchemaCache>);
 impl Decode {
     fn change(&self, value: &[u8], header: Option<&Header>) -> Result<Change, String> {
         keylane::envelope::decode(value, header, &self.0).map_err(|error| error.to_string())
-    }
-}
-
-impl postgres::apply::DecodeParked for Decode {
-    fn decode(&self, value: &[u8], header: Option<&str>) -> Result<Change, String> {
-        let header = header
-            .map(|text| Header::decode(text.as_bytes()))
-            .transpose();
-        let header = header.map_err(|_| "its header is malformed".to_owned())?;
-        self.change(value, header.as_ref())
     }
 }
 
