@@ -41,7 +41,7 @@ pub fn canonical(type_name: &str, value: &Value) -> Option<Value> {
         Value::Number(digits) if digits.strip_prefix('-').is_some_and(is_zero) => {
             Value::number(digits.trim_start_matches('-'))
         }
-        Value::Text(text) => match type_name.split('(').next().unwrap_or_default().trim() {
+        Value::Text(text) => match bare_type(type_name) {
             "numeric" => Value::text(canonical_decimal(text)),
             "character" | "bpchar" => Value::text(text.trim_end_matches(' ')),
             "citext" => Value::text(text.to_lowercase()),
@@ -49,6 +49,12 @@ pub fn canonical(type_name: &str, value: &Value) -> Option<Value> {
         },
         other => other.clone(),
     })
+}
+
+/// A declared type without its modifiers and without the schema that an extension's type is found in (`public.citext`).
+fn bare_type(type_name: &str) -> &str {
+    let plain = type_name.split('(').next().unwrap_or_default().trim();
+    plain.rsplit('.').next().unwrap_or_default()
 }
 
 fn is_zero(digits: &str) -> bool {
@@ -137,6 +143,7 @@ mod tests {
         );
         check("text", Value::text("ab "), Value::text("ab"), false);
         check("citext", Value::text("Ab"), Value::text("aB"), true);
+        check("public.citext", Value::text("Ab"), Value::text("aB"), true);
         check("integer", Value::number("-10"), Value::number("10"), false);
     }
 }

@@ -1,1 +1,196 @@
-//! soon
+//! Taking the slot: a lost or foreign one is refused, one that is held is waited for, and a database that dies is found again.
+
+use std::time::{Duration, Instant};
+
+use keylane_core::capture::{Origin, OriginErrorKind, OriginEvent};
+use keylane_parts::{Postgres, PostgresVersion};
+
+use super::harness::{Capturer, Database, PATIENCE, lines, on_every_version, runtime};
+
+async fn refusal(
+    config: keylane::postgres::capture::PostgresOriginConfig,
+) -> (OriginErrorKind, &'static str) {
+    match Capturer::open(config).await {
+        Ok(_) => (OriginErrorKind::Unreachable, "it opened"),
+        Err(error) => (error.kind, error.code),
+    }
+}
+
+fn drop_slot(database: Database) {
+    let sql = format!("SELECT pg_drop_replication_slot('{}')", database.name);
+    let gone = keylane_parts::wait_until("the slot to be free", PATIENCE, || {
+        Ok(database.server.psql(database.name, &sql).is_ok())
+    });
+    gone.expect("the slot is dropped");
+}
+
+#[test]
+fn a_lost_or_recreated_slot_is_refused_and_never_made_anew() {
+    on_every_version("cap_lost", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let (capturer, opened) = Capturer::open(database.config()).await.expect("it opens");
+        drop(capturer);
+        let mut config = database.config();
+        config.expected_identity = Some(opened.identity.clone());
+        config.published_up_to = opened.confirmed;
+        let (capturer, again) = Capturer::open(config.clone()).await.expect("the same slot");
+        assert!(again.epoch > opened.epoch);
+        drop(capturer);
+        drop_slot(database);
+        assert_eq!(
+            refusal(config.clone()).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-103")
+        );
+        database.sql("INSERT INTO t VALUES (1)");
+        database.sql(&format!(
+            "SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
+            database.name
+        ));
+        assert_eq!(
+            refusal(config.clone()).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-104")
+        );
+        config.expected_identity = Some("1/elsewhere/x".to_owned());
+        assert_eq!(
+            refusal(config.clone()).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-104")
+        );
+        drop_slot(database);
+        database.sql(&format!(
+            "SELECT pg_create_logical_replication_slot('{}', 'test_decoding')",
+            database.name
+        ));
+        assert_eq!(
+            refusal(database.config()).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-104")
+        );
+        drop_slot(database);
+    });
+}
+
+#[test]
+fn a_slot_whose_log_was_removed_is_refused() {
+    if keylane_parts::quick() {
+        return;
+    }
+    let options = keylane_parts::PostgresOptions::new(PostgresVersion::V15)
+        .set("max_slot_wal_keep_size", "1MB")
+        .set("min_wal_size", "32MB")
+        .set("max_wal_size", "32MB");
+    let server: &'static Postgres =
+        Box::leak(Box::new(Postgres::start(options).expect("it starts")));
+    server.create_database("cap_removed").expect("a database");
+    let database = Database {
+        server,
+        name: "cap_removed",
+    };
+    runtime().block_on(async {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE o (v text); ALTER TABLE o REPLICA IDENTITY FULL");
+        let (capturer, opened) = Capturer::open(database.config()).await.expect("it opens");
+        drop(capturer);
+        for _ in 0..4 {
+            database.sql("INSERT INTO o SELECT repeat('x', 1000) FROM generate_series(1, 30000)");
+            database.sql("SELECT pg_switch_wal()");
+            database.sql("CHECKPOINT");
+        }
+        let mut config = database.config();
+        config.published_up_to = opened.confirmed;
+        assert_eq!(
+            refusal(config).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-103")
+        );
+    });
+}
+
+#[test]
+fn a_second_capturer_is_told_that_the_slot_is_busy_and_gets_it_when_the_first_ends() {
+    on_every_version("cap_busy", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let (first, opened) = Capturer::open(database.config()).await.expect("it opens");
+        let mut config = database.config();
+        config.take_slot_within = Duration::from_millis(500);
+        assert_eq!(
+            refusal(config.clone()).await,
+            (OriginErrorKind::Busy, "KL-CAPTURE-102")
+        );
+        config.take_slot_within = PATIENCE;
+        let second = tokio::spawn(Capturer::open(config));
+        drop(first);
+        let (_second, taken) = second.await.expect("no panic").expect("it opens");
+        assert!(taken.epoch > opened.epoch);
+    });
+}
+
+#[test]
+fn what_was_not_confirmed_is_told_again_as_whole_transactions_and_what_was_is_not() {
+    on_every_version("cap_again", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let mut capturer = database.open().await;
+        database.sql("INSERT INTO t VALUES (1)");
+        database.sql("INSERT INTO t VALUES (2), (3)");
+        let told = capturer.commits(2).await;
+        let first_end = told.iter().find_map(|event| match event {
+            OriginEvent::Commit { end } => Some(*end),
+            _ => None,
+        });
+        let end = first_end.expect("a commit");
+        capturer.origin.confirm(end).await.expect("confirmed");
+        keylane_parts::wait_until("the slot to move", PATIENCE, || {
+            let sql = "SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = 'cap_again'";
+            Ok(database.sql(sql) == end.to_string())
+        })
+        .expect("it moves");
+        drop(capturer);
+        let mut capturer = database.open().await;
+        assert_eq!(lines(&capturer.commits(1).await), ["I t 2", "I t 3"]);
+    });
+}
+
+#[test]
+fn a_killed_database_is_unreachable_and_then_goes_on_where_it_was() {
+    if keylane_parts::quick() {
+        return;
+    }
+    let mut server = Postgres::start(PostgresVersion::V15).expect("it starts");
+    server.create_database("shop").expect("a database");
+    server
+        .psql("shop", "CREATE TABLE t (id int PRIMARY KEY)")
+        .expect("a table");
+    let mut config = keylane::postgres::capture::PostgresOriginConfig::new(
+        server.url("shop"),
+        "killed",
+        "killed",
+    );
+    config.heartbeat = Duration::from_millis(100);
+    runtime().block_on(async {
+        let (mut capturer, opened) = Capturer::open(config.clone()).await.expect("it opens");
+        server
+            .psql("shop", "INSERT INTO t VALUES (1)")
+            .expect("written");
+        assert_eq!(lines(&capturer.commits(1).await), ["I t 1"]);
+        server.kill9().expect("killed");
+        let error = capturer.until_error("the broken connection").await;
+        assert_eq!(error.kind, OriginErrorKind::Unreachable, "{error}");
+        let error = capturer.origin.open().await.expect_err("nobody there");
+        assert_eq!(error.kind, OriginErrorKind::Unreachable, "{error}");
+        server.restart().expect("restarted");
+        server
+            .psql("shop", "INSERT INTO t VALUES (2)")
+            .expect("written");
+        let deadline = Instant::now() + PATIENCE;
+        let again = loop {
+            match capturer.origin.open().await {
+                Ok(again) => break again,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        assert!(again.epoch > opened.epoch);
+        assert_eq!(again.identity, opened.identity);
+        let told = capturer
+            .until("the second row", |told| {
+                lines(told).contains(&"I t 2".to_owned())
+            })
+            .await;
+        assert!(lines(&told).len() <= 2, "{told:?}");
+    });
+}
