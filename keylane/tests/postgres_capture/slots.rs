@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use keylane::postgres::capture::slot_standing;
 use keylane_core::capture::{Origin, OriginErrorKind, OriginEvent};
 use keylane_parts::{Postgres, PostgresVersion};
 
@@ -192,5 +193,49 @@ fn a_killed_database_is_unreachable_and_then_goes_on_where_it_was() {
             })
             .await;
         assert!(lines(&told).len() <= 2, "{told:?}");
+    });
+}
+
+#[test]
+fn a_publication_that_was_dropped_or_narrowed_is_not_mended_in_silence() {
+    on_every_version("cap_narrowed", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY)");
+        let (mut capturer, opened) = Capturer::open(database.config()).await.expect("it opens");
+        let mut config = database.config();
+        config.expected_identity = Some(opened.identity);
+        config.published_up_to = opened.confirmed;
+        config.known_schemas = capturer.origin.tables().await.expect("tables");
+        drop(capturer);
+        // A table that was never published is added.
+        database.sql("CREATE TABLE v (id int PRIMARY KEY)");
+        drop(Capturer::open(config.clone()).await.expect("it opens"));
+        database.sql("ALTER PUBLICATION cap_narrowed DROP TABLE t");
+        assert_eq!(
+            refusal(config.clone()).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-109")
+        );
+        database.sql("DROP PUBLICATION cap_narrowed");
+        assert_eq!(
+            refusal(config).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-109")
+        );
+    });
+}
+
+#[test]
+fn a_stream_that_the_server_ends_is_unreachable() {
+    on_every_version("cap_ended", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let mut capturer = database.open().await;
+        let client = database.client().await;
+        let standing = slot_standing(&client, "cap_ended")
+            .await
+            .expect("asked")
+            .expect("there");
+        assert!(standing.active && standing.retained_bytes < 1 << 30);
+        database.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'cap_ended'");
+        let error = capturer.until_error("the end").await;
+        assert_eq!(error.kind, OriginErrorKind::Unreachable, "{error}");
+        assert!(capturer.origin.open().await.is_ok());
     });
 }

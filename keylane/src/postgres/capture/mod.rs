@@ -26,6 +26,7 @@ mod relation;
 
 mod publication;
 mod slot;
+pub use slot::{SlotStanding, slot_standing};
 
 mod visibility;
 

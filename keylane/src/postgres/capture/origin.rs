@@ -25,7 +25,7 @@ use super::relation::Relations;
 use super::requirement;
 use super::session::{connect_sql, replication_config};
 use super::slot::{self, Verdict};
-use super::stream::Stream;
+use super::stream::{Held, Stream};
 
 /// How often a slot that another holds is looked at.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
@@ -102,7 +102,7 @@ impl PostgresOrigin {
     }
 
     /// Takes the slot, waiting within a bound for one that another still holds.
-    async fn take(&self, client: &Client) -> Result<(ReplicationClient, Opened), OriginError> {
+    async fn take(&self, client: &Client) -> Result<(Held, Opened), OriginError> {
         let deadline = Instant::now() + self.config.take_slot_within;
         loop {
             match self.try_take(client).await {
@@ -118,7 +118,7 @@ impl PostgresOrigin {
         }
     }
 
-    async fn try_take(&self, client: &Client) -> Result<(ReplicationClient, Opened), OriginError> {
+    async fn try_take(&self, client: &Client) -> Result<(Held, Opened), OriginError> {
         let name = &self.config.slot;
         let wire_failed = |error| from_wire("taking the slot", &error);
         let wire_config =
@@ -156,8 +156,13 @@ impl PostgresOrigin {
                 format!("slot {name} stands nowhere; {}", slot::WAYS_OUT),
             )
         })?;
-        Ok((
+        let held = Held {
             wire,
+            slot: name.clone(),
+            pid,
+        };
+        Ok((
+            held,
             Opened {
                 epoch,
                 identity,
@@ -194,14 +199,14 @@ impl Origin for PostgresOrigin {
         let client = self.sql().await?;
         requirement::check_server(&client).await?;
         let tables = self.fit_tables(&client).await?;
-        publication::ensure(&client, &self.config.publication, &tables).await?;
-        let (wire, opened) = self.take(&client).await?;
+        publication::ensure(&client, &self.config, &tables).await?;
+        let (held, opened) = self.take(&client).await?;
         let relations = Relations::new(
             tables,
             self.config.order_keys.clone(),
             &self.config.known_schemas,
         );
-        let stream = Stream::new(wire, Arc::clone(&client), relations);
+        let stream = Stream::new(held, Arc::clone(&client), relations);
         let captured = stream.captured().cloned().collect();
         self.session = Some(Session {
             stream,

@@ -6,8 +6,9 @@ use keylane_core::capture::OriginError;
 use keylane_core::model::TableName;
 use tokio_postgres::Client;
 
+use super::PostgresOriginConfig;
 use super::catalog::CatalogTable;
-use super::error::{code, from_sql, refused};
+use super::error::{code, from_sql, lost, refused};
 use super::session::quote_identifier;
 
 /// A publication as it is.
@@ -74,13 +75,19 @@ async fn names(client: &Client, sql: &str, name: &str) -> Result<Vec<TableName>,
 }
 
 /// Sees to it that the publication publishes every change of these tables.
+///
+/// What was published before and is not any more has left changes out meanwhile, so it is not mended in silence.
 pub(super) async fn ensure(
     client: &Client,
-    name: &str,
+    config: &PostgresOriginConfig,
     tables: &[CatalogTable],
 ) -> Result<(), OriginError> {
+    let name = &config.publication;
     let wanted: Vec<&CatalogTable> = tables.iter().collect();
     let Some(found) = read(client, name).await? else {
+        if config.published_up_to > 0 || config.expected_identity.is_some() {
+            return Err(left_out(format!("publication {name} is gone")));
+        }
         return run(client, &create_sql(name, &wanted)).await;
     };
     if let Some((found, fix)) = problem(name, &found, tables) {
@@ -103,7 +110,29 @@ pub(super) async fn ensure(
     if missing.is_empty() {
         return Ok(());
     }
+    let known = |table: &TableName| {
+        config
+            .known_schemas
+            .iter()
+            .any(|schema| schema.table == *table)
+    };
+    if let Some(table) = missing.iter().find(|table| known(&table.name)) {
+        return Err(left_out(format!(
+            "table {} was taken out of publication {name}",
+            table.name
+        )));
+    }
     run(client, &add_sql(name, &missing)).await
+}
+
+fn left_out(what: String) -> OriginError {
+    lost(
+        code::PUBLICATION,
+        format!(
+            "{what}, so that its changes since then are not told; {}",
+            super::slot::WAYS_OUT
+        ),
+    )
 }
 
 /// What the publication leaves out by somebody's choice, and the mend.

@@ -55,6 +55,50 @@ pub(super) async fn read(client: &Client, name: &str) -> Result<Option<Slot>, Or
     }))
 }
 
+/// How a slot stands, for whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotStanding {
+    /// Whether a connection reads from it.
+    pub active: bool,
+    /// Log that the server keeps for it, in bytes.
+    pub retained_bytes: u64,
+    /// Log written since the last confirmed place, in bytes.
+    pub behind_bytes: u64,
+    /// How much more may be written before the slot is lost, in bytes; `None`: without bound, or the disk's.
+    pub left_bytes: Option<u64>,
+}
+
+/// How the slot of this name stands; `None` if there is none.
+///
+/// # Errors
+/// When the origin cannot be asked.
+pub async fn slot_standing(
+    client: &Client,
+    name: &str,
+) -> Result<Option<SlotStanding>, OriginError> {
+    let failed = |error| from_sql("asking how the slot stands", &error);
+    let row = client
+        .query_opt(
+            "SELECT active, greatest(0, pg_current_wal_lsn() - restart_lsn)::bigint,
+                    greatest(0, pg_current_wal_lsn() - confirmed_flush_lsn)::bigint, safe_wal_size
+             FROM pg_replication_slots WHERE slot_name = $1",
+            &[&name],
+        )
+        .await
+        .map_err(failed)?;
+    let Some(row) = row else { return Ok(None) };
+    let bytes = |at: usize| -> Result<Option<u64>, OriginError> {
+        let bytes: Option<i64> = row.try_get(at).map_err(failed)?;
+        Ok(bytes.map(|bytes| u64::try_from(bytes).unwrap_or_default()))
+    };
+    Ok(Some(SlotStanding {
+        active: row.try_get(0).map_err(failed)?,
+        retained_bytes: bytes(1)?.unwrap_or_default(),
+        behind_bytes: bytes(2)?.unwrap_or_default(),
+        left_bytes: bytes(3)?,
+    }))
+}
+
 /// Whether the slot may be created or taken; `identity` and `database` are what was found now.
 pub(super) fn judge(
     config: &PostgresOriginConfig,

@@ -3,12 +3,14 @@
 //! Nothing is lost when a wait is dropped: a message leaves the transport only into a place of `self`, and events leave `self` only at the end of a call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use keylane_core::capture::{OriginError, OriginEvent};
 use keylane_core::model::{Row, Value};
 use pgwire_replication::{Lsn, ReplicationClient, ReplicationEvent};
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::chunk::PendingChunk;
@@ -16,6 +18,7 @@ use super::error::{code, from_wire, refused, unreachable};
 use super::marker;
 use super::pgoutput::{self, Cell, Malformed, Message, OldTuple};
 use super::relation::{Relations, Shape, Told};
+use super::slot;
 use super::visibility::Delivered;
 
 /// From PostgreSQL's epoch (2000) to 1970, in microseconds.
@@ -23,9 +26,25 @@ const EPOCH_US: i64 = 946_684_800_000_000;
 /// What an event counts at least, against the caller's bound.
 const EVENT_BYTES: usize = size_of::<OriginEvent>();
 
+/// A silence after which the SQL connection, which has its own time-outs, is asked whether the stream still lives. Silence alone proves nothing: a server that
+/// reads through a large transaction sends no word.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// A replication connection that holds the slot.
+pub(super) struct Held {
+    pub wire: ReplicationClient,
+    pub slot: String,
+    /// The server process behind it.
+    pub pid: i32,
+}
+
 /// The stream of a session.
 pub(super) struct Stream {
     wire: ReplicationClient,
+    slot: String,
+    pid: i32,
+    /// When something was last heard, or the stream was last seen alive.
+    heard: Instant,
     sql: Arc<Client>,
     relations: Relations,
     /// A relation that was told, while the catalog is asked about it.
@@ -44,13 +63,17 @@ pub(super) struct Stream {
 enum Arrived {
     Wire(Option<ReplicationEvent>),
     Chunk,
+    Silence,
 }
 
 impl Stream {
     /// Over a connection on which replication was started.
-    pub fn new(wire: ReplicationClient, sql: Arc<Client>, relations: Relations) -> Self {
+    pub fn new(held: Held, sql: Arc<Client>, relations: Relations) -> Self {
         Stream {
-            wire,
+            wire: held.wire,
+            slot: held.slot,
+            pid: held.pid,
+            heard: Instant::now(),
             sql,
             relations,
             held: None,
@@ -94,6 +117,7 @@ impl Stream {
                 match self.wait().await? {
                     Arrived::Wire(event) => self.take(event)?,
                     Arrived::Chunk => {}
+                    Arrived::Silence => self.check_alive().await?,
                 }
             } else {
                 match self.wire.recv().now_or_never() {
@@ -108,18 +132,37 @@ impl Stream {
     }
 
     async fn wait(&mut self) -> Result<Arrived, OriginError> {
-        let received = |event: pgwire_replication::Result<Option<ReplicationEvent>>| {
-            event
-                .map(Arrived::Wire)
-                .map_err(|error| from_wire("streaming", &error))
+        let silent_at = self.heard + SILENCE_MAX;
+        let awaits_first = self.chunk.as_ref().is_some_and(PendingChunk::awaits_first);
+        let first = async {
+            match &mut self.chunk {
+                Some(chunk) if awaits_first => chunk.fetch_first().await,
+                _ => std::future::pending().await,
+            }
         };
-        match &mut self.chunk {
-            Some(chunk) if chunk.awaits_first() => tokio::select! {
-                first = chunk.fetch_first() => first.map(|()| Arrived::Chunk),
-                event = self.wire.recv() => received(event),
-            },
-            _ => received(self.wire.recv().await),
+        let arrived = tokio::select! {
+            first = first => first.map(|()| Arrived::Chunk)?,
+            event = self.wire.recv() => Arrived::Wire(event.map_err(|error| from_wire("streaming", &error))?),
+            () = tokio::time::sleep_until(silent_at) => Arrived::Silence,
+        };
+        if !matches!(arrived, Arrived::Chunk) {
+            self.heard = Instant::now();
         }
+        Ok(arrived)
+    }
+
+    /// An error if the slot is not held by our own connection any more.
+    async fn check_alive(&self) -> Result<(), OriginError> {
+        let ask = slot::read(&self.sql, &self.slot);
+        let found = tokio::time::timeout(SILENCE_MAX, ask)
+            .await
+            .map_err(|_| unreachable("the origin gave no word for a minute"))??;
+        if found.and_then(|slot| slot.active_pid) == Some(self.pid) {
+            return Ok(());
+        }
+        Err(unreachable(
+            "the origin no longer serves the replication connection",
+        ))
     }
 
     /// Delivers some of the chunk whose place is reached.
