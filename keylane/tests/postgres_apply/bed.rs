@@ -17,7 +17,7 @@ use keylane_core::model::{
 use keylane_core::publish::{Header, RecordKind};
 use keylane_parts::PostgresHandle;
 use tokio::runtime::Handle;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 pub const PIPELINE: &str = "shop";
 pub const LANES: LaneCount = LaneCount(4);
@@ -58,21 +58,31 @@ impl Bed {
 
     /// Runs SQL; rows come as lines, columns separated by `|`.
     pub fn sql(&self, sql: &str) -> String {
-        let asked = self.client.simple_query(sql);
-        let answers = tokio::task::block_in_place(|| Handle::current().block_on(asked));
-        let line = |answer: SimpleQueryMessage| match answer {
-            SimpleQueryMessage::Row(row) => {
-                let cells = (0..row.len()).map(|at| row.get(at).unwrap_or_default());
-                Some(cells.collect::<Vec<_>>().join("|"))
-            }
-            _ => None,
+        let line = |row: SimpleQueryRow| {
+            let cells = (0..row.len()).map(|at| row.get(at).unwrap_or_default());
+            cells.collect::<Vec<_>>().join("|")
         };
-        let answers = answers.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        answers
+        self.rows(sql)
             .into_iter()
-            .filter_map(line)
+            .map(line)
             .collect::<Vec<_>>()
             .join("\n")
+    }
+
+    /// The first column of a query.
+    pub fn column(&self, sql: &str) -> Vec<String> {
+        let cell = |row: SimpleQueryRow| row.get(0).unwrap_or("NULL").to_owned();
+        self.rows(sql).into_iter().map(cell).collect()
+    }
+
+    fn rows(&self, sql: &str) -> Vec<SimpleQueryRow> {
+        let asked = self.client.simple_query(sql);
+        let answers = tokio::task::block_in_place(|| Handle::current().block_on(asked));
+        let row = |answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        };
+        answers.expect(sql).into_iter().filter_map(row).collect()
     }
 
     /// Takes partition 0 over: a lane that knows where it stands.

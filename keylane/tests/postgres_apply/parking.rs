@@ -156,38 +156,34 @@ async fn a_parked_key_is_listed_redriven_and_gone() {
     assert_eq!(touched, Ok(1));
     let progress = bed.replica.progress(PIPELINE).await.expect("progress");
     assert_eq!(progress[0].parked_keys, [(Lane(1), key.clone())]);
-    assert_eq!(progress[0].redrive_keys, [key.clone()]);
+    assert_eq!(progress[0].redrive_keys, std::slice::from_ref(&key));
 
-    // Still too long: it stays, with its new error, and is not asked for any more.
-    let before = lane.clone();
-    let mut session = bed.session().await;
-    let redrive = vec![(key.clone(), WorkAction::Redrive)];
-    let error = session
-        .apply(&lane.batch_of(Mode::Folded, redrive.clone()))
-        .await
-        .expect_err("too long");
-    assert_eq!(error.kind, ApplyErrorKind::Misfit);
+    still_too_long(&bed, &mut lane.clone(), &key).await;
+
+    // Mended: the queue is folded to its end.
+    bed.sql("ALTER TABLE t ALTER COLUMN v TYPE text");
+    let redrive = lane.batch_of(Mode::Folded, vec![(key, WorkAction::Redrive)]);
+    bed.session().await.apply(&redrive).await.expect("redriven");
+    assert_eq!(bed.sql("SELECT * FROM t"), "1|longest|b");
+    assert_eq!(bed.replica.parked(PIPELINE, &all, 10).await, Ok(Vec::new()));
+    assert_eq!(bed.sql("SELECT count(*) FROM keylane.parked"), "0");
+}
+
+/// It stays, with its new error, and is not asked for any more.
+async fn still_too_long(bed: &Bed, lane: &mut LaneAt, key: &Bytes) {
+    let redrive = lane.batch_of(Mode::Folded, vec![(key.clone(), WorkAction::Redrive)]);
+    let applied = bed.session().await.apply(&redrive).await;
+    assert_eq!(applied.expect_err("too long").kind, ApplyErrorKind::Misfit);
     let listed = bed
         .replica
-        .parked(PIPELINE, &all, 10)
-        .await
-        .expect("listed");
+        .parked(PIPELINE, &ParkedFilter::default(), 10)
+        .await;
+    let listed = listed.expect("listed");
     assert_eq!(
         (listed[0].attempts, listed[0].redriving, listed[0].behind),
         (2, false, 2)
     );
     assert!(listed[0].error.contains("22001"), "{}", listed[0].error);
-
-    // Mended: the queue is folded to its end.
-    bed.sql("ALTER TABLE t ALTER COLUMN v TYPE text");
-    lane = before;
-    session
-        .apply(&lane.batch_of(Mode::Folded, redrive))
-        .await
-        .expect("redriven");
-    assert_eq!(bed.sql("SELECT * FROM t"), "1|longest|b");
-    assert_eq!(bed.replica.parked(PIPELINE, &all, 10).await, Ok(Vec::new()));
-    assert_eq!(bed.sql("SELECT count(*) FROM keylane.parked"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

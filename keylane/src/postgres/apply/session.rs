@@ -4,6 +4,7 @@
 //! refuse to open the transaction, what came behind would be committed statement by statement.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
@@ -146,10 +147,17 @@ async fn whole<'a>(
 ) -> Result<Applied, Failed<'a>> {
     let mut applied = Applied::default();
     let steps = full_steps(batch);
-    make_steps(&link.client, true, &batch.pipeline, &steps).await?;
+    // Folded while the server is at the steps.
+    let opening = make_steps(&link.client, true, &batch.pipeline, &steps);
+    let (opened, runs) = meanwhile(opening, || match batch.mode {
+        Mode::Folded => fold(&batch.work),
+        Mode::Unfolded | Mode::Careful => Vec::new(),
+    })
+    .await;
+    opened?;
     redrive_all(link, decode, batch, &mut applied).await?;
     if batch.mode == Mode::Folded {
-        for run in fold(&batch.work) {
+        for run in runs {
             let calls = link.calls(&run, true).await?;
             send(link, &calls, &mut applied).await?;
         }
@@ -205,6 +213,17 @@ fn entry_of(work: &Work) -> Option<&keylane_core::apply::ParkedEntry> {
     match &work.action {
         WorkAction::Park(entry) => Some(entry),
         WorkAction::Apply(_) | WorkAction::Redrive => None,
+    }
+}
+
+/// Polls a future once, so that what it sends is on its way, does something else, and awaits it.
+async fn meanwhile<F: Future, T>(sent: F, other: impl FnOnce() -> T) -> (F::Output, T) {
+    let mut sent = std::pin::pin!(sent);
+    let polled = std::future::poll_fn(|context| Poll::Ready(sent.as_mut().poll(context))).await;
+    let made = other();
+    match polled {
+        Poll::Ready(output) => (output, made),
+        Poll::Pending => (sent.await, made),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Every type survives text to text.
 
-use std::sync::Arc;
-
-use keylane_core::apply::Mode;
+use keylane_core::apply::{Mode, ReplicaSession};
 use keylane_core::model::Op;
 
 use super::bed::{Bed, MODES, change, insert, shape, update};
@@ -185,71 +183,68 @@ async fn every_type_survives_byte_equal_in_text() {
         return;
     };
     bed.sql(DDL);
-    let client = Arc::new(bed.holder().await);
     let mut session = bed.session().await;
-    let mut commit = 0;
     for (number, (type_name, texts)) in TEXTS.iter().enumerate() {
-        bed.sql(&format!(
-            "CREATE TABLE t{number} (id int PRIMARY KEY, v {type_name})"
-        ));
-        // As text in the shape, so that values are taken as they are printed.
-        let t = shape(&format!("t{number}"), 1, &["id integer", "v text"]);
-        for (mode, op) in MODES.into_iter().zip([Op::Insert, Op::Update, Op::Read]) {
-            let mut lane = bed.lane(0).await;
-            let changes: Vec<_> = texts
-                .iter()
-                .enumerate()
-                .map(|(id, text)| {
-                    commit += 1;
-                    change(&t, op, commit, None, Some(&[&id.to_string(), text]))
-                })
-                .collect();
-            let applied = session
-                .apply(&lane.batch(mode, &changes))
-                .await
-                .unwrap_or_else(|error| panic!("{type_name}: {error}"));
-            assert_eq!(applied.failed, None, "{type_name}");
-            let sql = format!("SELECT v FROM t{number} ORDER BY id");
-            let read = client.simple_query(&sql).await.expect("read");
-            let read: Vec<String> = read
-                .iter()
-                .filter_map(|message| match message {
-                    tokio_postgres::SimpleQueryMessage::Row(row) => {
-                        Some(row.get(0).unwrap_or("NULL").to_owned())
-                    }
-                    _ => None,
-                })
-                .collect();
-            assert_eq!(read, **texts, "{type_name} {mode:?}");
-            bed.sql(&format!("DELETE FROM t{number} WHERE id % 2 = 0"));
-        }
-        // And as part of a row without a key.
-        bed.sql(&format!("CREATE TABLE n{number} (id int, v {type_name})"));
-        let n = shape(&format!("n{number}"), 0, &["id integer", "v text"]);
+        by_key(&bed, &mut *session, number, type_name, texts).await;
+        without_key(&bed, &mut *session, number, type_name, texts).await;
+    }
+}
+
+async fn by_key(
+    bed: &Bed,
+    session: &mut dyn ReplicaSession,
+    number: usize,
+    type_name: &str,
+    texts: &[&str],
+) {
+    bed.sql(&format!(
+        "CREATE TABLE t{number} (id int PRIMARY KEY, v {type_name})"
+    ));
+    // As text in the shape, so that values are taken as they are printed.
+    let t = shape(&format!("t{number}"), 1, &["id integer", "v text"]);
+    let mut commit = 0;
+    for (mode, op) in MODES.into_iter().zip([Op::Insert, Op::Update, Op::Read]) {
         let mut lane = bed.lane(0).await;
         let mut changes = Vec::new();
-        for text in *texts {
-            for (op, before, after) in [
-                (Op::Insert, None, Some(["1", text])),
-                (Op::Insert, None, Some(["1", text])),
-                (Op::Delete, Some(["1", text]), None),
-            ] {
-                commit += 1;
-                changes.push(change(
-                    &n,
-                    op,
-                    commit,
-                    before.as_ref().map(<[&str; 2]>::as_slice),
-                    after.as_ref().map(<[&str; 2]>::as_slice),
-                ));
-            }
+        for (id, text) in texts.iter().enumerate() {
+            commit += 1;
+            changes.push(change(&t, op, commit, None, Some(&[&id.to_string(), text])));
         }
-        let applied = session.apply(&lane.batch(Mode::Folded, &changes)).await;
-        let applied = applied.unwrap_or_else(|error| panic!("{type_name}: {error}"));
-        assert!(applied.missing.is_empty(), "{type_name}: {applied:?}");
-        let left = bed.sql(&format!("SELECT count(*) FROM n{number}"));
-        assert_eq!(left, texts.len().to_string(), "{type_name}");
+        let applied = session.apply(&lane.batch(mode, &changes)).await;
+        assert_eq!(applied.expect(type_name).failed, None, "{type_name}");
+        let sql = format!("SELECT v FROM t{number} ORDER BY id");
+        assert_eq!(bed.column(&sql), texts, "{type_name} {mode:?}");
+        bed.sql(&format!("DELETE FROM t{number} WHERE id % 2 = 0"));
     }
+}
+
+/// Inserts each text twice and deletes it once.
+async fn without_key(
+    bed: &Bed,
+    session: &mut dyn ReplicaSession,
+    number: usize,
+    type_name: &str,
+    texts: &[&str],
+) {
+    bed.sql(&format!("CREATE TABLE n{number} (id int, v {type_name})"));
+    let n = shape(&format!("n{number}"), 0, &["id integer", "v text"]);
+    let mut lane = bed.lane(0).await;
+    let mut changes = Vec::new();
+    for text in texts {
+        let row: &[&str] = &["1", text];
+        for (op, before, after) in [
+            (Op::Insert, None, Some(row)),
+            (Op::Insert, None, Some(row)),
+            (Op::Delete, Some(row), None),
+        ] {
+            changes.push(change(&n, op, changes.len() as u64 + 1, before, after));
+        }
+    }
+    let applied = session.apply(&lane.batch(Mode::Folded, &changes)).await;
+    let missing = applied.expect(type_name).missing;
+    assert!(missing.is_empty(), "{type_name}: {missing:?}");
+    let left = bed.sql(&format!("SELECT count(*) FROM n{number}"));
+    assert_eq!(left, texts.len().to_string(), "{type_name}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
