@@ -311,3 +311,51 @@ fn resident_bytes() -> u64 {
     let pages = statm.split(' ').nth(1).expect("resident pages");
     pages.parse::<u64>().expect("a number") * 4096
 }
+
+#[test]
+fn a_wait_that_is_dropped_loses_nothing_and_tells_nothing_twice() {
+    on_every_version("cap_dropped", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let mut capturer = database.open().await;
+        let writer = std::thread::spawn(move || {
+            for round in 0..30 {
+                // Each new column brings a new shape, for which the catalog is asked in the midst of a wait.
+                let ids = format!("generate_series({}, {})", round * 10, round * 10 + 9);
+                database.sql(&format!(
+                    "ALTER TABLE t ADD c{round} int; INSERT INTO t (id) SELECT * FROM {ids}"
+                ));
+            }
+        });
+        let (mut ids, mut dropped) = (Vec::new(), 0);
+        let began = Instant::now();
+        while ids.len() < 300 {
+            assert!(began.elapsed() < PATIENCE, "{} rows so far", ids.len());
+            let wait = Duration::from_micros(50 * (1 + dropped % 40));
+            match tokio::time::timeout(wait, capturer.origin.next(200)).await {
+                Ok(events) => ids.extend(lines(&events.expect("it goes on")).iter().map(|line| {
+                    let row = line.trim_start_matches("I t ");
+                    row.split('|').next().map(str::to_owned).expect("an id")
+                })),
+                Err(_) => dropped += 1,
+            }
+        }
+        writer.join().expect("the writer ends");
+        let expect: Vec<String> = (0..300).map(|id: i32| id.to_string()).collect();
+        assert_eq!(ids, expect);
+        assert!(dropped > 10, "{dropped} waits were dropped");
+    });
+}
+
+#[test]
+fn what_was_rolled_back_is_not_told_and_what_was_prepared_is_told_at_its_commit() {
+    on_every_version("cap_prepared", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let mut capturer = database.open().await;
+        database.sql("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'cap_prepared'");
+        database.sql("BEGIN; INSERT INTO t VALUES (2); SAVEPOINT s; INSERT INTO t VALUES (3); ROLLBACK TO s; INSERT INTO t VALUES (4); COMMIT");
+        database.sql("BEGIN; INSERT INTO t VALUES (5); ROLLBACK");
+        database.sql("COMMIT PREPARED 'cap_prepared'");
+        let told = capturer.commits(2).await;
+        assert_eq!(lines(&told), ["I t 2", "I t 4", "I t 1"]);
+    });
+}

@@ -202,6 +202,7 @@ impl Origin for PostgresOrigin {
         publication::ensure(&client, &self.config, &tables).await?;
         let (held, opened) = self.take(&client).await?;
         let relations = Relations::new(
+            Arc::clone(&client),
             tables,
             self.config.order_keys.clone(),
             &self.config.known_schemas,

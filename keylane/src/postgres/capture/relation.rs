@@ -61,9 +61,16 @@ impl From<&Relation<'_>> for Told {
     }
 }
 
+/// What the catalog says of a relation that was told.
+pub(super) struct Answer {
+    table: Option<CatalogTable>,
+    types: Vec<(String, TextForm)>,
+}
+
 /// All relations the stream has told in a session.
 pub(super) struct Relations {
-    captured: BTreeSet<TableName>,
+    client: Arc<Client>,
+    captured: Arc<BTreeSet<TableName>>,
     captured_oids: HashMap<u32, TableName>,
     order_keys: BTreeMap<TableName, Vec<String>>,
     known: HashMap<TableName, Arc<TableSchema>>,
@@ -76,12 +83,14 @@ pub(super) struct Relations {
 impl Relations {
     /// For a session that captures these tables, knowing these shapes from before.
     pub fn new(
+        client: Arc<Client>,
         tables: Vec<CatalogTable>,
         order_keys: BTreeMap<TableName, Vec<String>>,
         known: &[Arc<TableSchema>],
     ) -> Self {
         Relations {
-            captured: tables.iter().map(|table| table.name.clone()).collect(),
+            client,
+            captured: Arc::new(tables.iter().map(|table| table.name.clone()).collect()),
             captured_oids: tables
                 .iter()
                 .map(|table| (table.oid, table.name.clone()))
@@ -115,27 +124,46 @@ impl Relations {
         &self.captured
     }
 
-    /// Takes note of a relation. Asks the catalog; may be called again with the same one.
-    pub async fn learn(&mut self, client: &Client, told: &Told) -> Result<(), OriginError> {
+    /// Takes note of a relation that was told; answers what to ask the catalog before [`Relations::learn`], `None` if the relation is not captured.
+    pub fn ask(
+        &mut self,
+        told: &Told,
+    ) -> Result<
+        Option<impl Future<Output = Result<Answer, OriginError>> + Send + 'static>,
+        OriginError,
+    > {
+        // Without an answer no row of it may pass by its former shape.
+        self.shapes.remove(&told.id);
         if !self.is_captured(told)? {
             self.shapes.insert(told.id, None);
-            return Ok(());
+            return Ok(None);
         }
-        let catalog = catalog_query::read(client, Which::One(told.id, &self.captured))
-            .await?
-            .pop();
+        let captured = Arc::clone(&self.captured);
+        let (client, id) = (Arc::clone(&self.client), told.id);
         let oids: Vec<u32> = told.columns.iter().map(|column| column.type_oid).collect();
         let modifiers: Vec<i32> = told
             .columns
             .iter()
             .map(|column| column.type_modifier)
             .collect();
-        let types = catalog_query::type_names(client, &oids, &modifiers).await?;
+        Ok(Some(async move {
+            let mut table = catalog_query::read(&client, Which::One(id, &captured)).await?;
+            let types = catalog_query::type_names(&client, &oids, &modifiers).await?;
+            Ok(Answer {
+                table: table.pop(),
+                types,
+            })
+        }))
+    }
+
+    /// Joins what the log told with what the catalog answered.
+    pub fn learn(&mut self, told: &Told, answer: Answer) -> Result<(), OriginError> {
+        let Answer { table, types } = answer;
         let known = self.known.get(&told.name);
         let (schema, renewed) = judge(
             told,
             &types,
-            catalog.as_ref(),
+            table.as_ref(),
             self.at_open.get(&told.name),
             known.map(|schema| &**schema),
             self.order_keys.get(&told.name).map(Vec::as_slice),

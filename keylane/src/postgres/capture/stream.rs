@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use keylane_core::capture::{OriginError, OriginEvent};
 use keylane_core::model::{Row, Value};
 use pgwire_replication::{Lsn, ReplicationClient, ReplicationEvent};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
@@ -17,7 +18,7 @@ use super::chunk::PendingChunk;
 use super::error::{code, from_wire, refused, unreachable};
 use super::marker;
 use super::pgoutput::{self, Cell, Malformed, Message, OldTuple};
-use super::relation::{Relations, Shape, Told};
+use super::relation::{Answer, Relations, Shape, Told};
 use super::slot;
 use super::visibility::Delivered;
 
@@ -47,8 +48,8 @@ pub(super) struct Stream {
     heard: Instant,
     sql: Arc<Client>,
     relations: Relations,
-    /// A relation that was told, while the catalog is asked about it.
-    held: Option<Told>,
+    /// A relation that was told, while the catalog is asked about it. A task of its own asks, so that callers who wait in short spells get on, too.
+    held: Option<(Told, JoinHandle<Result<Answer, OriginError>>)>,
     ready: Vec<OriginEvent>,
     ready_bytes: usize,
     in_transaction: bool,
@@ -99,9 +100,14 @@ impl Stream {
     /// As `Origin::next`.
     pub async fn next(&mut self, bytes_max: usize) -> Result<Vec<OriginEvent>, OriginError> {
         loop {
-            if let Some(told) = self.held.clone() {
-                self.relations.learn(&self.sql, &told).await?;
-                self.held = None;
+            if let Some((_, asking)) = &mut self.held {
+                let answer = asking.await;
+                if let Some((told, _)) = self.held.take() {
+                    let answer = answer.map_err(|_| {
+                        unreachable("the catalog was not read to its end: the process is ending")
+                    })??;
+                    self.relations.learn(&told, answer)?;
+                }
             }
             if self.ready_bytes >= bytes_max.max(1) {
                 return Ok(self.take_ready());
@@ -277,7 +283,10 @@ impl Stream {
     fn take_data(&mut self, data: &[u8]) -> Result<(), OriginError> {
         match pgoutput::decode(data).map_err(malformed)? {
             Message::Relation(relation) => {
-                self.held = Some(Told::from(&relation));
+                let told = Told::from(&relation);
+                if let Some(question) = self.relations.ask(&told)? {
+                    self.held = Some((told, tokio::spawn(question)));
+                }
             }
             Message::Insert { relation, new } => {
                 if let Some(shape) = self.relations.shape(relation)?.cloned() {
