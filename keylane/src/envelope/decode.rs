@@ -74,7 +74,7 @@ impl Envelope {
     }
 }
 
-pub(super) fn op_of_letter(letter: &str) -> Option<Op> {
+pub(in crate::envelope) fn op_of_letter(letter: &str) -> Option<Op> {
     Some(match letter {
         "r" => Op::Read,
         "c" => Op::Insert,
@@ -234,7 +234,7 @@ fn value_of(text: &str) -> Option<Value> {
     })
 }
 
-pub(super) fn string_of(text: &str) -> Option<Box<str>> {
+pub(in crate::envelope) fn string_of(text: &str) -> Option<Box<str>> {
     let inner = text.get(1..text.len().checked_sub(1)?)?;
     if inner.as_bytes().contains(&b'\\') {
         return serde_json::from_str(text).ok();

@@ -50,12 +50,12 @@ pub enum EnvelopeError {
 }
 
 impl EnvelopeError {
-    pub(super) fn malformed(what: &'static str) -> Self {
+    pub(in crate::envelope) fn malformed(what: &'static str) -> Self {
         EnvelopeError::Malformed { what, at_byte: 0 }
     }
 
     /// The parser's own words may quote the value, so only the place is taken over.
-    pub(super) fn parse(error: &serde_json::Error, what: &'static str) -> Self {
+    pub(in crate::envelope) fn parse(error: &serde_json::Error, what: &'static str) -> Self {
         EnvelopeError::Malformed {
             what,
             at_byte: error.column(),

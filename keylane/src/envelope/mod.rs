@@ -23,5 +23,11 @@ pub use decode::decode;
 mod parked;
 pub use parked::DecodeParked;
 
+mod debezium;
+pub use debezium::{
+    DebeziumDecoder, DebeziumPosition, DebeziumSettings, DecimalForm, ForeignChange, Guarantee,
+    TimeForm,
+};
+
 mod error;
 pub use error::EnvelopeError;
