@@ -249,7 +249,7 @@ fn changes(golden: &str) -> Vec<ForeignChange> {
     let decoded = records(golden).into_iter().map(|(key, value)| {
         decoder
             .decode(key, value, &replica_table)
-            .unwrap_or_else(|error| panic!("{error}"))
+            .expect("every golden record is read")
     });
     decoded.flatten().collect()
 }
@@ -271,7 +271,8 @@ fn with_key<'a>(changes: &'a [ForeignChange], op: Op, key: &str) -> &'a Change {
         .iter()
         .map(|found| &found.change)
         .find(|change| change.op == op && change.row_key().as_deref() == Some(key));
-    found.unwrap_or_else(|| panic!("no {op:?} of {key}"))
+    assert!(found.is_some(), "no {op:?} of {key}");
+    found.expect("just seen")
 }
 
 #[test]

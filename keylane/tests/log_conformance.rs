@@ -86,7 +86,10 @@ async fn topics_are_created_once_and_verified(log: &dyn Log, topic: &str) {
     assert_eq!(second[0].id, first[0].id);
     let described = log.describe_topic(topic).await.expect("an answer");
     assert_eq!(described, Some(second[0].clone()));
-    let error = log.ensure_topics(&[spec(topic, 4)]).await.unwrap_err();
+    let error = log
+        .ensure_topics(&[spec(topic, 4)])
+        .await
+        .expect_err("keys would move");
     assert_eq!(error.kind, LogErrorKind::TopicMismatch, "{error}");
     assert!(error.message.contains(topic), "{error}");
 }

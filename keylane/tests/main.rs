@@ -1,7 +1,7 @@
 //! Everything of this crate that is tested through its public face, in one binary. Tests that need parts start them (see `keylane-parts`).
 
-mod embedded;
 mod debezium;
+mod embedded;
 mod envelope;
 mod kafka_log;
 mod log_conformance;

@@ -254,10 +254,7 @@ impl Shape {
         settings: DebeziumSettings,
     ) -> Result<Self, EnvelopeError> {
         let embedded: Option<Field<'_>> = match &told_by.embedded {
-            Some(json) => Some(
-                serde_json::from_str(json)
-                    .map_err(|error| EnvelopeError::parse(&error, "an embedded schema"))?,
-            ),
+            Some(json) => Some(embedded_schema(json)?),
             None => None,
         };
         let row_field = embedded
@@ -359,6 +356,10 @@ impl Shape {
         }
         Ok(Some(row))
     }
+}
+
+fn embedded_schema(json: &str) -> Result<Field<'_>, EnvelopeError> {
+    serde_json::from_str(json).map_err(|error| EnvelopeError::parse(&error, "an embedded schema"))
 }
 
 /// The replica's unique constraints in the record's columns: what may collide must be known to wait for.
