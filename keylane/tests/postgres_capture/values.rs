@@ -294,7 +294,7 @@ fn names_that_must_be_quoted_are() {
             .expect("asked");
         let chunk = capturer.commits(1).await;
         assert!(
-            chunk.iter().any(|event| matches!(event, OriginEvent::Chunk { id: 7, rows, .. } if rows == &[after.clone()])),
+            chunk.iter().any(|event| matches!(event, OriginEvent::Chunk { id: 7, rows, .. } if rows == std::slice::from_ref(after))),
             "{chunk:?}"
         );
         assert_eq!(value_text(after.first().expect("a cell")), "1");
