@@ -239,3 +239,35 @@ fn a_stream_that_the_server_ends_is_unreachable() {
         assert!(capturer.origin.open().await.is_ok());
     });
 }
+
+#[test]
+fn every_connection_is_encrypted_where_the_url_asks_for_it() {
+    if keylane_parts::quick() {
+        return;
+    }
+    let server = Postgres::start(PostgresVersion::V15).expect("it starts");
+    // By the server's own hand, in its data folder: the key must be its user's.
+    let certificate = "COPY (SELECT 1) TO PROGRAM 'openssl req -new -x509 -days 30 -nodes -subj /CN=localhost -out server.crt -keyout server.key 2>/dev/null && chmod 600 server.key'";
+    for sql in [
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        certificate,
+        "ALTER SYSTEM SET ssl = on",
+        "SELECT pg_reload_conf()",
+    ] {
+        server.psql("postgres", sql).expect("prepared");
+    }
+    keylane_parts::wait_until("TLS to be on", PATIENCE, || {
+        Ok(server.psql("postgres", "SHOW ssl")? == "on")
+    })
+    .expect("it is");
+    let url = format!("{}?sslmode=require", server.url("postgres"));
+    let config = keylane::postgres::capture::PostgresOriginConfig::new(url, "tls", "tls");
+    runtime().block_on(async {
+        let (mut capturer, _) = Capturer::open(config).await.expect("it opens");
+        server.psql("postgres", "INSERT INTO t VALUES (1)").expect("written");
+        capturer.until("the row", |told| lines(told).len() == 1).await;
+        let encrypted = "SELECT count(*), bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.application_name LIKE 'keylane capture%'";
+        let answer = server.psql("postgres", encrypted).expect("asked");
+        assert_eq!(answer, "2|t");
+    });
+}
