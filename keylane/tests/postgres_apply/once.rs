@@ -107,6 +107,29 @@ async fn a_fence_waits_for_an_open_transaction_and_reads_what_it_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_that_waits_for_the_fence_is_fenced_when_it_goes_on() {
+    let Some(bed) = Bed::new("apply_zombie_waits").await else {
+        return;
+    };
+    bed.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    let t = shape("t", 1, &["id integer", "v text"]);
+    for mode in MODES {
+        let mut zombie = bed.lane(3).await;
+        let fence = bed.holder().await;
+        let raise = "BEGIN; UPDATE keylane.progress SET owner_epoch = owner_epoch + 1";
+        fence.batch_execute(raise).await.expect("raised");
+        let mut session = bed.session().await;
+        let batch = zombie.batch(mode, &[insert(&t, 1, &["1", "zombie"])]);
+        let applying = tokio::spawn(async move { session.apply(&batch).await });
+        bed.wait_for("the zombie to wait", "transactionid").await;
+        fence.batch_execute("COMMIT").await.expect("committed");
+        let error = applying.await.expect("joined").expect_err("fenced");
+        assert_eq!(error.kind, ApplyErrorKind::Fenced, "{mode:?}");
+        assert_eq!(bed.sql("SELECT count(*) FROM t"), "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_is_not_the_one_that_was_applied_is_refused() {
     let Some(bed) = Bed::new("apply_identity").await else {
         return;

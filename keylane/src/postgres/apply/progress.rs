@@ -19,13 +19,17 @@ use super::error::apply_error;
 use super::link::Failure;
 
 /// Prepared once in every session. A NULL position leaves the stored one.
+///
+/// Each lane's row is found by the whole primary key, then by its place. Joined plainly, a planner without statistics of the table takes the first column of
+/// the key for selective and compares every lane with every step. Of a row that a fence changed while this waited for it, owner and offset are compared again.
 pub(super) const PREPARE_STEPS: &str = r#"
 PREPARE keylane_steps (text, text[], int[], int[], bigint[], bigint[], bigint[], bigint[], bigint[]) AS
 UPDATE keylane.progress AS p
 SET next_offset = s.next, commit_position = coalesce(s.commit, p.commit_position), ordinal = coalesce(s.ordinal, p.ordinal), applied_at = now()
-FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS s (topic, partition, lane, epoch, expected, next, commit, ordinal)
-WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = s.lane
-  AND p.owner_epoch = s.epoch AND p.next_offset = s.expected"#;
+FROM unnest($2, $3, $4, $5, $6, $7, $8, $9) AS s (topic, partition, lane, epoch, expected, next, commit, ordinal),
+     LATERAL (SELECT q.ctid AS place FROM keylane.progress AS q
+              WHERE q.pipeline = $1 AND q.topic = s.topic AND q.partition = s.partition AND q.lane = s.lane OFFSET 0) AS q
+WHERE p.ctid = q.place AND p.owner_epoch = s.epoch AND p.next_offset = s.expected"#;
 
 const SAVE_LOW: &str = r#"
 UPDATE keylane.progress AS p

@@ -70,12 +70,15 @@ impl Door {
     /// A connection for data.
     ///
     /// Its statements join a handful of rows with a table by key, and are planned once for any number of rows: by nested loops over an index. A plan made
-    /// while the table was small must not be kept with a scan or a hash of the whole table. Triggers of the replica run under these settings too.
+    /// while the table was small, or before its first ANALYZE, must not read, hash or hold the whole table. Triggers of the replica run under these
+    /// settings too.
     pub async fn open_for_data(&self) -> Result<Client, ApplyError> {
         let off = [
             "enable_seqscan",
             "enable_hashjoin",
             "enable_mergejoin",
+            "enable_material",
+            "enable_memoize",
             "jit",
         ];
         let mut settings: Vec<(&'static str, String)> =
