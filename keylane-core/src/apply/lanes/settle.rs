@@ -306,11 +306,15 @@ impl<P> Lanes<P> {
         jitter: f64,
         notices: &mut Vec<Notice>,
     ) {
+        let remedy = match error.kind.remedy() {
+            Remedy::AwaitOrder if self.foreign => Remedy::Retry,
+            remedy => remedy,
+        };
         let Some(state) = self.lane_mut(key) else {
             return;
         };
         let head = state.queue.front().map(|entry| entry.item.position);
-        match error.kind.remedy() {
+        match remedy {
             Remedy::RetryForever => {
                 state.attempts = state.attempts.saturating_add(1);
                 self.pause(key, policy, now_ms, jitter);

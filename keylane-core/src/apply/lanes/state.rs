@@ -123,6 +123,7 @@ pub struct Lanes<P> {
     pub(super) unapplied_from: Position,
     pub(super) external: Position,
     pub(super) replays: u64,
+    pub(super) foreign: bool,
 }
 
 impl<P> Lanes<P> {
@@ -142,6 +143,16 @@ impl<P> Lanes<P> {
             unapplied_from: Position::ZERO,
             external: Position::new(u64::MAX, u32::MAX),
             replays: 0,
+            foreign: false,
+        }
+    }
+
+    /// No partitions yet, of topics that another tool wrote: their positions say nothing across partitions and changes carry no stamps, so a constraint
+    /// violation is tried again for a while (it may be another partition's turn first) instead of waiting for everything before it.
+    pub fn of_foreign_topics(lane_count: LaneCount) -> Self {
+        Lanes {
+            foreign: true,
+            ..Lanes::new(lane_count)
         }
     }
 
