@@ -8,6 +8,14 @@ pub mod wire_up;
 
 pub mod status;
 
+pub mod parked;
+
+pub mod init;
+
+pub mod check;
+
+pub mod http;
+
 pub mod exit_code;
 
 pub mod logging;

@@ -11,4 +11,6 @@ pub mod sqlite;
 
 pub mod workers;
 
+pub mod preflight;
+
 mod own_thread;

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -7,7 +8,21 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 
+pub mod demo;
+
+mod init;
+
+mod check;
+
 mod run;
+
+mod status;
+
+mod settle;
+
+mod parked;
+
+mod completions;
 
 /// Row changes from an origin database to a replica, over Kafka or an embedded log: each key in order, each change taking effect exactly once.
 #[derive(Debug, Parser)]
@@ -46,6 +61,17 @@ pub enum Color {
     Never,
 }
 
+impl Color {
+    /// Whether what goes to such a stream is coloured.
+    fn is_on(self, on_terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => on_terminal && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+}
+
 /// How findings and state are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -58,8 +84,22 @@ pub enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// See the whole road work, with its own processes killed midway, and the proof. Needs nothing installed.
+    Demo(demo::DemoArguments),
+    /// Write a configuration out of what the origin holds.
+    Init(init::InitArguments),
+    /// Everything that must be right before `run`, each with what mends it.
+    Check(check::CheckArguments),
     /// Run the pipelines of the configuration until told to stop (SIGTERM drains).
     Run(run::RunArguments),
+    /// How each pipeline does, the worst first; also while nothing runs.
+    Status(status::StatusArguments),
+    /// Wait until everything committed at the origin before the call is applied at the replica.
+    Settle(settle::SettleArguments),
+    /// What could not be applied, and what to do about it.
+    Parked(parked::ParkedArguments),
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArguments),
 }
 
 /// Parses the command line, runs the command, prints what went wrong. Returns the exit code.
@@ -85,8 +125,28 @@ pub fn main() -> u8 {
 
 fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command {
+        Command::Demo(demo) => {
+            let color = arguments.color;
+            let on = (
+                color.is_on(std::io::stdout().is_terminal()),
+                color.is_on(std::io::stderr().is_terminal()),
+            );
+            demo::run(&demo, arguments.quiet, on)
+        }
+        Command::Init(init) => init::run(&arguments.config, &init),
+        Command::Check(check) => check::run(&load(&arguments.config)?, &check, arguments.color),
         Command::Run(run) => run::run(&load(&arguments.config)?, &run),
+        Command::Status(status) => status::run(&load(&arguments.config)?, &status, arguments.color),
+        Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
+        Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
+        Command::Completions(shell) => completions::run(&shell),
     }
+}
+
+/// Writes to stdout. A reader that has gone away is no error.
+fn print(bytes: &[u8]) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
 }
 
 /// The configuration, or what is wrong with it.

@@ -24,6 +24,15 @@ pub struct TablePattern {
 }
 
 impl TablePattern {
+    /// A pattern that a person wrote: `SCHEMA.TABLE` or `TABLE`, `*` for any characters of a part.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<TablePattern, &'static str> {
+        let (schema, table) = parts(text)?;
+        Ok(TablePattern { schema, table })
+    }
+
     /// Whether the pattern means this table. A pattern of one part means it in any schema.
     pub fn matches(&self, schema: Option<&str>, table: &str) -> bool {
         let schema_fits = match (&self.schema, schema) {

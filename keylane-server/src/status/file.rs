@@ -43,6 +43,9 @@ pub struct CaptureStatus {
     pub confirmed: u64,
     /// When the last captured change was committed, microseconds since 1970.
     pub last_commit_us: i64,
+    /// Changes captured per second, over the last 5 s.
+    #[serde(default)]
+    pub captured_per_s: Option<f64>,
 }
 
 /// An apply worker's counters, since its process started.
@@ -82,6 +85,9 @@ pub struct ApplyStatus {
     pub lag_ms: u64,
     /// When the last applied change was committed at the origin, microseconds since 1970.
     pub last_commit_us: i64,
+    /// Changes applied per second, over the last 5 s.
+    #[serde(default)]
+    pub applied_per_s: Option<f64>,
 }
 
 impl CaptureStatus {
@@ -98,6 +104,7 @@ impl CaptureStatus {
             epoch: stats.epoch.get(),
             confirmed: stats.confirmed.get(),
             last_commit_us: stats.last_commit_us.load(Ordering::Relaxed),
+            captured_per_s: None,
         }
     }
 }
@@ -124,6 +131,7 @@ impl ApplyStatus {
             retries: stats.retries.get(),
             lag_ms: stats.lag_ms.get(),
             last_commit_us: stats.last_commit_us.load(Ordering::Relaxed),
+            applied_per_s: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use keylane_core::publish::{LogError, LogErrorKind, TopicInfo, TopicSpec};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::file::LogFile;
+use super::log::EmbeddedOptions;
 
 /// Records dropped in one transaction: so short that an appender hardly waits.
 const TRIM_RECORDS_MAX: u64 = 2000;
@@ -19,12 +20,38 @@ const VACUUM_PAGES_MAX: u64 = 256;
 pub(super) struct Keeper {
     file: LogFile,
     connection: Connection,
+    retention_ms: i64,
+    bytes_max: u64,
 }
 
 impl Keeper {
-    pub(super) fn open(file: LogFile) -> Result<Self, LogError> {
+    pub(super) fn open(file: LogFile, options: &EmbeddedOptions) -> Result<Self, LogError> {
         let connection = file.connect()?;
-        Ok(Keeper { file, connection })
+        Ok(Keeper {
+            file,
+            connection,
+            retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
+            bytes_max: options.bytes_max,
+        })
+    }
+
+    /// The time before which a record that may be dropped is dropped: now, once the file is three quarters full.
+    fn drop_older_than_ms(&self) -> rusqlite::Result<i64> {
+        let number = |pragma| {
+            self.connection
+                .query_row(pragma, [], |row| row.get::<_, u64>(0))
+        };
+        let used = number("PRAGMA page_count")?.saturating_sub(number("PRAGMA freelist_count")?);
+        let crowded = used.saturating_mul(number("PRAGMA page_size")?) > self.bytes_max / 4 * 3;
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = since_1970.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        });
+        Ok(if crowded || self.retention_ms == 0 {
+            i64::MAX
+        } else {
+            now_ms.saturating_sub(self.retention_ms)
+        })
     }
 
     /// Creates what is missing and verifies what is there, all or nothing.
@@ -82,6 +109,7 @@ impl Keeper {
         partition: &TopicPartition,
         before: Offset,
     ) -> rusqlite::Result<bool> {
+        let older_than_ms = self.drop_older_than_ms()?;
         let transaction = self
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -99,6 +127,15 @@ impl Keeper {
         };
         let goal = before.0.min(next);
         let upper = goal.min(start.saturating_add(TRIM_RECORDS_MAX));
+        let young: Option<u64> = transaction
+            .prepare_cached(
+                "SELECT offset FROM records WHERE topic_no = ?1 AND partition = ?2 AND offset >= ?3 AND offset < ?4 AND ts >= ?5
+                 ORDER BY offset LIMIT 1",
+            )?
+            .query_row(params![topic_no, partition.partition, start, upper, older_than_ms], |row| row.get(0))
+            .optional()?;
+        let goal = young.map_or(goal, |young| goal.min(young));
+        let upper = upper.min(goal);
         if upper <= start {
             return Ok(false);
         }

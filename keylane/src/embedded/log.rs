@@ -32,6 +32,8 @@ pub struct EmbeddedOptions {
     pub in_flight_bytes_max: usize,
     /// About how much one transaction may write, in bytes.
     pub batch_bytes_max: usize,
+    /// How long a record is kept that may be dropped; less once the file is three quarters full.
+    pub retention: Duration,
     /// How long appends wait while the log or the device is full; then they fail with [`LogErrorKind::DiskFull`].
     pub full_wait_max: Duration,
 }
@@ -44,6 +46,7 @@ impl EmbeddedOptions {
             bytes_max: 8 << 30,
             in_flight_bytes_max: 16 << 20,
             batch_bytes_max: 4 << 20,
+            retention: Duration::ZERO,
             full_wait_max: Duration::from_secs(30),
         }
     }
@@ -75,7 +78,9 @@ impl EmbeddedLog {
             path: options.path.clone(),
         };
         let for_keeper = file.clone();
-        let keeper = OwnThread::start("log-keep", move || Keeper::open(for_keeper)).await?;
+        let keeping = options.clone();
+        let keeper =
+            OwnThread::start("log-keep", move || Keeper::open(for_keeper, &keeping)).await?;
         let for_reader = file.clone();
         let reader = OwnThread::start("log-read", move || Reader::open(for_reader)).await?;
         let unseen = Arc::new(Unseen::default());

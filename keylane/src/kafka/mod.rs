@@ -24,3 +24,6 @@ mod consumer;
 
 mod log;
 pub use log::KafkaLog;
+
+mod preflight;
+pub use preflight::{Wanted, preflight};

@@ -24,3 +24,6 @@ mod create;
 mod own_tables;
 
 mod error;
+
+mod preflight;
+pub use preflight::preflight;

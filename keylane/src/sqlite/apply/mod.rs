@@ -23,3 +23,6 @@ mod session;
 
 mod replica;
 pub use replica::{SqliteReplica, SqliteReplicaOptions};
+
+mod preflight;
+pub use preflight::preflight;

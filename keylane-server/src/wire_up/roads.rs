@@ -304,6 +304,7 @@ impl Logs {
                     }
                     let options = EmbeddedOptions {
                         bytes_max: log.bytes_max,
+                        retention: log.retention,
                         ..EmbeddedOptions::at(&log.path)
                     };
                     EmbeddedLog::open(options).await.map(Arc::new)

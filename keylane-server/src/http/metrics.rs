@@ -1,0 +1,189 @@
+//! Metrics as Prometheus reads them: base units, one family for each figure, labelled by pipeline. What is unknown has no sample.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::status::{PipelineView, State};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Of {
+    pipeline: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfState {
+    pipeline: String,
+    state: &'static str,
+}
+
+type Read = fn(&PipelineView) -> Option<u64>;
+
+const COUNTERS: &[(&str, &str, Read)] = &[
+    ("keylane_captured", "Changes told by the origin", |view| {
+        view.captured
+    }),
+    (
+        "keylane_published",
+        "Changes that the log holds durably",
+        |view| view.published,
+    ),
+    ("keylane_applied", "Changes applied", |view| view.applied),
+    (
+        "keylane_replays_skipped",
+        "Changes that came again and were skipped",
+        |view| view.replays_skipped,
+    ),
+    (
+        "keylane_snapshot_rows",
+        "Rows copied by the snapshot",
+        |view| view.snapshot_rows,
+    ),
+    (
+        "keylane_rows_written",
+        "Rows written to the replica after folding",
+        |view| view.rows_written,
+    ),
+    (
+        "keylane_transactions",
+        "Transactions committed at the replica",
+        |view| view.transactions,
+    ),
+    (
+        "keylane_missing_rows",
+        "Updates and deletes that hit no row",
+        |view| view.missing_rows,
+    ),
+    (
+        "keylane_unreadable_records",
+        "Records that could not be read",
+        |view| view.unreadable,
+    ),
+    (
+        "keylane_retries",
+        "Batches rolled back and tried again",
+        |view| view.retries,
+    ),
+];
+
+const GAUGES: &[(&str, Option<Unit>, &str, Read)] = &[
+    (
+        "keylane_lag_changes",
+        None,
+        "Records of the log that the replica lacks, markers included",
+        |view| view.lag_changes,
+    ),
+    (
+        "keylane_parked_keys",
+        None,
+        "Keys whose changes are parked",
+        |view| view.parked,
+    ),
+    ("keylane_threads", None, "Workers that apply", |view| {
+        view.threads
+    }),
+    (
+        "keylane_busy_threads",
+        None,
+        "Workers applying at this moment",
+        |view| view.busy,
+    ),
+    (
+        "keylane_origin_retained",
+        Some(Unit::Bytes),
+        "Bytes of its log that the origin keeps for this pipeline",
+        |view| view.retained_bytes,
+    ),
+    (
+        "keylane_origin_retained_changes",
+        None,
+        "Changes that the origin keeps for this pipeline",
+        |view| view.retained_changes,
+    ),
+    (
+        "keylane_buffered",
+        Some(Unit::Bytes),
+        "Bytes fetched and not applied yet",
+        |view| view.buffered_bytes,
+    ),
+];
+
+const STATES: [State; 5] = [
+    State::CaughtUp,
+    State::Streaming,
+    State::Snapshotting,
+    State::Degraded,
+    State::Stopped,
+];
+
+/// The metrics of these pipelines in OpenMetrics text.
+pub fn open_metrics(views: &[PipelineView]) -> String {
+    let mut registry = Registry::default();
+    for (name, help, read) in COUNTERS {
+        let family = Family::<Of, Counter>::default();
+        for (view, value) in known(views, *read) {
+            family.get_or_create(&of(view)).inc_by(value);
+        }
+        registry.register(*name, *help, family);
+    }
+    for (name, unit, help, read) in GAUGES {
+        let family = Family::<Of, Gauge>::default();
+        for (view, value) in known(views, *read) {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            family.get_or_create(&of(view)).set(value);
+        }
+        match unit {
+            Some(unit) => registry.register_with_unit(*name, *help, unit.clone(), family),
+            None => registry.register(*name, *help, family),
+        }
+    }
+    register_lag(&mut registry, views);
+    register_state(&mut registry, views);
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing into a string does not fail");
+    text
+}
+
+fn register_lag(registry: &mut Registry, views: &[PipelineView]) {
+    let lag = Family::<Of, Gauge<f64, std::sync::atomic::AtomicU64>>::default();
+    for (view, ms) in known(views, |view| view.lag_ms) {
+        lag.get_or_create(&of(view)).set(ms as f64 / 1000.0);
+    }
+    let help = "How old the oldest change that the replica lacks is";
+    registry.register_with_unit("keylane_lag", help, Unit::Seconds, lag);
+}
+
+fn register_state(registry: &mut Registry, views: &[PipelineView]) {
+    let family = Family::<OfState, Gauge>::default();
+    for view in views {
+        for state in STATES {
+            let labels = OfState {
+                pipeline: view.name.clone(),
+                state: state.word(),
+            };
+            family
+                .get_or_create(&labels)
+                .set(i64::from(view.state == state));
+        }
+    }
+    registry.register(
+        "keylane_state",
+        "1 for the state the pipeline is in, 0 for the others",
+        family,
+    );
+}
+
+fn known(views: &[PipelineView], read: Read) -> impl Iterator<Item = (&PipelineView, u64)> {
+    views
+        .iter()
+        .filter_map(move |view| read(view).map(|value| (view, value)))
+}
+
+fn of(view: &PipelineView) -> Of {
+    Of {
+        pipeline: view.name.clone(),
+    }
+}

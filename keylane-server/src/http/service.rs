@@ -1,0 +1,106 @@
+//! The paths and what they answer.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use super::metrics::open_metrics;
+use super::source::Source;
+use crate::config::Secret;
+use crate::status::State;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All paths. With a token, every path but `/healthz` and `/readyz` answers 401 without `Authorization: Bearer TOKEN`.
+pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
+    let mut guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .route("/v1/parked", get(parked));
+    if let Some(token) = token {
+        guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(token), ask_token));
+    }
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .merge(guarded)
+        .fallback(nothing)
+        .with_state(source)
+}
+
+type From = Shared<Arc<dyn Source>>;
+
+async fn healthz() -> Response {
+    let version = env!("CARGO_PKG_VERSION");
+    let pid = std::process::id();
+    Json(json!({"ok": true, "service": "keylane", "version": version, "pid": pid})).into_response()
+}
+
+async fn readyz(Shared(source): From) -> Response {
+    let views = source.status().await;
+    let not_ready: Vec<_> = views
+        .iter()
+        .filter(|view| view.state >= State::Degraded)
+        .map(|view| json!({"name": view.name, "state": view.state, "why": view.why}))
+        .collect();
+    let code = match not_ready.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let body = json!({"ready": not_ready.is_empty(), "not_ready": not_ready});
+    (code, Json(body)).into_response()
+}
+
+async fn metrics(Shared(source): From) -> Response {
+    let text = open_metrics(&source.status().await);
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
+}
+
+async fn status(Shared(source): From) -> Response {
+    Json(json!({"pipelines": source.status().await})).into_response()
+}
+
+async fn parked(Shared(source): From) -> Response {
+    match source.parked().await {
+        Ok(parked) => Json(parked).into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": why}))).into_response(),
+    }
+}
+
+async fn nothing() -> Response {
+    let known = "/healthz, /readyz, /metrics, /v1/status, /v1/parked";
+    let body = json!({"error": format!("nothing here; there are {known}")});
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+async fn ask_token(Shared(token): Shared<Arc<Secret>>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, given)| given.trim());
+    if given.is_some_and(|given| same(given, token.expose())) {
+        return next.run(request).await;
+    }
+    let body =
+        json!({"error": "send the token of http.auth_token as 'Authorization: Bearer TOKEN'"});
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, challenge, Json(body)).into_response()
+}
+
+/// Compares in a time that does not tell where the texts differ.
+fn same(given: &str, token: &str) -> bool {
+    let differing = given
+        .bytes()
+        .zip(token.bytes())
+        .fold(0, |differing, (one, other)| differing | (one ^ other));
+    given.len() == token.len() && std::hint::black_box(differing) == 0
+}

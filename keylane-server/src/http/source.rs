@@ -1,0 +1,19 @@
+//! Where the answers come from.
+
+use async_trait::async_trait;
+
+use crate::parked::ParkedView;
+use crate::status::PipelineView;
+
+/// An answer, or why there is none (in words without row values and secrets).
+pub type Answer<T> = Result<T, String>;
+
+/// What the HTTP service tells of. Each call ends within seconds, whatever is unreachable.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// The pipelines, the worst first.
+    async fn status(&self) -> Vec<PipelineView>;
+
+    /// All parked keys, oldest first.
+    async fn parked(&self) -> Answer<Vec<ParkedView>>;
+}

@@ -1,0 +1,253 @@
+//! Asks every part of a pipeline whether it is ready for `keylane run`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keylane::kafka;
+use keylane::postgres;
+use keylane::postgres::connect::{ConnectOptions, connect};
+use keylane::preflight::Finding;
+use keylane::sqlite;
+use keylane::workers::capture::OriginHints;
+use keylane_core::model::{TableName, TableSchema};
+
+use super::Road;
+use crate::check::{Check, Fitting, Severity, fits};
+use crate::config::{self, Config, Pipeline};
+
+/// The longest that one part may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// All checks of one pipeline: origin, log, replica, and whether the tables of both sides fit. A part that cannot be reached is a failed check, and keeps only what needs
+/// it from being looked at.
+pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Check> {
+    let mut all = Vec::new();
+    if let Some(origin) = &pipeline.origin {
+        all.extend(origin_checks(origin, pipeline).await);
+    }
+    all.extend(log_checks(&config.log, pipeline).await);
+    let schemas = match origin_tables(road).await {
+        Ok(schemas) => schemas,
+        Err(check) => {
+            all.extend(check);
+            Vec::new()
+        }
+    };
+    all.extend(replica_checks(pipeline, &schemas).await);
+    all.extend(fit_checks(road, pipeline, &schemas).await);
+    for check in &mut all {
+        check.subject = format!("{}: {}", road.name, check.subject);
+    }
+    all
+}
+
+async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Check>> {
+    let Some((source, _)) = &road.capture else {
+        return Err(None);
+    };
+    let tables = async { source.origin(OriginHints::default()).await?.tables().await };
+    tables.await.map_err(|error| {
+        let fix = "mend what the message names; the checks above say how where they can";
+        Some(Check::failed(
+            "origin.tables",
+            "origin tables",
+            error.to_string(),
+            fix,
+        ))
+    })
+}
+
+async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Check> {
+    match origin {
+        config::Origin::Sqlite { path } => {
+            let options = sqlite::capture::SqliteOriginOptions::at(path);
+            let found = tokio::task::spawn_blocking(move || sqlite::capture::preflight(&options))
+                .await
+                .unwrap_or_default();
+            let check = |check: sqlite::capture::Check| Check {
+                id: check.id.to_owned(),
+                ok: check.ok,
+                severity: if check.severity == sqlite::capture::Severity::Warning {
+                    Severity::Warning
+                } else {
+                    Severity::Error
+                },
+                subject: check.subject,
+                found: check.found,
+                fix: check.fix.unwrap_or_default(),
+            };
+            found.into_iter().map(check).collect()
+        }
+        config::Origin::Postgres(origin) => match postgres_origin_checks(origin, pipeline).await {
+            Ok(checks) => checks,
+            Err(found) => {
+                let fix = "start the server, or correct origin.postgres.url (host, user, password, database)";
+                vec![Check::failed(
+                    "origin.reachable",
+                    origin.url.to_string(),
+                    found,
+                    fix,
+                )]
+            }
+        },
+    }
+}
+
+async fn postgres_origin_checks(
+    origin: &config::PostgresOrigin,
+    pipeline: &Pipeline,
+) -> Result<Vec<Check>, String> {
+    let options = ConnectOptions {
+        connect_timeout: ANSWER_MAX,
+        statement_timeout: Some(ANSWER_MAX),
+        ..ConnectOptions::default()
+    };
+    let client = connect(origin.url.expose(), "keylane check", &options)
+        .await
+        .map_err(|error| error.to_string())?;
+    let mut config = postgres::capture::PostgresOriginConfig::new(
+        origin.url.expose(),
+        &origin.slot,
+        &origin.publication,
+    );
+    let mut adapter = postgres::capture::PostgresOrigin::new(config.clone());
+    let all = adapter
+        .plain_tables()
+        .await
+        .map_err(|error| error.to_string())?;
+    let carries = |table: &TableName| pipeline.carries(Some(&table.schema), &table.name);
+    config.tables = all.into_iter().filter(carries).collect();
+    let found = postgres::capture::preflight(&client, &config)
+        .await
+        .map_err(|error| error.to_string())?;
+    let check = |check: postgres::capture::Check| Check {
+        id: format!("origin.{}", check.id),
+        ok: check.ok,
+        severity: if check.severity == postgres::capture::Severity::Warning {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        subject: check.subject,
+        found: check.found,
+        fix: check.fix.unwrap_or_default(),
+    };
+    Ok(found.into_iter().map(check).collect())
+}
+
+async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Check> {
+    match log {
+        config::Log::Embedded(log) => vec![embedded_check(&log.path)],
+        config::Log::Kafka(log) => {
+            let mut settings = kafka::KafkaSettings::new(log.bootstrap.join(","));
+            settings.properties = log
+                .properties
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+                .collect();
+            settings.answer_timeout = ANSWER_MAX;
+            let wanted = kafka::Wanted {
+                prefix: pipeline.topics.prefix.clone(),
+                partitions: pipeline.topics.partitions,
+                replication_factor: i32::from(pipeline.topics.replication_factor),
+            };
+            from_findings("log", kafka::preflight(&settings, &wanted).await)
+        }
+    }
+}
+
+fn embedded_check(path: &Path) -> Check {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let subject = format!("embedded log {}", path.display());
+    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile_in(folder));
+    match made {
+        Ok(()) => Check::passed("log.writable", subject, "its folder can be written"),
+        Err(error) => Check::failed(
+            "log.writable",
+            subject,
+            error.to_string(),
+            format!("make {} writable for this user", folder.display()),
+        ),
+    }
+}
+
+/// Writes a file of a few bytes and removes it.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".keylane-check-{}", std::process::id()));
+    std::fs::write(&probe, b"check")?;
+    std::fs::remove_file(probe)
+}
+
+async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Check> {
+    match &pipeline.replica {
+        config::Replica::Sqlite { path } => {
+            let path = path.clone();
+            let found = tokio::task::spawn_blocking(move || sqlite::apply::preflight(&path))
+                .await
+                .unwrap_or_default();
+            from_findings("replica", found)
+        }
+        config::Replica::Postgres { url } => {
+            let schemas: Vec<TableSchema> =
+                schemas.iter().map(|schema| (**schema).clone()).collect();
+            match postgres::apply::preflight(url.expose(), &schemas, pipeline.apply.create_tables)
+                .await
+            {
+                Ok(found) => from_findings("replica", found),
+                Err(error) => {
+                    let fix = "start the server, or correct replica.postgres.url (host, user, password, database)";
+                    vec![Check::failed(
+                        "replica.reachable",
+                        url.to_string(),
+                        error.to_string(),
+                        fix,
+                    )]
+                }
+            }
+        }
+    }
+}
+
+/// Whether the tables of both sides fit. A replica that does not answer was told about already.
+async fn fit_checks(road: &Road, pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Check> {
+    let same_kind = matches!(
+        (&pipeline.origin, &pipeline.replica),
+        (
+            Some(config::Origin::Postgres(_)),
+            config::Replica::Postgres { .. }
+        )
+    );
+    let fitting = Fitting {
+        pipeline: &road.name,
+        creates: pipeline.apply.create_tables,
+        same_kind,
+    };
+    let mut all = Vec::new();
+    for schema in schemas {
+        let Ok(there) = road.replica.describe(&schema.table).await else {
+            return all;
+        };
+        all.extend(fits(fitting, schema, there.as_ref()));
+    }
+    all
+}
+
+fn from_findings(part: &str, findings: Vec<Finding>) -> Vec<Check> {
+    let check = |finding: Finding| Check {
+        id: format!("{part}.{}", finding.id),
+        ok: finding.ok,
+        severity: if finding.severity == keylane::preflight::Severity::Warning {
+            Severity::Warning
+        } else {
+            Severity::Error
+        },
+        subject: finding.subject,
+        found: finding.found,
+        fix: finding.fix,
+    };
+    findings.into_iter().map(check).collect()
+}

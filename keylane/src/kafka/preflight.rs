@@ -1,0 +1,209 @@
+//! What must be right at a Kafka cluster, asked without changing it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::metadata::{Metadata, MetadataTopic};
+
+use super::failure::failed;
+use super::settings::KafkaSettings;
+use super::topics::blocking;
+use super::watch::Watch;
+use crate::preflight::Finding;
+
+/// The longest that one question may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A replica that is away for longer than the topics keep changes must be copied anew.
+const RETENTION_MIN_MS: i64 = 24 * 3600 * 1000;
+
+/// What a pipeline wants of its topics.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its topics' prefix: `PREFIX.SCHEMA.TABLE`, and `PREFIX.keylane` for control.
+    pub prefix: String,
+    /// Partitions of each table's topic.
+    pub partitions: u32,
+    /// Copies of each topic.
+    pub replication_factor: i32,
+}
+
+/// Looks at the cluster and at the pipeline's topics that are there already.
+pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding> {
+    let subject = format!("Kafka at {}", settings.bootstrap);
+    let unreachable = |found: String| {
+        let fix = "start the brokers, or correct log.kafka.bootstrap and log.kafka.properties (security.protocol, sasl.*)";
+        Finding::passed("reachable", &*subject, found).unless(false, fix)
+    };
+    let admin = match AdminClient::from_config_and_context(&settings.client(), Watch::default()) {
+        Ok(admin) => Arc::new(admin),
+        Err(error) => return vec![unreachable(failed("opening a client", &error, "").message)],
+    };
+    let asked = admin.clone();
+    let metadata = blocking(move || {
+        let client = asked.inner();
+        client
+            .fetch_metadata(None, ANSWER_MAX)
+            .map_err(|error| failed("asking for the topics", &error, &client.context().cause()))
+    });
+    let metadata = match metadata.await {
+        Ok(Ok(metadata)) => metadata,
+        Ok(Err(error)) | Err(error) => return vec![unreachable(error.message)],
+    };
+    let mut findings = cluster(&metadata, &subject, wanted);
+    let ours: Vec<&MetadataTopic> = metadata
+        .topics()
+        .iter()
+        .filter(|topic| {
+            let rest = topic.name().strip_prefix(&*wanted.prefix);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        })
+        .collect();
+    if ours.is_empty() {
+        let subject = format!("topics {}.*", wanted.prefix);
+        let found = "none there; they are created at the start";
+        findings.push(Finding::passed("topics", subject, found));
+        return findings;
+    }
+    let resources: Vec<ResourceSpecifier<'_>> = ours
+        .iter()
+        .map(|topic| ResourceSpecifier::Topic(topic.name()))
+        .collect();
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_MAX));
+    let described = admin.describe_configs(resources.iter(), &options).await;
+    let described = described.unwrap_or_default();
+    for (index, topic) in ours.iter().enumerate() {
+        let settings = described.get(index).and_then(|found| found.as_ref().ok());
+        findings.extend(of_topic(topic, settings, wanted));
+    }
+    findings
+}
+
+fn cluster(metadata: &Metadata, subject: &str, wanted: &Wanted) -> Vec<Finding> {
+    let brokers = metadata.brokers().len();
+    let enough = i32::try_from(brokers).is_ok_and(|brokers| brokers >= wanted.replication_factor);
+    vec![
+        Finding::passed("reachable", subject, format!("{brokers} brokers")),
+        Finding::passed(
+            "replication",
+            subject,
+            format!(
+                "topics.replication_factor {}, {brokers} brokers",
+                wanted.replication_factor
+            ),
+        )
+        .unless(
+            enough,
+            format!("set topics.replication_factor to {brokers} at most, or add brokers"),
+        ),
+        Finding::passed(
+            "copies",
+            subject,
+            format!("topics.replication_factor {}", wanted.replication_factor),
+        )
+        .unless(
+            wanted.replication_factor > 1 || brokers == 1,
+            "with one copy, a broker that is lost loses changes; set topics.replication_factor: 3",
+        )
+        .warning(),
+    ]
+}
+
+fn of_topic(
+    topic: &MetadataTopic,
+    settings: Option<&ConfigResource>,
+    wanted: &Wanted,
+) -> Vec<Finding> {
+    let name = topic.name();
+    let subject = format!("topic {name}");
+    let partitions = u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
+    let is_control = name == format!("{}.keylane", wanted.prefix);
+    let expected = if is_control { 1 } else { wanted.partitions };
+    let mut findings = vec![
+        Finding::passed("partitions", &*subject, format!("{partitions} partitions")).unless(
+            partitions == expected,
+            format!(
+                "keys would move: set topics.partitions to {partitions}, or use another prefix"
+            ),
+        ),
+    ];
+    let leaderless = topic.partitions().iter().filter(|one| one.leader() < 0);
+    let leaderless = leaderless.count();
+    if leaderless > 0 {
+        let found = format!("{leaderless} partitions have no leader");
+        let fix = "bring the brokers that hold them back";
+        findings.push(Finding::passed("leaders", &*subject, found).unless(false, fix));
+    }
+    let Some(settings) = settings else {
+        let fix = "let this user describe the topic's configuration (DescribeConfigs)";
+        let unknown = Finding::passed("topic_settings", subject, "its settings cannot be read");
+        findings.push(unknown.unless(false, fix).warning());
+        return findings;
+    };
+    let value = |name: &str| settings.get(name).and_then(|entry| entry.value.as_deref());
+    let copies = topic
+        .partitions()
+        .iter()
+        .map(|one| one.replicas().len())
+        .min();
+    let copies = copies.unwrap_or(0);
+    findings.push(policy(name, &subject, value("cleanup.policy"), is_control));
+    if !is_control {
+        findings.push(retention(name, &subject, value("retention.ms")));
+    }
+    findings.extend(in_sync(
+        name,
+        &subject,
+        value("min.insync.replicas"),
+        copies,
+    ));
+    findings
+}
+
+fn alter(name: &str, setting: &str) -> String {
+    format!("run: kafka-configs --alter --topic {name} --add-config {setting}")
+}
+
+fn policy(name: &str, subject: &str, is: Option<&str>, is_control: bool) -> Finding {
+    let wanted = if is_control { "compact" } else { "delete" };
+    let is = is.unwrap_or("unknown");
+    Finding::passed("cleanup_policy", subject, format!("cleanup.policy={is}")).unless(
+        is == wanted,
+        alter(name, &format!("cleanup.policy={wanted}")),
+    )
+}
+
+fn retention(name: &str, subject: &str, is: Option<&str>) -> Finding {
+    let ms: Option<i64> = is.and_then(|text| text.parse().ok());
+    let long = ms.is_none_or(|ms| !(0..RETENTION_MIN_MS).contains(&ms));
+    let found = format!("retention.ms={}", is.unwrap_or("unknown"));
+    let fix = format!(
+        "a replica that is away for longer must be copied anew; {}",
+        alter(name, "retention.ms=604800000")
+    );
+    Finding::passed("retention", subject, found)
+        .unless(long, fix)
+        .warning()
+}
+
+fn in_sync(name: &str, subject: &str, is: Option<&str>, copies: usize) -> Vec<Finding> {
+    let Some(needed) = is.and_then(|text| text.parse::<usize>().ok()) else {
+        return Vec::new();
+    };
+    let found = format!("min.insync.replicas={needed}, {copies} copies");
+    let finding = Finding::passed("in_sync", subject, found);
+    if needed > copies {
+        let setting = format!("min.insync.replicas={copies}");
+        return vec![finding.unless(
+            false,
+            format!("nothing can be written; {}", alter(name, &setting)),
+        )];
+    }
+    let safe = copies < 3 || needed >= 2;
+    let fix = format!(
+        "a broker's loss could lose what was acknowledged; {}",
+        alter(name, "min.insync.replicas=2")
+    );
+    vec![finding.unless(safe, fix).warning()]
+}

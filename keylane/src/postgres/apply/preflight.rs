@@ -1,0 +1,215 @@
+//! What must be right at a PostgreSQL replica, asked without changing it.
+
+use std::time::Duration;
+
+use keylane_core::model::TableSchema;
+use tokio_postgres::{Client, Error, Row};
+
+use crate::postgres::connect::{ConnectError, ConnectOptions, connect};
+use crate::preflight::Finding;
+
+/// The longest that one question may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Looks at the replica: its role in the cluster, the rights that applying needs, and what on its tables makes applying differ from the origin. `creates` says
+/// whether missing tables are created at the start.
+///
+/// # Errors
+/// If there is no connection.
+pub async fn preflight(
+    url: &str,
+    tables: &[TableSchema],
+    creates: bool,
+) -> Result<Vec<Finding>, ConnectError> {
+    let options = ConnectOptions {
+        connect_timeout: ANSWER_MAX,
+        statement_timeout: Some(ANSWER_MAX),
+        ..ConnectOptions::default()
+    };
+    let client = connect(url, "keylane check", &options).await?;
+    let mut findings = Vec::new();
+    let asked = async {
+        findings.extend(server(&client).await?);
+        findings.extend(own_schema(&client).await?);
+        if creates {
+            findings.extend(may_create(&client, tables).await?);
+        }
+        findings.extend(of_tables(&client, tables).await?);
+        Ok::<(), Error>(())
+    };
+    if let Err(error) = asked.await {
+        let said = error
+            .as_db_error()
+            .map_or_else(|| error.to_string(), |said| said.message().to_owned());
+        findings.push(
+            Finding::passed("rights", "catalog", said)
+                .unless(false, "let the role read the system catalogs"),
+        );
+    }
+    Ok(findings)
+}
+
+async fn server(client: &Client) -> Result<Vec<Finding>, Error> {
+    let row = client
+        .query_one(
+            "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only') = 'on',
+                    current_setting('server_encoding'), current_setting('synchronous_commit')",
+            &[],
+        )
+        .await?;
+    let (standby, read_only): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let encoding: String = row.try_get(2)?;
+    let commit: String = row.try_get(3)?;
+    let role = match (standby, read_only) {
+        (true, _) => "a standby, which takes no writes",
+        (false, true) => "read-only by default_transaction_read_only",
+        (false, false) => "takes writes",
+    };
+    Ok(vec![
+        Finding::passed("writable", "server", role).unless(
+            !standby && !read_only,
+            "name the primary server; run: ALTER DATABASE … SET default_transaction_read_only = off;",
+        ),
+        Finding::passed("encoding", "server encoding", &*encoding)
+            .unless(
+                encoding == "UTF8",
+                "text that the encoding lacks will be parked; use a database with ENCODING 'UTF8'",
+            )
+            .warning(),
+        Finding::passed("synchronous_commit", "synchronous_commit", &*commit)
+            .unless(
+                commit != "off",
+                "a crash of the replica loses its last transactions, rows and progress together: they are applied again; set it on to keep them",
+            )
+            .warning(),
+    ])
+}
+
+async fn own_schema(client: &Client) -> Result<Vec<Finding>, Error> {
+    let row = client
+        .query_one(
+            "SELECT to_regnamespace('keylane') IS NOT NULL,
+                    has_database_privilege(current_database(), 'CREATE'),
+                    coalesce(has_schema_privilege(to_regnamespace('keylane')::oid, 'USAGE, CREATE'), false),
+                    quote_ident(current_database()), quote_ident(current_user)",
+            &[],
+        )
+        .await?;
+    let (there, may_create, may_use): (bool, bool, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let (database, role): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+    let subject = "schema keylane (progress and parked changes)";
+    Ok(vec![match there {
+        true => Finding::passed("own_schema", subject, "there").unless(
+            may_use,
+            format!("run: GRANT USAGE, CREATE ON SCHEMA keylane TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA keylane TO {role};"),
+        ),
+        false => Finding::passed("own_schema", subject, "is created at the start").unless(
+            may_create,
+            format!("run: GRANT CREATE ON DATABASE {database} TO {role};"),
+        ),
+    }])
+}
+
+/// Whether the role may create the tables that are missing.
+async fn may_create(client: &Client, tables: &[TableSchema]) -> Result<Vec<Finding>, Error> {
+    let (schemas, names) = names(tables);
+    let rows = client
+        .query(
+            "SELECT DISTINCT w.schema, to_regnamespace(quote_ident(w.schema)) IS NOT NULL,
+                    coalesce(has_schema_privilege(to_regnamespace(quote_ident(w.schema))::oid, 'CREATE'),
+                             has_database_privilege(current_database(), 'CREATE')), quote_ident(current_user)
+             FROM unnest($1::text[], $2::text[]) AS w(schema, name)
+             WHERE to_regclass(quote_ident(w.schema) || '.' || quote_ident(w.name)) IS NULL",
+            &[&schemas, &names],
+        )
+        .await?;
+    let finding = |row: &Row| {
+        let (schema, there): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let (may, role): (bool, String) = (row.try_get(2)?, row.try_get(3)?);
+        let fix = match there {
+            true => format!("run: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};"),
+            false => format!("run: CREATE SCHEMA {schema} AUTHORIZATION {role};"),
+        };
+        let found = if may { "may" } else { "may not" };
+        let subject = format!("schema {schema}");
+        let found = format!("the role {found} create tables in it");
+        Ok(Finding::passed("may_create", subject, found).unless(may, fix))
+    };
+    rows.iter().map(finding).collect()
+}
+
+async fn of_tables(client: &Client, tables: &[TableSchema]) -> Result<Vec<Finding>, Error> {
+    let (schemas, names) = names(tables);
+    let rows = client
+        .query(
+            "SELECT w.place::int, has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+                    AND has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'TRUNCATE'),
+                    (SELECT string_agg(tgname, ', ') FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A')),
+                    (SELECT string_agg(conname, ', ') FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),
+                    quote_ident(current_user), c.oid::regclass::text
+             FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(schema, name, place)
+             JOIN pg_class c ON c.oid = to_regclass(quote_ident(w.schema) || '.' || quote_ident(w.name))
+             ORDER BY w.place",
+            &[&schemas, &names],
+        )
+        .await?;
+    let mut findings = Vec::new();
+    for row in &rows {
+        let place: i32 = row.try_get(0)?;
+        let schema = usize::try_from(place - 1)
+            .ok()
+            .and_then(|place| tables.get(place));
+        if let Some(schema) = schema {
+            findings.extend(of_table(row, schema)?);
+        }
+    }
+    Ok(findings)
+}
+
+fn of_table(row: &Row, schema: &TableSchema) -> Result<Vec<Finding>, Error> {
+    let may: bool = row.try_get(1)?;
+    let (triggers, foreign): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+    let (role, table): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+    let subject = format!("table {table}");
+    let found = if may {
+        "may be written"
+    } else {
+        "may not be written"
+    };
+    let mut findings = vec![Finding::passed("grants", &*subject, found).unless(
+        may,
+        format!("run: GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON {table} TO {role};"),
+    )];
+    if let Some(triggers) = triggers {
+        findings.push(
+            Finding::passed("triggers", &*subject, format!("has triggers that fire for applied changes too: {triggers}"))
+                .unless(
+                    false,
+                    format!("if they write what the origin writes as well, run: ALTER TABLE {table} DISABLE TRIGGER …;"),
+                )
+                .warning(),
+        );
+    }
+    if let Some(foreign) = foreign.filter(|_| schema.references.is_empty()) {
+        findings.push(
+            Finding::passed("foreign_keys", &*subject, format!("has foreign keys that the origin lacks: {foreign}"))
+                .unless(
+                    false,
+                    format!("changes that violate them are parked; run: ALTER TABLE {table} DROP CONSTRAINT …; or add them at the origin"),
+                )
+                .warning(),
+        );
+    }
+    Ok(findings)
+}
+
+fn names(tables: &[TableSchema]) -> (Vec<String>, Vec<String>) {
+    let both = |schema: &TableSchema| {
+        (
+            schema.table.schema.to_string(),
+            schema.table.name.to_string(),
+        )
+    };
+    tables.iter().map(both).unzip()
+}

@@ -1,0 +1,54 @@
+//! What an adapter finds when it is asked whether everything is right before a start.
+
+/// How bad it is that something is not right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It works, with a limit or a risk that a person should know.
+    Warning,
+    /// It will not start, or will be wrong.
+    Error,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The check's stable name.
+    pub id: &'static str,
+    /// Whether it is right.
+    pub ok: bool,
+    /// How bad it is if not.
+    pub severity: Severity,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found.
+    pub found: String,
+    /// What mends it; empty if it is right.
+    pub fix: String,
+}
+
+impl Finding {
+    /// Something that is right.
+    pub fn passed(id: &'static str, subject: impl Into<String>, found: impl Into<String>) -> Self {
+        Finding {
+            id,
+            ok: true,
+            severity: Severity::Error,
+            subject: subject.into(),
+            found: found.into(),
+            fix: String::new(),
+        }
+    }
+
+    /// Not right, and what mends it, unless `ok`.
+    pub fn unless(mut self, ok: bool, fix: impl Into<String>) -> Self {
+        self.ok = ok;
+        self.fix = if ok { String::new() } else { fix.into() };
+        self
+    }
+
+    /// The same, only a warning.
+    pub fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+}
