@@ -118,9 +118,19 @@ fn column_check(
             .warning(),
         );
     }
-    if !fitting.same_kind {
-        return None;
-    }
+    fitting
+        .same_kind
+        .then(|| type_check(subject, schema, column, found))
+        .flatten()
+}
+
+/// Whether the replica's type holds every value of the origin's.
+fn type_check(
+    subject: String,
+    schema: &TableSchema,
+    column: &Column,
+    found: &ReplicaColumn,
+) -> Option<Check> {
     match compare(&column.type_name, &found.type_name) {
         Width::Holds => None,
         Width::Narrower => Some(Check::failed(

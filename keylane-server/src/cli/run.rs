@@ -13,8 +13,9 @@ use tracing::{error, info, warn};
 use super::runtime;
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
+use crate::http;
 use crate::shutdown;
-use crate::status::{ApplyStatus, CaptureStatus, ProcessStatus};
+use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus};
 use crate::wire_up::{Road, roads};
 
 /// How often the status file is replaced.
@@ -50,11 +51,23 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
     runtime()?.block_on(async {
         let stop = CancellationToken::new();
         shutdown::on_signal(stop.clone())?;
-        let roads = roads(config, &arguments.pipelines).await?;
+        let roads: Vec<Arc<Road>> = roads(config, &arguments.pipelines)
+            .await?
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        let observer = Arc::new(Observer::new(config, &[], &roads)?);
+        let served = CancellationToken::new();
+        let service = http::serve(&config.http, &config.state_dir, observer, &served).await?;
         let runs = roads
             .into_iter()
             .map(|road| pipeline(config, road, arguments, stop.clone()));
         let ends = futures_util::future::join_all(runs).await;
+        served.cancel();
+        if let Some(service) = service {
+            // It has nothing to finish that anybody waits for.
+            service.await.ok();
+        }
         Ok(if ends.iter().all(|end| *end) {
             Exit::Ok
         } else {
@@ -66,7 +79,7 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
 /// One pipeline, to its end. Says whether it ended well.
 async fn pipeline(
     config: &Config,
-    road: Road,
+    road: Arc<Road>,
     arguments: &RunArguments,
     stop: CancellationToken,
 ) -> bool {
@@ -78,7 +91,6 @@ async fn pipeline(
         Arc::new(ApplyStats::default()),
     );
     let ended = CancellationToken::new();
-    let road = Arc::new(road);
     let capturing = capturing(&road, captures, &capture_stats, &stop);
     let applying = applying(&road, applies, &apply_stats, &stop);
     let working = async {

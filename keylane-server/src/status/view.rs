@@ -197,14 +197,18 @@ pub fn view(
             .map(rfc3339),
         processes: mine
             .iter()
-            .map(|process| ProcessView {
-                pid: process.pid,
-                alive: alive(process),
-                captures: process.capture.is_some(),
-                applies: process.apply.is_some(),
-                updated: rfc3339(process.updated_us),
-            })
+            .map(|process| process_view(process, alive))
             .collect(),
+    }
+}
+
+fn process_view(process: &ProcessStatus, alive: &dyn Fn(&ProcessStatus) -> bool) -> ProcessView {
+    ProcessView {
+        pid: process.pid,
+        alive: alive(process),
+        captures: process.capture.is_some(),
+        applies: process.apply.is_some(),
+        updated: rfc3339(process.updated_us),
     }
 }
 

@@ -77,8 +77,8 @@ fn the_worse_half_decides_and_says_why() {
         (State::Degraded, "capture: starting: opening a session"),
     );
     check(
-        &both(("stopped", "KL-CAPTURE-004: x"), ("degraded", "y")),
-        (State::Stopped, "capture: KL-CAPTURE-004: x"),
+        &both(("stopped", "KL-CAPTURE-104: x"), ("degraded", "y")),
+        (State::Stopped, "capture: KL-CAPTURE-104: x"),
     );
 }
 

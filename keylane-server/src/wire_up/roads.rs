@@ -385,7 +385,7 @@ impl SessionSource for Source {
                 if tables.is_empty() {
                     return Err(OriginError {
                         kind: OriginErrorKind::Refused,
-                        code: "KL-CAPTURE-001",
+                        code: "KL-CAPTURE-108",
                         message: "no table of the origin matches `tables`: create one, or change the patterns".to_owned(),
                     });
                 }

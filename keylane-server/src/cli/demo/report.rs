@@ -88,107 +88,127 @@ impl Report {
 
     /// For people.
     pub fn text(&self, colored: bool) -> String {
-        let good = self.exit() == Exit::Ok;
-        let paint = |code: &str, text: &str| {
-            if colored {
-                format!("\x1b[{code}m{text}\x1b[0m")
-            } else {
-                text.to_owned()
-            }
-        };
-        let verdict = |fine: bool, count: u64| {
-            let text = format!("{:>9}", grouped(count));
-            if fine {
-                paint("32", &text)
-            } else {
-                paint("1;31", &text)
-            }
-        };
-        let plain = |count: u64| format!("{:>9}", grouped(count));
-        let mut text = String::new();
-        let mut row = |label: &str, count: String, words: &str| {
+        let paint = Paint(colored);
+        let mut text = format!(
+            "\nWhat was proven in {:.1} s (seed {})\n\n",
+            self.seconds, self.seed
+        );
+        for (label, fine, count, words) in self.rows() {
+            let count = format!("{:>9}", grouped(count));
+            let count = match fine {
+                None => count,
+                Some(true) => paint.with("32", &count),
+                Some(false) => paint.with("1;31", &count),
+            };
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "  {label:<17} {count}  {words}");
+        }
+        text.push('\n');
+        for problem in &self.problems {
+            let _ = writeln!(text, "  {} {problem}", paint.with("1;31", "✗"));
+        }
+        let _ = writeln!(text, "  {}", self.verdict(paint));
+        if let Some(dir) = &self.dir {
+            let _ = writeln!(text, "\n  Look for yourself: {dir}");
+        }
+        text
+    }
+
+    /// Label, whether it is as it must be (`None`: any number is right), the number, and what it counts.
+    fn rows(&self) -> Vec<(&'static str, Option<bool>, u64, String)> {
+        let fine = |fine: bool| Some(fine);
+        let words = |words: &str| words.to_owned();
+        let doubled = match self.doubled_in_log {
+            0 => words("no change is in the log twice"),
+            count => format!("{} of them there twice", grouped(count)),
         };
-        row(
-            "captured",
-            plain(self.captured),
-            "changes and copied rows, by triggers in the origin",
-        );
-        row("published", plain(self.published), "in the embedded log");
-        let words = format!("{} of them there twice", grouped(self.doubled_in_log));
-        row(
-            "doubled",
-            verdict(self.doubled_in_log == 0, self.doubled_in_log),
-            if self.doubled_in_log == 0 {
-                "no change is in the log twice"
-            } else {
-                &words
-            },
-        );
-        row(
-            "applied",
-            verdict(self.applied == self.published, self.applied),
-            "at the replica, exactly once each",
-        );
-        row(
-            "replays skipped",
-            plain(self.replays_skipped),
-            "came again after a kill, had no second effect",
-        );
-        let words = format!(
+        let survived = format!(
             "of {} kill -9 on capture and apply survived",
             self.kills_sent
         );
-        row(
-            "kills",
-            verdict(self.kills == self.kills_sent && self.kills > 0, self.kills),
-            &words,
-        );
-        let words = format!(
+        let all_survived = self.kills == self.kills_sent && self.kills > 0;
+        let seen = format!(
             "in {} writes that the replica's triggers saw",
             grouped(self.history_checked)
         );
-        row(
-            "order violations",
-            verdict(self.order_violations == 0, self.order_violations),
-            &words,
-        );
-        row(
-            "rows compared",
-            plain(self.rows_compared),
-            "in 5 tables, every column, with its type",
-        );
-        row(
-            "rows different",
-            verdict(self.rows_different == 0, self.rows_different),
-            "",
-        );
-        text.push('\n');
-        for problem in &self.problems {
-            let _ = writeln!(text, "  {} {problem}", paint("1;31", "✗"));
-        }
-        let head = if good {
-            paint(
-                "1;32",
-                "EQUAL. The replica holds what the origin holds: nothing lost, nothing doubled, in order.",
-            )
+        vec![
+            (
+                "captured",
+                None,
+                self.captured,
+                words("changes and copied rows, by triggers in the origin"),
+            ),
+            (
+                "published",
+                None,
+                self.published,
+                words("in the embedded log"),
+            ),
+            (
+                "doubled",
+                fine(self.doubled_in_log == 0),
+                self.doubled_in_log,
+                doubled,
+            ),
+            (
+                "applied",
+                fine(self.applied == self.published),
+                self.applied,
+                words("at the replica, exactly once each"),
+            ),
+            (
+                "replays skipped",
+                None,
+                self.replays_skipped,
+                words("came again after a kill, had no second effect"),
+            ),
+            ("kills", fine(all_survived), self.kills, survived),
+            (
+                "order violations",
+                fine(self.order_violations == 0),
+                self.order_violations,
+                seen,
+            ),
+            (
+                "rows compared",
+                None,
+                self.rows_compared,
+                words("in 5 tables, every column, with its type"),
+            ),
+            (
+                "rows different",
+                fine(self.rows_different == 0),
+                self.rows_different,
+                String::new(),
+            ),
+        ]
+    }
+
+    fn verdict(&self, paint: Paint) -> String {
+        if self.exit() == Exit::Ok {
+            let words = "EQUAL. The replica holds what the origin holds: nothing lost, nothing doubled, in order.";
+            paint.with("1;32", words)
         } else if self.equal {
-            paint("1;31", "NOT PROVEN. The rows are equal, but see above.")
+            paint.with("1;31", "NOT PROVEN. The rows are equal, but see above.")
         } else {
-            paint(
+            paint.with(
                 "1;31",
                 "NOT EQUAL. The replica does not hold what the origin holds.",
             )
-        };
-        let _ = writeln!(text, "  {head}");
-        let text = format!(
-            "\nWhat was proven in {:.1} s (seed {})\n\n{text}",
-            self.seconds, self.seed
-        );
-        match &self.dir {
-            Some(dir) => format!("{text}\n  Look for yourself: {dir}\n"),
-            None => text,
+        }
+    }
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn with(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
         }
     }
 }

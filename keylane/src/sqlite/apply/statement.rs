@@ -90,6 +90,13 @@ pub(super) fn written_beside_key<'a>(
     written(schema, row).filter(|place| !schema.key.contains(place))
 }
 
+fn from_excluded<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let sets: Vec<String> = names
+        .map(|name| format!("{0} = excluded.{0}", quoted(name)))
+        .collect();
+    sets.join(", ")
+}
+
 fn text_of(verb: Verb, schema: &TableSchema, row: &Row, before: &Row) -> String {
     let table = quoted(&replica_name(&schema.table));
     let name = |place: usize| -> &str {
@@ -127,18 +134,12 @@ fn text_of(verb: Verb, schema: &TableSchema, row: &Row, before: &Row) -> String 
             insert(),
             list(schema.key.iter().map(|place| name(*place)))
         ),
-        Verb::Upsert => {
-            let sets: Vec<String> = beside
-                .iter()
-                .map(|place| format!("{0} = excluded.{0}", quoted(name(*place))))
-                .collect();
-            format!(
-                "{} ON CONFLICT ({}) DO UPDATE SET {}",
-                insert(),
-                list(schema.key.iter().map(|place| name(*place))),
-                sets.join(", ")
-            )
-        }
+        Verb::Upsert => format!(
+            "{} ON CONFLICT ({}) DO UPDATE SET {}",
+            insert(),
+            list(schema.key.iter().map(|place| name(*place))),
+            from_excluded(beside.iter().map(|place| name(*place)))
+        ),
         Verb::Insert => insert(),
         Verb::Update if beside.is_empty() => {
             // Nothing to write: only whether the row is there counts.

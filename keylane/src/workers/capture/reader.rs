@@ -95,7 +95,7 @@ async fn answer(origin: &mut dyn Origin, request: Request) -> Result<(), OriginE
 fn gone() -> OriginError {
     OriginError {
         kind: OriginErrorKind::Unreachable,
-        code: "KL-CAPTURE-002",
+        code: "KL-CAPTURE-101",
         message: "the origin's session has ended".to_owned(),
     }
 }

@@ -1,0 +1,148 @@
+//! The command line: its arguments, which command they mean, and what every command shares.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::{check, completions, demo, init, parked, run, settle, status};
+use crate::config::Config;
+use crate::exit_code::{Exit, Failure};
+
+/// Row changes from an origin database to a replica, over Kafka or an embedded log: each key in order, each change taking effect exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "keylane", version, max_term_width = 120)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(
+        long,
+        global = true,
+        env = "KEYLANE_CONFIG",
+        default_value = "keylane.yaml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// More log lines; twice for all.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Only errors.
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether what goes to such a stream is coloured.
+    pub(super) fn is_on(self, on_terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => on_terminal && std::env::var_os("NO_COLOR").is_none(),
+        }
+    }
+}
+
+/// How findings and state are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For scripts: one object on stdout.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See the whole road work, with its own processes killed midway, and the proof. Needs nothing installed.
+    Demo(demo::DemoArguments),
+    /// Write a configuration out of what the origin holds.
+    Init(init::InitArguments),
+    /// Everything that must be right before `run`, each with what mends it.
+    Check(check::CheckArguments),
+    /// Run the pipelines of the configuration until told to stop (SIGTERM drains).
+    Run(run::RunArguments),
+    /// How each pipeline does, the worst first; also while nothing runs.
+    Status(status::StatusArguments),
+    /// Wait until everything committed at the origin before the call is applied at the replica.
+    Settle(settle::SettleArguments),
+    /// What could not be applied, and what to do about it.
+    Parked(parked::ParkedArguments),
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArguments),
+}
+
+/// Parses the command line, runs the command, prints what went wrong. Returns the exit code.
+pub fn main() -> u8 {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; clap prints each where it belongs.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return code;
+        }
+    };
+    crate::logging::start(arguments.verbose, arguments.quiet, arguments.color);
+    match dispatch(arguments) {
+        Ok(exit) => exit.code(),
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            failure.exit.code()
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
+    match arguments.command {
+        Command::Demo(demo) => {
+            let color = arguments.color;
+            let on = (
+                color.is_on(std::io::stdout().is_terminal()),
+                color.is_on(std::io::stderr().is_terminal()),
+            );
+            demo::run(&demo, arguments.quiet, on)
+        }
+        Command::Init(init) => init::run(&arguments.config, &init),
+        Command::Check(check) => check::run(&load(&arguments.config)?, &check, arguments.color),
+        Command::Run(run) => run::run(&load(&arguments.config)?, &run),
+        Command::Status(status) => status::run(&load(&arguments.config)?, &status, arguments.color),
+        Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
+        Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
+        Command::Completions(shell) => completions::run(&shell),
+    }
+}
+
+/// Writes to stdout. A reader that has gone away is no error.
+pub(super) fn print(bytes: &[u8]) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(bytes).and_then(|()| stdout.flush());
+}
+
+/// The configuration, or what is wrong with it.
+pub(super) fn load(path: &std::path::Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+}
+
+/// A runtime for one command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Error, format!("cannot start threads: {error}")))
+}

@@ -1,0 +1,79 @@
+//! The runs: which faults, how many, on how many partitions.
+
+use super::check;
+use super::harness::{Part, Road, RoadOptions};
+use super::workload::Workload;
+
+fn kills(default: usize) -> usize {
+    std::env::var("KEYLANE_CHAOS_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+/// The run: copy under load, kills, drain, checks.
+fn chaos(options: RoadOptions, kills: usize) {
+    if keylane_parts::quick() {
+        eprintln!("left out: needs Kafka and PostgreSQL");
+        return;
+    }
+    let seed = options.seed;
+    eprintln!(
+        "chaos: seed {seed}, {kills} kills, {} partitions",
+        options.partitions
+    );
+    let mut road = Road::start(options);
+    let workload = Workload::start(&road);
+    road.start_capture();
+    road.start_apply();
+    road.await_copied();
+    road.audit_from_here();
+    let mut random = super::harness::Random::new(seed);
+    for number in 1..=kills {
+        let part = *random.pick(&[
+            Part::Capture,
+            Part::Apply,
+            Part::Capture,
+            Part::Apply,
+            Part::Broker,
+            Part::Origin,
+            Part::Replica,
+        ]);
+        random.pause_ms(200, 1500);
+        eprintln!("chaos: kill {number} of {kills}: {part:?}");
+        road.kill9_and_restart(part);
+        road.await_progress(&format!("after kill {number} ({part:?})"));
+    }
+    workload.stop();
+    road.settle();
+    check::equal(&road);
+    check::exactly_once(&road);
+    check::no_position_twice(&road);
+    road.stop();
+}
+
+#[test]
+fn every_change_takes_effect_once_on_8_partitions_under_kill_nine_of_every_part() {
+    chaos(
+        RoadOptions {
+            partitions: 8,
+            fold: false,
+            seed: 8,
+            ..RoadOptions::default()
+        },
+        kills(24),
+    );
+}
+
+#[test]
+fn every_change_takes_effect_once_on_1_partition_under_kill_nine_of_every_part() {
+    chaos(
+        RoadOptions {
+            partitions: 1,
+            fold: false,
+            seed: 1,
+            ..RoadOptions::default()
+        },
+        kills(10),
+    );
+}
