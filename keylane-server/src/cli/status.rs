@@ -38,7 +38,7 @@ pub(super) fn run(
     let on_terminal = std::io::stdout().is_terminal();
     let colored = color.is_on(on_terminal);
     let observer = Observer::new(config, &arguments.pipelines, &[])?;
-    let exit = runtime()?.block_on(async {
+    runtime()?.block_on(async {
         loop {
             let views = observer.views().await;
             let mut text = match arguments.format {
@@ -62,6 +62,5 @@ pub(super) fn run(
                 () = tokio::time::sleep(WATCH_INTERVAL) => {}
             }
         }
-    });
-    exit
+    })
 }

@@ -222,7 +222,6 @@ fn columns(database: &Connection, table: Table) -> rusqlite::Result<Vec<String>>
     let statement = database.prepare(&format!("SELECT * FROM {}", table.name))?;
     Ok(statement
         .column_names()
-        .into_iter()
         .map(str::to_owned)
         .collect())
 }

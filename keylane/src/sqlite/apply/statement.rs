@@ -31,10 +31,13 @@ pub(super) enum Verb {
     Truncate,
 }
 
+/// What tells two statements apart: the shape, the verb, and which columns are there after and before.
+type Form = (SchemaId, Verb, Vec<bool>, Vec<bool>);
+
 /// Texts by what they do and which columns take part.
 #[derive(Default)]
 pub(super) struct Texts {
-    known: HashMap<(SchemaId, Verb, Vec<bool>, Vec<bool>), Arc<str>>,
+    known: HashMap<Form, Arc<str>>,
 }
 
 impl Texts {

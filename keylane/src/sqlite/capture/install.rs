@@ -87,10 +87,11 @@ pub(super) fn ensure(
     all_shapes(connection, schemas).map_err(explain)
 }
 
+/// What triggers were made for: of each table its shape's number and its columns.
+type Made = BTreeMap<Arc<str>, (i64, Vec<String>)>;
+
 /// Shapes that triggers write now, by table: number and column names.
-fn live_shapes(
-    connection: &Connection,
-) -> rusqlite::Result<BTreeMap<Arc<str>, (i64, Vec<String>)>> {
+fn live_shapes(connection: &Connection) -> rusqlite::Result<Made> {
     let mut statement =
         connection.prepare("SELECT tbl, id, columns FROM keylane_shape WHERE live")?;
     let rows = statement.query_map([], |row| {
