@@ -220,10 +220,7 @@ pub fn rows(origin: &Connection, replica: &Connection) -> rusqlite::Result<RowVe
 
 fn columns(database: &Connection, table: Table) -> rusqlite::Result<Vec<String>> {
     let statement = database.prepare(&format!("SELECT * FROM {}", table.name))?;
-    Ok(statement
-        .column_names()
-        .map(str::to_owned)
-        .collect())
+    Ok(statement.column_names().map(str::to_owned).collect())
 }
 
 fn merge(

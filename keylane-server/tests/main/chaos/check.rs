@@ -120,9 +120,12 @@ fn ascending(topic: &str, text: &str) -> usize {
         else {
             continue;
         };
-        let Some(header) = headers.split("keylane=").nth(1) else {
-            panic!("{topic}/{partition}@{offset} has no header")
-        };
+        let header = headers.split("keylane=").nth(1);
+        assert!(
+            header.is_some(),
+            "{topic}/{partition}@{offset} has no header"
+        );
+        let header = header.unwrap_or_default();
         let field = |name: &str| header.split(' ').find_map(|field| field.strip_prefix(name));
         let epoch = u64::from_str_radix(field("e=").expect("an epoch"), 16).expect("hexadecimal");
         let current = epochs.entry(partition).or_default();

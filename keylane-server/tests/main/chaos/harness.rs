@@ -267,9 +267,14 @@ pipelines:
 
     fn wait(&mut self, awaited: &str, mut holds: impl FnMut(&mut Road) -> bool) {
         let waited = wait_until(awaited, PATIENCE, || Ok(holds(self)));
-        if let Err(error) = waited {
-            panic!("seed {}: {error}\n{}", self.options.seed, self.logs());
-        }
+        let failed = waited.err().map(|error| error.to_string());
+        assert!(
+            failed.is_none(),
+            "seed {}: {}\n{}",
+            self.options.seed,
+            failed.unwrap_or_default(),
+            self.logs()
+        );
     }
 
     /// The ends of the latest logs, for a failure's reader.

@@ -1,5 +1,6 @@
 //! Fence, then read progress, then fetch; drain at the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ pub enum ApplyFailure {
     /// The log no longer holds what this replica has not applied.
     #[error("KL-APPLY-014: {0}")]
     Gap(String),
-    /// Tables came: the run begins anew with them.
-    #[error("tables have come; taking them up")]
+    /// Tables came, or a commit's answer was lost: the run begins anew.
+    #[error("taking the partitions over anew")]
     Reopen,
 }
 
@@ -112,6 +113,10 @@ pub async fn run(
             (Err(failure), _) | (Ok(()), Some(failure)) => failure,
             (Ok(()), None) => break,
         };
+        let failure = match failure {
+            ApplyFailure::Fenced if is_still_owner(&road, stop).await => ApplyFailure::Reopen,
+            failure => failure,
+        };
         if !failure.passes() {
             stats.state.set("stopped", failure.to_string());
             return Err(failure);
@@ -133,6 +138,30 @@ pub async fn run(
     }
     stats.state.set("stopped", "asked to stop");
     Ok(())
+}
+
+/// Whether the fence was raised by nobody: then a commit's answer was lost, the lanes stand further than believed, and taking them again is right.
+async fn is_still_owner(road: &Road, stop: &CancellationToken) -> bool {
+    let mine: BTreeMap<TopicPartition, u64> = road
+        .lanes()
+        .lows()
+        .into_iter()
+        .map(|low| (low.partition, low.owner_epoch))
+        .collect();
+    let same = |partition: &PartitionProgress| {
+        mine.get(&partition.partition)
+            .is_none_or(|epoch| partition.owner_epoch == *epoch)
+    };
+    loop {
+        match road.replica.progress(&road.settings.pipeline).await {
+            Ok(progress) => return progress.iter().all(same),
+            Err(error) => road.stats.state.set("degraded", error.to_string()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return true,
+            () = tokio::time::sleep(road.settings.backoff.1) => {}
+        }
+    }
 }
 
 async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
