@@ -2,9 +2,13 @@
 
 #[path = "main/chaos/mod.rs"]
 mod chaos;
+#[path = "main/commands.rs"]
+mod commands;
 #[path = "main/config.rs"]
 mod config;
 #[path = "main/config_init.rs"]
 mod config_init;
 #[path = "main/config_mutations.rs"]
 mod config_mutations;
+#[path = "main/demo.rs"]
+mod demo;

@@ -136,7 +136,7 @@ impl Report {
                 "captured",
                 None,
                 self.captured,
-                words("changes and copied rows, by triggers in the origin"),
+                words("changes and copied rows, told by triggers"),
             ),
             (
                 "published",

@@ -1,0 +1,281 @@
+//! The commands on a laptop's road: SQLite, the embedded log, real processes and their exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use keylane_parts::{end_with_this_process, wait_until};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Shop {
+    folder: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Shop {
+        let shop = Shop {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        shop.sql(
+            "origin.db",
+            "CREATE TABLE customers(id INTEGER PRIMARY KEY, email TEXT UNIQUE);
+             CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customers(id), total REAL);
+             INSERT INTO customers VALUES (1, 'a'), (2, 'b');
+             INSERT INTO orders VALUES (10, 1, 1.5), (11, 2, 2.0);",
+        );
+        shop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn sql(&self, database: &str, sql: &str) {
+        let connection =
+            rusqlite::Connection::open(self.path(database)).expect("the database opens");
+        connection.busy_timeout(PATIENCE).expect("a busy timeout");
+        connection.execute_batch(sql).expect(sql);
+    }
+
+    fn count(&self, database: &str, sql: &str) -> i64 {
+        let connection =
+            rusqlite::Connection::open(self.path(database)).expect("the database opens");
+        connection.busy_timeout(PATIENCE).expect("a busy timeout");
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .unwrap_or(-1)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("keylane runs")
+    }
+
+    fn json(&self, arguments: &[&str], code: i32) -> Value {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        serde_json::from_slice(&output.stdout).expect("one JSON object on stdout")
+    }
+
+    fn init(&self) {
+        let output = self.run(&[
+            "init",
+            "--from",
+            "sqlite:origin.db",
+            "--to",
+            "sqlite:replica.db",
+            "--name",
+            "shop",
+        ]);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let config = self.path("keylane.yaml");
+        let text = std::fs::read_to_string(&config).expect("init wrote it");
+        // Two roads of two tests may run at once; nobody here asks over HTTP.
+        std::fs::write(config, text.replace("127.0.0.1:7070", "off")).expect("it is written");
+    }
+
+    fn start(&self) -> Child {
+        let log = std::fs::File::create(self.path("run.log")).expect("a log file");
+        let child = self
+            .command(&["run"])
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("keylane starts");
+        end_with_this_process(&child).expect("it is watched");
+        child
+    }
+}
+
+fn terminate(mut child: Child, log: &Path) {
+    assert!(
+        Command::new("kill")
+            .arg(child.id().to_string())
+            .status()
+            .is_ok_and(|status| status.success())
+    );
+    let ended = wait_until("the road to drain", PATIENCE, || {
+        Ok(child.try_wait().is_ok_and(|end| end.is_some()))
+    });
+    ended.expect("it drains");
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    assert!(child.wait().is_ok_and(|status| status.success()), "{log}");
+}
+
+#[test]
+fn what_init_writes_is_taken_by_check_and_run_as_it_is() {
+    let shop = Shop::new();
+    shop.init();
+    let again = shop.run(&[
+        "init",
+        "--from",
+        "sqlite:origin.db",
+        "--to",
+        "sqlite:replica.db",
+    ]);
+    assert_ne!(
+        again.status.code(),
+        Some(0),
+        "init does not overwrite without --force"
+    );
+    let checks = shop.json(&["check", "--format", "json"], 0);
+    let all = checks["checks"].as_array().expect("a list of checks");
+    assert!(
+        all.len() > 3
+            && all
+                .iter()
+                .all(|check| check["id"].is_string() && check["ok"].is_boolean()),
+        "{checks}"
+    );
+    let run = shop.run(&["run", "--until-caught-up"]);
+    assert_eq!(
+        run.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert_eq!(shop.count("replica.db", "SELECT count(*) FROM orders"), 2);
+    let status = shop.json(&["status", "--format", "json"], 0);
+    assert_eq!(status["pipelines"][0]["name"], "shop", "{status}");
+    assert_eq!(status["pipelines"][0]["state"], "stopped", "{status}");
+}
+
+#[test]
+fn settle_returns_when_the_replica_holds_what_the_origin_had() {
+    let shop = Shop::new();
+    shop.init();
+    let road = shop.start();
+    let settled = |timeout: &str| shop.run(&["settle", "--timeout", timeout]).status.code();
+    wait_until("the road to settle", PATIENCE, || {
+        Ok(settled("10s") == Some(0))
+    })
+    .expect("it settles");
+    shop.sql("origin.db", "INSERT INTO orders VALUES (12, 1, 3.0); UPDATE orders SET total = 9 WHERE id = 10; DELETE FROM orders WHERE id = 11;");
+    assert_eq!(settled("60s"), Some(0));
+    assert_eq!(
+        shop.count(
+            "replica.db",
+            "SELECT count(*) FROM orders WHERE id = 12 OR (id = 10 AND total = 9)"
+        ),
+        2
+    );
+    assert_eq!(
+        shop.count("replica.db", "SELECT count(*) FROM orders WHERE id = 11"),
+        0
+    );
+    let status = shop.json(&["status", "--format", "json"], 0);
+    let state = status["pipelines"][0]["state"].as_str().unwrap_or_default();
+    assert!(["caught_up", "streaming"].contains(&state), "{status}");
+    terminate(road, &shop.path("run.log"));
+    assert_eq!(
+        settled("1s"),
+        Some(1),
+        "nothing settles while the road is stopped"
+    );
+}
+
+#[test]
+fn a_row_that_the_replica_refuses_is_parked_alone_and_redriven_in_order() {
+    let shop = Shop::new();
+    shop.init();
+    shop.sql(
+        "replica.db",
+        "CREATE TABLE customers(id INTEGER PRIMARY KEY, email TEXT UNIQUE);
+         CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, total REAL CHECK (total < 100));",
+    );
+    let road = shop.start();
+    let settle = || shop.run(&["settle", "--timeout", "10s"]).status.code() == Some(0);
+    wait_until("the road to settle", PATIENCE, || Ok(settle())).expect("it settles");
+    shop.sql(
+        "origin.db",
+        "INSERT INTO orders VALUES (20, 1, 500); UPDATE orders SET customer = 2 WHERE id = 20; INSERT INTO orders VALUES (21, 1, 5);",
+    );
+    wait_until("the others to go on", PATIENCE, || Ok(settle()))
+        .expect("a parked key holds up nothing");
+    assert_eq!(
+        shop.count("replica.db", "SELECT count(*) FROM orders WHERE id = 21"),
+        1
+    );
+    assert_eq!(
+        shop.count("replica.db", "SELECT count(*) FROM orders WHERE id = 20"),
+        0
+    );
+    let parked = shop.json(&["parked", "list", "--format", "json"], 0);
+    let list = parked
+        .as_array()
+        .or(parked["parked"].as_array())
+        .expect("a list");
+    assert_eq!(list.len(), 1, "{parked}");
+    let one = &list[0];
+    assert_eq!(
+        (one["error_code"].as_str(), one["behind"].as_u64()),
+        (Some("KL-APPLY-004"), Some(1)),
+        "{parked}"
+    );
+    // The cause is mended, then the key's queue goes in order.
+    shop.sql(
+        "replica.db",
+        "BEGIN IMMEDIATE; ALTER TABLE orders RENAME TO old; CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, total REAL);
+         INSERT INTO orders SELECT * FROM old; DROP TABLE old; COMMIT;",
+    );
+    let redriven = shop.run(&["parked", "redrive", "--all"]);
+    assert!(
+        redriven.status.success(),
+        "{}",
+        String::from_utf8_lossy(&redriven.stderr)
+    );
+    let there = || {
+        shop.count(
+            "replica.db",
+            "SELECT count(*) FROM orders WHERE id = 20 AND total = 500 AND customer = 2",
+        ) == 1
+    };
+    wait_until("the parked key to be redriven", PATIENCE, || Ok(there())).expect("it is redriven");
+    shop.sql("origin.db", "UPDATE orders SET total = 1 WHERE id = 20;");
+    wait_until("the road to settle", PATIENCE, || Ok(settle())).expect("it settles");
+    assert_eq!(
+        shop.count(
+            "replica.db",
+            "SELECT count(*) FROM orders WHERE id = 20 AND total = 1"
+        ),
+        1
+    );
+    terminate(road, &shop.path("run.log"));
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_end_with_two_and_say_where() {
+    let shop = Shop::new();
+    assert_eq!(shop.run(&["nonsense"]).status.code(), Some(2));
+    assert_eq!(
+        shop.run(&["run"]).status.code(),
+        Some(2),
+        "there is no configuration"
+    );
+    shop.init();
+    let config = shop.path("keylane.yaml");
+    let text = std::fs::read_to_string(&config).expect("init wrote it");
+    std::fs::write(&config, format!("{text}\ntrheads: 3\n")).expect("it is written");
+    let output = shop.run(&["run"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        told.contains("keylane.yaml:") && told.contains("trheads"),
+        "{told}"
+    );
+}
