@@ -201,6 +201,45 @@ impl ControlReader {
         }
     }
 
+    /// Reads on to the end, for what a former capturer still wrote behind the opening at which this reader stands: a copy that it began counts, because
+    /// changes that it published before its partitions were opened anew count. What it says of chunks does not.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub async fn late_copies(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        loop {
+            let records = log.read(&self.partition, self.next, READ_BYTES).await?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            for record in records {
+                self.next = record.offset.next();
+                if let Some(progress) = table_progress(&record)
+                    && let TablePhase::Copying { since, .. } = progress.phase
+                {
+                    self.begun(TableProgress {
+                        phase: TablePhase::Copying { since, after: None },
+                        ..progress
+                    });
+                }
+            }
+        }
+    }
+
+    /// A table's copy has begun, unless it is known to be further.
+    fn begun(&mut self, progress: TableProgress) {
+        match self
+            .state
+            .tables
+            .iter_mut()
+            .find(|known| known.table == progress.table)
+        {
+            Some(known) if known.phase == TablePhase::Waiting => *known = progress,
+            Some(_) => {}
+            None => self.state.tables.push(progress),
+        }
+    }
+
     fn take(&mut self, record: &RawRecord) {
         let (Some(raw), Some(key), Some(value)) = (&record.keylane, &record.key, &record.value)
         else {
@@ -258,6 +297,17 @@ impl ControlReader {
             _ => {}
         }
     }
+}
+
+/// What a record says of a table's copy, if it is such a record.
+fn table_progress(record: &RawRecord) -> Option<TableProgress> {
+    let key = std::str::from_utf8(record.key.as_ref()?).ok()?;
+    if !key.starts_with("table:") {
+        return None;
+    }
+    serde_json::from_slice::<StoredTable>(record.value.as_ref()?)
+        .ok()?
+        .into_progress()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -106,6 +106,9 @@ async fn stored(
     let schemas = Arc::new(SchemaCache::default());
     let mut reader = ControlReader::new(&settings.prefix, schemas.clone());
     reader.poll(log, up_to).await?;
+    if up_to.is_some() {
+        reader.late_copies(log).await?;
+    }
     let state = reader.state().clone();
     let latest = |topic: &TableTopic| {
         schemas.latest(&TableName::new(topic.schema.as_str(), topic.table.as_str()))
