@@ -10,5 +10,7 @@ mod config;
 mod config_init;
 #[path = "main/config_mutations.rs"]
 mod config_mutations;
+#[path = "main/debezium.rs"]
+mod debezium;
 #[path = "main/demo.rs"]
 mod demo;

@@ -144,7 +144,11 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         .map_err(|error| Failure::new(Exit::Error, format!("KL-PUBLISH-001: {error}")))?;
     let schemas = Arc::new(SchemaCache::default());
     let replica = replica(&pipeline.replica, &schemas).await?;
-    let capture = pipeline.origin.clone().map(|origin| {
+    let captured = pipeline
+        .origin
+        .clone()
+        .filter(|_| pipeline.from_topics.is_none());
+    let capture = captured.map(|origin| {
         let settings = capture_settings(&name, &prefix, pipeline, &origin);
         let in_flight = usize::try_from(pipeline.capture.in_flight_bytes).unwrap_or(usize::MAX);
         let source = Source {
@@ -258,6 +262,10 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
     ApplySettings {
         pipeline: name.clone(),
         prefix: prefix.clone(),
+        debezium_topics: pipeline
+            .from_topics
+            .as_ref()
+            .map(|topics| topics.debezium.clone()),
         threads: usize::try_from(apply.threads).unwrap_or(1),
         lanes: LaneCount(apply.lanes),
         limits: Limits {

@@ -134,6 +134,14 @@ impl DebeziumDecoder {
         checked(change).map(|change| Some(ForeignChange { change, position }))
     }
 
+    /// Where a record's change stands, without reading its rows; `None` for what is no change or does not tell.
+    pub fn position(value: &[u8]) -> Option<DebeziumPosition> {
+        let envelope = payload(value, "a Debezium envelope").ok()??;
+        let letter = string_of(envelope.members.get("op")?.get())?;
+        let op = op_of_letter(&letter)?;
+        Some(source(&envelope.members).ok()?.position(op))
+    }
+
     fn shape(
         &self,
         table: &TableName,

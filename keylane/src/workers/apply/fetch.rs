@@ -9,6 +9,7 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::{LogConsumer, LogErrorKind, RawRecord};
 use tracing::warn;
 
+use super::foreign::Foreign;
 use super::road::Road;
 use super::run::ApplyFailure;
 
@@ -100,7 +101,11 @@ fn take_in(
         for record in records {
             let offset = record.offset;
             let skipped = intake.skipped;
-            match intake.take(record) {
+            let taken = match &road.foreign {
+                Some(_) => Foreign::take(&partition, &mut intake.acceptance, record),
+                None => intake.take(record),
+            };
+            match taken {
                 Taken::Item(item) => {
                     if lanes.offer(&partition, *item, intake.acceptance) == ReceivedAs::Replay {
                         road.stats.replays_skipped.add(1);

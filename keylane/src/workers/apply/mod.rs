@@ -4,6 +4,7 @@
 //! - `run`: fence, then read progress, then fetch; drain at the end.
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `fetch`: records in.
+//! - `foreign`: topics that another tool wrote.
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
 //! - `work`: a batch of a lane's items, decoded, applied, settled.
 //! - `progress`: what is saved, trimmed and looked at now and then.
@@ -17,6 +18,8 @@ mod run;
 pub use run::{ApplyFailure, run};
 
 mod fetch;
+
+mod foreign;
 
 mod tables;
 

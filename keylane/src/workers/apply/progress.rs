@@ -132,7 +132,8 @@ async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {
 
 /// What a person asked for, and tables that came.
 async fn look(road: &Road, topics: usize) {
-    if let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
+    if road.foreign.is_none()
+        && let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
         && state.topics.len() != topics
     {
         return road.fail(ApplyFailure::Reopen);

@@ -9,6 +9,7 @@ use keylane_core::publish::Log;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::foreign::Foreign;
 use super::run::ApplyFailure;
 use super::settings::ApplySettings;
 use super::tables::Tables;
@@ -21,6 +22,8 @@ pub(super) struct Road {
     pub replica: Arc<dyn Replica>,
     pub stats: Arc<ApplyStats>,
     pub tables: Tables,
+    /// For topics that another tool wrote.
+    pub foreign: Option<Foreign>,
     /// No new batches: finish what is in work.
     pub stop: CancellationToken,
     /// A worker may find something to do.
@@ -42,13 +45,19 @@ impl Road {
         tables: Tables,
         stop: CancellationToken,
     ) -> Self {
-        let lanes = Mutex::new(Lanes::new(settings.lanes));
+        let foreign = settings.debezium_topics.as_ref().map(|_| Foreign::new());
+        let lanes = match &foreign {
+            Some(_) => Lanes::of_foreign_topics(settings.lanes),
+            None => Lanes::new(settings.lanes),
+        };
+        let lanes = Mutex::new(lanes);
         Road {
             settings,
             log,
             replica,
             stats,
             tables,
+            foreign,
             stop,
             work: Notify::new(),
             room: Notify::new(),

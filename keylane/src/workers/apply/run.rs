@@ -182,7 +182,11 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
         )
         .await?;
     for partition in &partitions {
-        let from = road.lanes().assign(partition);
+        let mut from = road.lanes().assign(partition);
+        if road.foreign.is_some() {
+            // Another tool's retention: what it has dropped before the first start is not ours to miss.
+            from = from.max(road.log.bounds(&partition.partition).await?.start);
+        }
         consumer.assign(&partition.partition, from).await?;
     }
     info!(
@@ -239,6 +243,12 @@ async fn drive(
 
 /// What the control topic says, once a capturer has written it. `None` if told to stop before.
 async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
+    if let Some(topics) = &road.settings.debezium_topics {
+        return Ok(Some(ControlState {
+            topics: topics.iter().map(foreign_topic).collect(),
+            ..ControlState::default()
+        }));
+    }
     let control = crate::workers::control::control_topic(&road.settings.prefix);
     loop {
         if road.log.describe_topic(&control).await?.is_some()
@@ -255,6 +265,16 @@ async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
             () = road.stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(CATALOG_WAIT) => {}
         }
+    }
+}
+
+/// Another tool's topic; what it holds is told by its records.
+fn foreign_topic(name: &String) -> TableTopic {
+    TableTopic {
+        schema: String::new(),
+        table: String::new(),
+        topic: name.clone(),
+        partitions: 0,
     }
 }
 
@@ -281,6 +301,10 @@ async fn specs(road: &Road, topics: &[TableTopic]) -> Result<Vec<PartitionSpec>,
 /// The log must still hold the first record that is not applied.
 async fn no_gap(road: &Road, progress: &PartitionProgress) -> Result<(), ApplyFailure> {
     let bounds = road.log.bounds(&progress.partition).await?;
+    let first_start = road.foreign.is_some() && progress.low == Offset(0);
+    if first_start {
+        return Ok(());
+    }
     if bounds.start <= progress.low
         || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0))
     {

@@ -13,6 +13,8 @@ pub struct ApplySettings {
     pub pipeline: Arc<str>,
     /// The topics' prefix.
     pub prefix: Arc<str>,
+    /// Topics that Debezium writes, applied instead of captured ones.
+    pub debezium_topics: Option<Vec<String>>,
     /// Workers, each with a connection of its own.
     pub threads: usize,
     /// Lanes of each partition; fixed for the life of the pipeline.

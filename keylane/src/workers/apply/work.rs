@@ -39,6 +39,9 @@ pub(super) async fn work(road: &Road) {
             }
             if matches!(error.kind, ApplyErrorKind::MissingObject) {
                 road.tables.forget_ready().await;
+                if let Some(foreign) = &road.foreign {
+                    foreign.forget();
+                }
             }
         }
         let jitter = rand::rng().random_range(0.0..1.0);
@@ -260,6 +263,14 @@ async fn action(
 
 async fn change(road: &Road, item: &BatchItem<RawPayload>) -> Result<Change, ApplyError> {
     let payload = &item.item.payload;
+    if let Some(foreign) = &road.foreign {
+        let replica = road.replica.as_ref();
+        let change = foreign
+            .change(&item.item.key, &payload.value, replica)
+            .await?;
+        road.tables.ready(&change.schema, replica).await?;
+        return Ok(change);
+    }
     if let Some(id) = payload.header.as_ref().and_then(|header| header.schema) {
         let schema = road.tables.schema(id, road.log.as_ref()).await?;
         road.tables.ready(&schema, road.replica.as_ref()).await?;
