@@ -57,6 +57,84 @@ fn start(folder: &Path) -> Child {
     child
 }
 
+/// What the connector writes first: four changes of two rows.
+fn first() -> String {
+    let row = |id: u32, name: &str, price: &str| {
+        format!("{{\"id\":{id},\"name\":{name},\"price\":{price}}}")
+    };
+    record(
+        1,
+        'c',
+        "null",
+        &row(1, "\"a\"", "{\"scale\":2,\"value\":\"AZA=\"}"),
+        (90, 100),
+    ) + &record(2, 'c', "null", &row(2, "\"b\"", "null"), (90, 108))
+        + &record(1, 'u', "null", &row(1, "\"A\"", "null"), (120, 130))
+        + &record(2, 'd', &row(2, "null", "null"), "null", (140, 150))
+}
+
+/// The connector starts again behind its last offset: two of its records come twice, then a new one.
+fn again() -> String {
+    let row = |id: u32, name: &str| format!("{{\"id\":{id},\"name\":\"{name}\",\"price\":null}}");
+    record(1, 'u', "null", &row(1, "A"), (120, 130))
+        + &record(2, 'c', "null", &row(2, "b"), (90, 108))
+        + &record(1, 'u', "null", &row(1, "last"), (160, 170))
+}
+
+const TABLES: &str = "create table orders(id int primary key, name text, price numeric);
+    create table audit(seq serial, op text, id int);
+    create function audited() returns trigger language plpgsql as $$ begin
+      insert into audit(op, id) values (tg_op, coalesce(new.id, old.id)); return null; end $$;
+    create trigger audited after insert or update or delete on orders for each row execute function audited();";
+
+/// A replica with an audit, and a configuration that applies the topic.
+struct Erp {
+    postgres: &'static PostgresHandle,
+    folder: tempfile::TempDir,
+}
+
+impl Erp {
+    fn new(bootstrap: &str) -> Erp {
+        let postgres = PostgresHandle::shared_replica().expect("PostgreSQL");
+        postgres
+            .fresh_database("from_debezium")
+            .expect("a database");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = format!(
+            "version: 1\nhttp: {{ listen: off }}\nlog: {{ kafka: {{ bootstrap: \"{bootstrap}\" }} }}\npipelines:\n  erp:\n    \
+             replica: {{ postgres: {{ url: \"{}\" }} }}\n    from_topics: {{ debezium: [{TOPIC}] }}\n    apply: {{ fold: false }}\n",
+            postgres.url("from_debezium"),
+        );
+        std::fs::write(folder.path().join("keylane.yaml"), config).expect("it is written");
+        let erp = Erp { postgres, folder };
+        erp.sql(TABLES);
+        erp
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.postgres
+            .psql("from_debezium", sql)
+            .expect(sql)
+            .trim()
+            .to_owned()
+    }
+
+    fn await_equal(&self, sql: &str, expect: &str) {
+        let waited = wait_until(sql, PATIENCE, || Ok(self.sql(sql) == expect));
+        let log = std::fs::read_to_string(self.folder.path().join("run.log")).unwrap_or_default();
+        assert!(
+            waited.is_ok(),
+            "{sql}: {} instead of {expect}\n{log}",
+            self.sql(sql)
+        );
+    }
+}
+
+fn kill(mut road: Child) {
+    road.kill().expect("SIGKILL reaches it");
+    road.wait().expect("it is gone");
+}
+
 #[test]
 fn what_debezium_writes_again_takes_effect_once_also_over_a_kill_of_the_applier() {
     if keylane_parts::quick() {
@@ -65,113 +143,25 @@ fn what_debezium_writes_again_takes_effect_once_also_over_a_kill_of_the_applier(
     }
     ensure_installed(&[Tool::Kcat]).expect("kcat");
     let kafka = KafkaHandle::shared().expect("Kafka");
-    let postgres = PostgresHandle::shared_replica().expect("PostgreSQL");
-    postgres
-        .fresh_database("from_debezium")
-        .expect("a database");
-    let sql = |sql: &str| {
-        postgres
-            .psql("from_debezium", sql)
-            .expect(sql)
-            .trim()
-            .to_owned()
-    };
-    sql("create table orders(id int primary key, name text, price numeric);
-         create table audit(seq serial, op text, id int);
-         create function audited() returns trigger language plpgsql as $$ begin
-           insert into audit(op, id) values (tg_op, coalesce(new.id, old.id)); return null; end $$;
-         create trigger audited after insert or update or delete on orders for each row execute function audited();");
-    let created = Command::new("kcat")
-        .args(["-b", kafka.bootstrap(), "-L", "-t", TOPIC])
-        .output()
-        .expect("kcat lists");
-    assert!(created.status.success());
+    let erp = Erp::new(kafka.bootstrap());
     make_topic(kafka.bootstrap());
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let config = format!(
-        "version: 1\nhttp: {{ listen: off }}\nlog: {{ kafka: {{ bootstrap: \"{}\" }} }}\npipelines:\n  erp:\n    replica: {{ postgres: {{ url: \"{}\" }} }}\n    \
-         from_topics: {{ debezium: [{TOPIC}] }}\n    apply: {{ fold: false }}\n",
-        kafka.bootstrap(),
-        postgres.url("from_debezium"),
+    produce(kafka.bootstrap(), &first());
+    let road = start(erp.folder.path());
+    erp.await_equal("select count(*) from audit", "4");
+    kill(road);
+    produce(kafka.bootstrap(), &again());
+    let road = start(erp.folder.path());
+    erp.await_equal(
+        "select coalesce(max(name), '') from orders where id = 1",
+        "last",
     );
-    std::fs::write(folder.path().join("keylane.yaml"), config).expect("it is written");
-    let first = record(
-        1,
-        'c',
-        "null",
-        "{\"id\":1,\"name\":\"a\",\"price\":{\"scale\":2,\"value\":\"AZA=\"}}",
-        (90, 100),
-    ) + &record(
-        2,
-        'c',
-        "null",
-        "{\"id\":2,\"name\":\"b\",\"price\":null}",
-        (90, 108),
-    ) + &record(
-        1,
-        'u',
-        "null",
-        "{\"id\":1,\"name\":\"A\",\"price\":null}",
-        (120, 130),
-    ) + &record(
-        2,
-        'd',
-        "{\"id\":2,\"name\":null,\"price\":null}",
-        "null",
-        (140, 150),
-    );
-    produce(kafka.bootstrap(), &first);
-    let mut road = start(folder.path());
-    let logs = || std::fs::read_to_string(folder.path().join("run.log")).unwrap_or_default();
-    let effects = |count: &str| {
-        let waited = wait_until(&format!("{count} effects"), PATIENCE, || {
-            Ok(sql("select count(*) from audit") == count)
-        });
-        assert!(
-            waited.is_ok(),
-            "{} instead of {count} effects\n{}",
-            sql("select count(*) from audit"),
-            logs()
-        );
-    };
-    effects("4");
-    road.kill().expect("SIGKILL reaches it");
-    road.wait().expect("it is gone");
-    // The connector starts again behind its last offset: two of its records come twice, then a new one.
-    let again = record(
-        1,
-        'u',
-        "null",
-        "{\"id\":1,\"name\":\"A\",\"price\":null}",
-        (120, 130),
-    ) + &record(
-        2,
-        'c',
-        "null",
-        "{\"id\":2,\"name\":\"b\",\"price\":null}",
-        (90, 108),
-    ) + &record(
-        1,
-        'u',
-        "null",
-        "{\"id\":1,\"name\":\"last\",\"price\":null}",
-        (160, 170),
-    );
-    produce(kafka.bootstrap(), &again);
-    let mut road = start(folder.path());
-    let name = || sql("select coalesce(max(name), '') from orders where id = 1") == "last";
-    let waited = wait_until("the new change", PATIENCE, || Ok(name()));
-    assert!(waited.is_ok(), "{}", logs());
-    // The one at the very place that was reached may be written again, by key; the one before it may not.
-    assert_eq!(sql("select count(*) from orders"), "1", "{}", logs());
+    // The change at the very place that was reached may be written again, by key; the one before it may not.
+    assert_eq!(erp.sql("select count(*) from orders"), "1");
     assert_eq!(
-        sql("select count(*) from audit where op = 'INSERT' and id = 2"),
-        "1",
-        "{}",
-        logs()
+        erp.sql("select count(*) from audit where op = 'INSERT' and id = 2"),
+        "1"
     );
-    road.kill().expect("SIGKILL reaches it");
-    road.wait().expect("it is gone");
+    kill(road);
 }
 
 /// One partition, so that the connector's order is the topic's.

@@ -245,7 +245,7 @@ async fn drive(
 async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
     if let Some(topics) = &road.settings.debezium_topics {
         return Ok(Some(ControlState {
-            topics: topics.iter().map(foreign_topic).collect(),
+            topics: topics.iter().map(|name| foreign_topic(name)).collect(),
             ..ControlState::default()
         }));
     }
@@ -269,11 +269,11 @@ async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
 }
 
 /// Another tool's topic; what it holds is told by its records.
-fn foreign_topic(name: &String) -> TableTopic {
+fn foreign_topic(name: &str) -> TableTopic {
     TableTopic {
         schema: String::new(),
         table: String::new(),
-        topic: name.clone(),
+        topic: name.to_owned(),
         partitions: 0,
     }
 }
