@@ -7,9 +7,7 @@ use super::verdict::Check;
 
 /// What is compared, and what `run` would do by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Fitting<'a> {
-    /// The pipeline, for the subject.
-    pub pipeline: &'a str,
+pub struct Fitting {
     /// Whether `run` creates the tables and columns that the replica lacks.
     pub creates: bool,
     /// Whether both sides are PostgreSQL, so that types can be compared by their names.
@@ -17,12 +15,8 @@ pub struct Fitting<'a> {
 }
 
 /// The checks of one table; `there` is the replica's table, `None` if it has none.
-pub fn fits(
-    fitting: Fitting<'_>,
-    schema: &TableSchema,
-    there: Option<&ReplicaTable>,
-) -> Vec<Check> {
-    let subject = format!("{}: replica table {}", fitting.pipeline, schema.table);
+pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>) -> Vec<Check> {
+    let subject = format!("replica table {}", schema.table);
     let Some(there) = there else {
         return vec![if fitting.creates {
             Check::passed(
@@ -73,15 +67,12 @@ fn column_list(schema: &TableSchema) -> String {
 }
 
 fn column_check(
-    fitting: Fitting<'_>,
+    fitting: Fitting,
     schema: &TableSchema,
     column: &Column,
     found: Option<&ReplicaColumn>,
 ) -> Option<Check> {
-    let subject = format!(
-        "{}: replica column {}.{}",
-        fitting.pipeline, schema.table, column.name
-    );
+    let subject = format!("replica column {}.{}", schema.table, column.name);
     let Some(found) = found else {
         let add = format!(
             "ALTER TABLE {} ADD COLUMN {} {};",

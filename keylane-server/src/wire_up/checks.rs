@@ -222,7 +222,6 @@ async fn fit_checks(road: &Road, pipeline: &Pipeline, schemas: &[Arc<TableSchema
         )
     );
     let fitting = Fitting {
-        pipeline: &road.name,
         creates: pipeline.apply.create_tables,
         same_kind,
     };
