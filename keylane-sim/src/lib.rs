@@ -18,5 +18,7 @@ pub mod model;
 
 pub mod cross_lane;
 
+pub mod road;
+
 mod suite;
 pub use suite::{Expect, Report, Simulation, Variant, all, first_failure, shrink};

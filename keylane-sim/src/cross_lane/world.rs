@@ -50,7 +50,7 @@ struct World {
 /// Runs one seed.
 pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findings, Failure> {
     let mut chance = Chance::new(seed, 1);
-    let mut shop = Shop::new(shape(&mut chance));
+    let mut shop = Shop::new(Shape::any(&mut chance));
     let rules = Rules::of(variant);
     let routes = Routes {
         partitions: chance.between(1, 4) as u32,
@@ -86,19 +86,6 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
     in_order(&world.replica.audit)?;
     converged(&shop, &world.replica)?;
     Ok(world.findings)
-}
-
-fn shape(chance: &mut Chance) -> Shape {
-    let by_name = chance.percent(25);
-    Shape {
-        by_parent: chance.percent(50),
-        by_name,
-        full_identity: chance.percent(40),
-        absent_bodies: chance.percent(50),
-        truncates: chance.percent(20),
-        unkeyed: chance.percent(30),
-        statements_max: chance.between(1, 4),
-    }
 }
 
 /// The whole log: stamped records, and markers at random moments and at the end.

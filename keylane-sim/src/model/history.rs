@@ -12,7 +12,19 @@ const VALUES: usize = 4;
 
 /// Runs the origin until it has done about `changes_max` changes; commits are 10 apart so that places between them exist.
 pub fn history(shop: &mut Shop, chance: &mut Chance, changes_max: usize) -> Vec<Transaction> {
-    let (mut done, mut transactions, mut idle) = (0, Vec::new(), 0);
+    states(shop, chance, changes_max)
+        .into_iter()
+        .map(|(transaction, _)| transaction)
+        .collect()
+}
+
+/// The same, with the rows after each transaction.
+pub fn states(
+    shop: &mut Shop,
+    chance: &mut Chance,
+    changes_max: usize,
+) -> Vec<(Transaction, Shop)> {
+    let (mut done, mut all, mut idle) = (0, Vec::new(), 0);
     while done < changes_max && idle < 1000 {
         let mut changes = Vec::new();
         for _ in 0..chance.between(1, shop.shape.statements_max) {
@@ -23,14 +35,14 @@ pub fn history(shop: &mut Shop, chance: &mut Chance, changes_max: usize) -> Vec<
             continue;
         }
         done += changes.len();
-        let commit = 10 * (transactions.len() as u64 + 1);
+        let commit = 10 * (all.len() as u64 + 1);
         for change in &mut changes {
             change.position = Position::new(commit, 0);
             change.tx = commit;
         }
-        transactions.push(Transaction { commit, changes });
+        all.push((Transaction { commit, changes }, shop.clone()));
     }
-    transactions
+    all
 }
 
 fn statement(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {

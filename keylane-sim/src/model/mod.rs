@@ -4,7 +4,7 @@ mod shop;
 pub use shop::{Shape, Shop, Transaction};
 
 mod history;
-pub use history::history;
+pub use history::{history, states};
 
 mod rows;
 pub use rows::Rows;

@@ -46,6 +46,8 @@ pub struct Replica {
     pub audit: Vec<Effect>,
     /// Updates and deletes that hit no row.
     pub missing: u64,
+    /// Whether transactions check owner and offset; only mutants do not.
+    pub checks: bool,
     parked: BTreeMap<(TopicPartition, Bytes), Queue>,
     stored: BTreeMap<TopicPartition, Stored>,
 }
@@ -63,6 +65,7 @@ impl Replica {
             rows: Rows::new(tables),
             audit: Vec::new(),
             missing: 0,
+            checks: true,
             parked: BTreeMap::new(),
             stored: BTreeMap::new(),
         }
@@ -112,17 +115,27 @@ impl Replica {
 
     /// One transaction.
     pub fn apply(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<Applied, ApplyError> {
-        if !batch.steps.iter().all(|step| self.is_owner(step)) {
+        if self.checks && !batch.steps.iter().all(|step| self.is_owner(step)) {
             return Err(ApplyError::new(ApplyErrorKind::Fenced, "0 rows hit"));
         }
         if batch.mode == Mode::Careful {
             return Ok(self.careful(batch, decode));
         }
-        self.atomically(|replica| replica.all(batch, decode))?;
+        self.write_rows(batch, decode)?;
+        self.store_steps(batch);
+        Ok(Applied::default())
+    }
+
+    /// The rows alone, as mutants write them.
+    pub fn write_rows(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {
+        self.atomically(|replica| replica.all(batch, decode))
+    }
+
+    /// The progress alone, as mutants write it.
+    pub fn store_steps(&mut self, batch: &ApplyBatch) {
         for step in &batch.steps {
             self.step(step, step.next, step.position);
         }
-        Ok(Applied::default())
     }
 
     fn all(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {

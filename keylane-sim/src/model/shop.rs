@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use keylane_core::model::{Change, Column, ForeignKey, Row, TableName, TableSchema, Value};
 
+use crate::Chance;
+
 /// How the origin's tables look and what its log tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -58,6 +60,21 @@ pub struct Transaction {
     pub commit: u64,
     /// What it did.
     pub changes: Vec<Change>,
+}
+
+impl Shape {
+    /// A shape by chance.
+    pub fn any(chance: &mut Chance) -> Self {
+        Shape {
+            by_parent: chance.percent(50),
+            by_name: chance.percent(25),
+            full_identity: chance.percent(40),
+            absent_bodies: chance.percent(50),
+            truncates: chance.percent(20),
+            unkeyed: chance.percent(30),
+            statements_max: chance.between(1, 4),
+        }
+    }
 }
 
 impl Shop {

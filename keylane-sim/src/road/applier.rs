@@ -1,0 +1,267 @@
+//! An applying process: it fences, reads its progress, then fetches, takes, applies. It may die at any moment, or lose a reply.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keylane_core::apply::{
+    Applied, ApplyBatch, ApplyError, BatchId, FailurePolicy, Lanes, Limits, Mode, Notice, Outcome,
+    WhenExhausted,
+};
+use keylane_core::consume::{Intake, RawPayload, Taken};
+use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::{Change, LaneCount, Offset, TopicPartition};
+
+use super::log::{Log, number_of};
+use super::variants::Rules;
+use crate::Chance;
+use crate::model::{Replica, outcome, transaction};
+use crate::verdict::{Checker, Failure};
+
+const POLICY: FailurePolicy = FailurePolicy {
+    attempts_max: u32::MAX,
+    backoff_ms: 1,
+    backoff_ms_max: 8,
+    then: WhenExhausted::Park,
+};
+
+/// A transaction that is open.
+pub(super) struct Open {
+    id: BatchId,
+    work: ApplyBatch,
+    /// Its rows are written and its progress is not (a mutant's order).
+    rows_written: bool,
+}
+
+pub(super) struct Applier {
+    lanes: Lanes<RawPayload>,
+    intakes: BTreeMap<TopicPartition, (Intake, Offset)>,
+    pub open: Vec<Open>,
+    now_ms: u64,
+    workers: usize,
+    room: usize,
+    rules: Rules,
+}
+
+impl Applier {
+    /// Takes all partitions over.
+    pub(super) fn new(
+        partitions: &[TopicPartition],
+        lanes: LaneCount,
+        replica: &mut Replica,
+        rules: Rules,
+        chance: &mut Chance,
+    ) -> Self {
+        let mut applier = Applier {
+            lanes: Lanes::new(lanes),
+            intakes: BTreeMap::new(),
+            open: Vec::new(),
+            now_ms: 0,
+            workers: chance.between(1, 4),
+            room: chance.between(1, 30),
+            rules,
+        };
+        for partition in partitions {
+            applier.own(partition, replica);
+        }
+        applier
+    }
+
+    fn own(&mut self, partition: &TopicPartition, replica: &mut Replica) {
+        let progress = replica.fence(partition);
+        let from = self.lanes.assign(&progress);
+        let intake = Intake::new(progress.acceptance);
+        self.intakes.insert(partition.clone(), (intake, from));
+    }
+
+    /// Whether everything the log holds is applied.
+    pub(super) fn is_done(&self, log: &Log) -> bool {
+        let read = |(partition, (_, next)): (&TopicPartition, &(Intake, Offset))| {
+            log.partitions
+                .get(partition)
+                .is_none_or(|records| records.len() as u64 <= next.0)
+        };
+        self.open.is_empty() && self.lanes.is_drained() && self.intakes.iter().all(read)
+    }
+
+    /// One step.
+    pub(super) fn step(
+        &mut self,
+        log: &Log,
+        replica: &mut Replica,
+        chance: &mut Chance,
+        faults: &mut u32,
+    ) -> Result<(), Failure> {
+        if let Some(wait_ms) = self.lanes.tick(self.now_ms) {
+            self.now_ms += wait_ms.min(1 + chance.below(4) as u64);
+        }
+        match chance.below(10) {
+            0..3 => self.feed(log, chance),
+            3..6 => self.take(log, replica, chance),
+            6..9 => return self.finish(log, replica, chance, faults),
+            _ if self.rules.checks() => {
+                for low in self.lanes.lows() {
+                    replica.save_low(&low);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Why nothing moves, in words.
+    pub(super) fn holdup(&self) -> String {
+        format!("{:?}", self.lanes.holdup())
+    }
+
+    fn feed(&mut self, log: &Log, chance: &mut Chance) {
+        let all: Vec<TopicPartition> = self.intakes.keys().cloned().collect();
+        let Some(partition) = chance.pick(&all) else {
+            return;
+        };
+        for _ in 0..chance.between(1, 8) {
+            let states = self.lanes.partitions();
+            let state = states.iter().find(|state| state.partition == *partition);
+            let Some((intake, next)) = self.intakes.get_mut(partition) else {
+                return;
+            };
+            let record = log
+                .partitions
+                .get(partition)
+                .and_then(|records| records.get(next.0 as usize));
+            let full = state.is_none_or(|state| state.waiting >= self.room);
+            let Some(record) = record.filter(|_| !full).cloned() else {
+                break;
+            };
+            let offset = record.offset;
+            *next = offset.next();
+            let before = intake.acceptance.reached;
+            let taken = intake.take(record);
+            let after = intake.acceptance;
+            match taken {
+                Taken::Item(item)
+                    if self.rules.skip_by_commit && item.position.commit <= before.commit =>
+                {
+                    self.lanes.passed(partition, offset, None, after);
+                }
+                Taken::Item(item) => {
+                    self.lanes.offer(partition, *item, after);
+                }
+                Taken::Marker(position) => {
+                    self.lanes.passed(partition, offset, Some(position), after);
+                }
+                _ => self.lanes.passed(partition, offset, None, after),
+            }
+        }
+        self.lanes.received();
+    }
+
+    fn take(&mut self, log: &Log, replica: &mut Replica, chance: &mut Chance) {
+        let limits = Limits {
+            items_max: chance.between(1, 8),
+            bytes_max: chance.between(1, 4000),
+        };
+        if self.open.len() >= self.workers {
+            return;
+        }
+        let Some(batch) = self.lanes.take(limits) else {
+            return;
+        };
+        let mode = match (batch.careful, self.rules.unfolded) {
+            (true, _) => Mode::Careful,
+            (false, true) => Mode::Unfolded,
+            (false, false) => Mode::Folded,
+        };
+        let work = transaction(&batch, mode, &|value| decode(log, value));
+        if self.rules.offset_before_rows {
+            replica.store_steps(&work);
+        }
+        self.open.push(Open {
+            id: batch.id,
+            work,
+            rows_written: false,
+        });
+    }
+
+    fn finish(
+        &mut self,
+        log: &Log,
+        replica: &mut Replica,
+        chance: &mut Chance,
+        faults: &mut u32,
+    ) -> Result<(), Failure> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        let mut open = self.open.remove(chance.below(self.open.len()));
+        let unreachable = || ApplyError::new(ApplyErrorKind::Unreachable, "no reply");
+        let result = if *faults > 0 && chance.percent(5) {
+            *faults -= 1;
+            // The reply is lost, perhaps before, perhaps after the commit.
+            if chance.percent(60) {
+                let _ = apply(&open.work, log, replica, self.rules);
+            }
+            Outcome::RolledBack(unreachable())
+        } else if open.rows_written {
+            replica.store_steps(&open.work);
+            Outcome::Committed
+        } else {
+            match apply(&open.work, log, replica, self.rules) {
+                Ok(Applied { failed: None, .. }) if self.rules.offset_after_rows => {
+                    open.rows_written = true;
+                    self.open.push(open);
+                    return Ok(());
+                }
+                result => outcome(result),
+            }
+        };
+        let jitter = chance.unit();
+        let notices = self
+            .lanes
+            .settle(open.id, result, &POLICY, self.now_ms, jitter);
+        for notice in notices {
+            match notice {
+                Notice::Fenced(partitions) => {
+                    for partition in partitions {
+                        self.own(&partition, replica);
+                    }
+                }
+                Notice::WillPark { error, .. } => {
+                    return Err(Failure::new(
+                        Checker::NothingParked,
+                        format!("would be parked: {error}"),
+                    ));
+                }
+                Notice::Stop(error) => {
+                    return Err(Failure::new(Checker::Contract, format!("stop: {error}")));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whatever a dead process still sends.
+pub(super) fn apply(
+    work: &ApplyBatch,
+    log: &Log,
+    replica: &mut Replica,
+    rules: Rules,
+) -> Result<Applied, ApplyError> {
+    let decode = |value: &[u8]| decode(log, value);
+    if (rules.offset_before_rows || rules.offset_after_rows) && work.mode != Mode::Careful {
+        replica.write_rows(work, &decode)?;
+        return Ok(Applied::default());
+    }
+    replica.apply(work, &decode)
+}
+
+impl Open {
+    /// What it would write.
+    pub(super) fn into_work(self) -> ApplyBatch {
+        self.work
+    }
+}
+
+fn decode(log: &Log, value: &[u8]) -> Arc<Change> {
+    log.changes[number_of(value)].clone()
+}

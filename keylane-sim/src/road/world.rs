@@ -1,0 +1,211 @@
+//! One run of the whole road.
+
+use keylane_core::apply::ApplyBatch;
+use keylane_core::model::{LaneCount, TopicPartition};
+
+use super::applier::{Applier, apply};
+use super::capturer::{Capturer, Step};
+use super::check::{accepted_once, each_once};
+use super::log::Log;
+use super::variants::Rules;
+use super::wal::Wal;
+use crate::Chance;
+use crate::model::{Replica, Routes, Shape, Shop, converged, in_order, states};
+use crate::verdict::{Checker, Failure, Findings};
+
+const STEPS_MAX: usize = 60_000;
+
+struct World {
+    chance: Chance,
+    rules: Rules,
+    routes: Routes,
+    lanes: LaneCount,
+    partitions: Vec<TopicPartition>,
+    wal: Wal,
+    log: Log,
+    capturers: Vec<Capturer>,
+    born: usize,
+    applier: Applier,
+    /// What dead appliers still send.
+    zombies: Vec<ApplyBatch>,
+    replica: Replica,
+    faults: u32,
+    faults_done: u64,
+    entries_max: usize,
+    rows_max: u32,
+}
+
+/// Runs one seed.
+pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findings, Failure> {
+    let rules = Rules::of(variant);
+    let mut world = World::new(seed, rules, size);
+    world.go()?;
+    accepted_once(&world.log)?;
+    in_order(&world.replica.audit)?;
+    if rules.unfolded && !rules.snapshot {
+        each_once(&world.wal, &world.replica)?;
+    }
+    converged(world.wal.now(), &world.replica)?;
+    Ok(Findings {
+        faults: world.faults_done,
+        ..Findings::default()
+    })
+}
+
+impl World {
+    fn new(seed: u64, rules: Rules, size: usize) -> World {
+        let mut chance = Chance::new(seed, 1);
+        let mut shop = Shop::new(Shape::any(&mut chance));
+        let mut rows = vec![shop.clone()];
+        let mut transactions = Vec::new();
+        for (transaction, after) in states(&mut shop, &mut Chance::new(seed, 2), size) {
+            transactions.push(transaction);
+            rows.push(after);
+        }
+        let before = if rules.snapshot {
+            chance.below(transactions.len())
+        } else {
+            0
+        };
+        let routes = Routes {
+            partitions: chance.between(1, 3) as u32,
+        };
+        let lanes = LaneCount(chance.between(1, 8) as u16);
+        let partitions = routes.all(&shop.tables());
+        let mut replica = Replica::new(&shop.tables());
+        replica.checks = rules.checks();
+        let applier = Applier::new(&partitions, lanes, &mut replica, rules, &mut chance);
+        World {
+            routes,
+            lanes,
+            partitions,
+            wal: Wal::new(rows, transactions, before),
+            log: Log::default(),
+            capturers: Vec::new(),
+            born: 0,
+            applier,
+            zombies: Vec::new(),
+            replica,
+            faults: chance.below(8) as u32,
+            faults_done: 0,
+            entries_max: chance.pick(&[3, 12, 1000]).copied().unwrap_or(12),
+            rows_max: chance.between(1, 4) as u32,
+            rules,
+            chance,
+        }
+    }
+
+    fn go(&mut self) -> Result<(), Failure> {
+        for _ in 0..STEPS_MAX {
+            if self.is_done() {
+                return Ok(());
+            }
+            match self.chance.below(100) {
+                0..2 if self.faults > 0 => self.fault(),
+                0..8 if !self.wal.all_committed() => self.wal.commit(),
+                0..35 => self.log.land(&mut self.chance),
+                35..65 => self.capture(),
+                65..67 => self.zombie(),
+                _ => self.applier.step(
+                    &self.log,
+                    &mut self.replica,
+                    &mut self.chance,
+                    &mut self.faults,
+                )?,
+            }
+        }
+        Err(Failure::new(
+            Checker::Progress,
+            format!("the run does not end; {}", self.applier.holdup()),
+        ))
+    }
+
+    fn is_done(&self) -> bool {
+        let idle =
+            |capturer: &Capturer| capturer.alive && !capturer.hung && capturer.is_idle(&self.wal);
+        self.wal.all_committed()
+            && self.faults == 0
+            && !self.log.anything_in_flight()
+            && self.zombies.is_empty()
+            && self.capturers.iter().any(idle)
+            && self.applier.is_done(&self.log)
+    }
+
+    fn capture(&mut self) {
+        self.capturers.retain(|capturer| capturer.alive);
+        if !self.capturers.iter().any(|capturer| !capturer.hung) {
+            self.born += 1;
+            let id = self.born;
+            let (rows_max, entries_max) = (self.rows_max, self.entries_max);
+            self.capturers
+                .push(Capturer::new(id, rows_max, entries_max, self.rules));
+        }
+        let index = self.chance.below(self.capturers.len());
+        let Some(capturer) = self.capturers.get_mut(index) else {
+            return;
+        };
+        if capturer.hung {
+            capturer.hung = !self.chance.percent(10);
+        } else if matches!(capturer.step, Step::Stream) {
+            capturer.stream(&mut self.wal, &mut self.log, &mut self.chance);
+        } else {
+            capturer.open(&mut self.wal, &mut self.log, self.routes);
+        }
+        let (id, alive) = (capturer.id, capturer.alive);
+        if !alive && self.wal.slot.owner == Some(id) {
+            self.wal.slot.owner = None;
+        }
+    }
+
+    /// Something dies, or hangs past its time-out.
+    fn fault(&mut self) {
+        self.faults -= 1;
+        self.faults_done += 1;
+        if self.chance.percent(50) {
+            return self.applier_dies();
+        }
+        let index = self.chance.below(self.capturers.len());
+        let Some(capturer) = self.capturers.get_mut(index) else {
+            return;
+        };
+        if self.wal.slot.owner == Some(capturer.id) {
+            self.wal.slot.owner = None;
+        }
+        if self.chance.percent(50) {
+            capturer.alive = false;
+            self.log.crash(capturer.id, &mut self.chance);
+        } else {
+            capturer.hung = true;
+        }
+    }
+
+    fn applier_dies(&mut self) {
+        // Some of what is open commits, and nobody hears of it.
+        let mut left = Vec::new();
+        for open in self.applier.open.drain(..) {
+            let work = open.into_work();
+            if self.chance.percent(30) {
+                let _ = apply(&work, &self.log, &mut self.replica, self.rules);
+            } else {
+                left.push(work);
+            }
+        }
+        let fresh = Applier::new(
+            &self.partitions,
+            self.lanes,
+            &mut self.replica,
+            self.rules,
+            &mut self.chance,
+        );
+        self.applier = fresh;
+        if self.chance.percent(50) {
+            self.zombies.extend(left);
+        }
+    }
+
+    fn zombie(&mut self) {
+        if let Some(work) = self.zombies.pop() {
+            let _ = apply(&work, &self.log, &mut self.replica, self.rules);
+        }
+    }
+}
