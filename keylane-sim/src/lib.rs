@@ -18,6 +18,8 @@ pub mod model;
 
 pub mod cross_lane;
 
+pub mod capture_epoch;
+
 pub mod road;
 
 mod suite;

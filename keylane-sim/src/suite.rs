@@ -1,7 +1,7 @@
 //! All simulations, how one seed is run, and how a failure is made small.
 
 use crate::verdict::{Failure, Findings};
-use crate::{cross_lane, road};
+use crate::{capture_epoch, cross_lane, road};
 
 /// What is expected of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,11 @@ pub struct Report {
 
 /// Every simulation.
 pub fn all() -> Vec<Simulation> {
-    vec![cross_lane::SIMULATION, road::SIMULATION]
+    vec![
+        cross_lane::SIMULATION,
+        capture_epoch::SIMULATION,
+        road::SIMULATION,
+    ]
 }
 
 /// Runs seeds until one fails or `go_on` says stop.

@@ -15,6 +15,8 @@ pub use replica::{Effect, Replica};
 mod route;
 pub use route::{Routes, ordered, value_of};
 
+pub(crate) mod log;
+
 mod worker;
 pub use worker::{outcome, transaction};
 

@@ -11,9 +11,9 @@ use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Change, LaneCount, Offset, TopicPartition};
 
-use super::log::{Log, number_of};
 use super::variants::Rules;
 use crate::Chance;
+use crate::model::log::{Log, number_of};
 use crate::model::{Replica, outcome, transaction};
 use crate::verdict::{Checker, Failure};
 

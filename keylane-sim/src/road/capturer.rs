@@ -8,9 +8,9 @@ use keylane_core::capture::{
 use keylane_core::model::{Epoch, Offset, Position, TableName, TopicPartition};
 use keylane_core::publish::{Acceptance, Checkpoint, Header, RawRecord, RecordKind};
 
-use super::log::{Control, Log, Ticket, number_of};
 use super::variants::Rules;
 use super::wal::{Answer, Wal};
+use crate::model::log::{Control, Log, Ticket, number_of};
 use crate::model::{Routes, Shop};
 
 /// What a handed-over batch means once it is durable.

@@ -9,8 +9,6 @@ pub use variants::SIMULATION;
 
 mod wal;
 
-mod log;
-
 mod capturer;
 
 mod stream;

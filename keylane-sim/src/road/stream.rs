@@ -5,9 +5,9 @@ use keylane_core::model::{Op, Position, TopicPartition};
 use keylane_core::publish::{Header, RawRecord, RecordKind};
 
 use super::capturer::{Asked, Awaiting, Capturer, Pending};
-use super::log::{Control, Log};
 use super::wal::Wal;
 use crate::Chance;
+use crate::model::log::{Control, Log};
 
 impl Capturer {
     /// One step of the streaming.
@@ -20,9 +20,9 @@ impl Capturer {
         }
         match chance.below(10) {
             0..3 => self.durable(log),
-            3 => self.ask(log),
-            4 => self.store_checkpoint(log),
-            5 => self.hand_over(Vec::new(), None, log, chance),
+            3..5 => self.ask(log),
+            5 => self.store_checkpoint(log),
+            6 => self.hand_over(Vec::new(), None, log, chance),
             _ => self.take(wal, log, chance),
         }
     }
@@ -89,7 +89,11 @@ impl Capturer {
                 checkpoint.acceptance.reached = checkpoint.acceptance.reached.max(position);
             }
         }
-        for progress in pending.copied {
+        for told in pending.copied {
+            let plan = self.sequencer.as_ref().map(|one| one.plan().tables());
+            let now = plan.and_then(|all| all.iter().find(|one| one.table == told.table));
+            let ahead = now.filter(|_| self.rules.copied_stored_ahead).cloned();
+            let progress = ahead.unwrap_or(told);
             let value = log.number_control(Control::Table(progress));
             let record = self.control_record(RecordKind::State, value);
             self.awaiting = Some(Awaiting::Stored(log.append(self.id, vec![record])));
@@ -229,7 +233,9 @@ impl Capturer {
             let records = records.into_iter().map(|(to, _, record)| (to, record));
             pending.ticket = Some(log.append(self.id, records.collect()));
         }
-        self.in_flight.push_back(pending);
+        if pending.ticket.is_some() || pending.end.is_some() || !pending.copied.is_empty() {
+            self.in_flight.push_back(pending);
+        }
     }
 
     fn markers(&mut self, records: &mut Vec<Record>, chance: &mut Chance) {

@@ -17,6 +17,7 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("tail_not_read"),
         mutant("window_ignored"),
         mutant("copy_begins_unstored"),
+        mutant("copied_stored_ahead"),
     ],
     size: 30,
     run: world::run,
@@ -34,13 +35,20 @@ pub(super) struct Rules {
     pub tail_not_read: bool,
     pub window_ignored: bool,
     pub copy_begins_unstored: bool,
+    pub copied_stored_ahead: bool,
 }
 
 impl Rules {
     pub(super) fn of(variant: &str) -> Rules {
         let is = |name| variant == name;
         Rules {
-            snapshot: is("snapshot") || is("window_ignored") || is("copy_begins_unstored"),
+            snapshot: [
+                "snapshot",
+                "window_ignored",
+                "copy_begins_unstored",
+                "copied_stored_ahead",
+            ]
+            .contains(&variant),
             unfolded: !is("folded") && !is("snapshot"),
             no_fence: is("no_fence"),
             offset_before_rows: is("offset_before_rows"),
@@ -49,6 +57,7 @@ impl Rules {
             tail_not_read: is("tail_not_read"),
             window_ignored: is("window_ignored"),
             copy_begins_unstored: is("copy_begins_unstored"),
+            copied_stored_ahead: is("copied_stored_ahead"),
         }
     }
 

@@ -6,10 +6,10 @@ use keylane_core::model::{LaneCount, TopicPartition};
 use super::applier::{Applier, apply};
 use super::capturer::{Capturer, Step};
 use super::check::{accepted_once, each_once};
-use super::log::Log;
 use super::variants::Rules;
 use super::wal::Wal;
 use crate::Chance;
+use crate::model::log::Log;
 use crate::model::{Replica, Routes, Shape, Shop, converged, in_order, states};
 use crate::verdict::{Checker, Failure, Findings};
 
@@ -134,11 +134,7 @@ impl World {
     fn capture(&mut self) {
         self.capturers.retain(|capturer| capturer.alive);
         if !self.capturers.iter().any(|capturer| !capturer.hung) {
-            self.born += 1;
-            let id = self.born;
-            let (rows_max, entries_max) = (self.rows_max, self.entries_max);
-            self.capturers
-                .push(Capturer::new(id, rows_max, entries_max, self.rules));
+            self.capturer_comes();
         }
         let index = self.chance.below(self.capturers.len());
         let Some(capturer) = self.capturers.get_mut(index) else {
@@ -177,6 +173,14 @@ impl World {
         } else {
             capturer.hung = true;
         }
+        self.capturer_comes();
+    }
+
+    fn capturer_comes(&mut self) {
+        self.born += 1;
+        let (rows_max, entries_max) = (self.rows_max, self.entries_max);
+        let capturer = Capturer::new(self.born, rows_max, entries_max, self.rules);
+        self.capturers.push(capturer);
     }
 
     fn applier_dies(&mut self) {
