@@ -240,6 +240,23 @@ fn read_control(log: &Log, end: Offset) -> Stored {
             Control::Checkpoint(all) => checkpoints.clone_from(all),
         }
     }
+    // A former session may have begun a copy behind this one's opening, and published before its partitions were opened: those changes count, so the copy
+    // has begun where it says. What it says of its chunks does not count.
+    for record in &log.partitions[&Log::control()][end.0 as usize..] {
+        let value = record.value.as_deref().unwrap_or_default();
+        if let Control::Table(progress) = &log.controls[number_of(value)]
+            && let TablePhase::Copying { since, .. } = progress.phase
+        {
+            let begun = || TableProgress {
+                phase: TablePhase::Copying { since, after: None },
+                ..progress.clone()
+            };
+            let known = tables.entry(progress.table.clone()).or_insert_with(begun);
+            if known.phase == TablePhase::Waiting {
+                *known = begun();
+            }
+        }
+    }
     (tables, checkpoints)
 }
 

@@ -121,8 +121,8 @@ impl World {
     }
 
     fn is_done(&self) -> bool {
-        let idle =
-            |capturer: &Capturer| capturer.alive && !capturer.hung && capturer.is_idle(&self.wal);
+        let owner = self.wal.slot.owner;
+        let idle = |capturer: &Capturer| owner == Some(capturer.id) && capturer.is_idle(&self.wal);
         self.wal.all_committed()
             && self.faults == 0
             && !self.log.anything_in_flight()
