@@ -88,6 +88,8 @@ pub struct Sequencer {
     plan: SnapshotPlan,
     window: Window,
     outstanding: Option<(u64, TableName, u64)>,
+    /// The table that is copied whole, until that is stored.
+    unstored: Option<TableName>,
     chunk_id: u64,
     transaction: Option<Transaction>,
     resolved: Position,
@@ -111,6 +113,7 @@ impl Sequencer {
             plan,
             window: Window::default(),
             outstanding: None,
+            unstored: None,
             chunk_id: 0,
             transaction: None,
             resolved: Position::new(confirmed, 0),
@@ -143,10 +146,18 @@ impl Sequencer {
         self.resolved
     }
 
-    /// The next piece to copy, if no transaction is open, none is outstanding and the snapshot is not done. The caller stores the table's progress
-    /// (`plan().current()`) durably before it asks the origin.
+    /// A table's progress that [`Sequenced::Copied`] told is stored durably. The next table's copy waits for it: else its rows could be in the log, and be
+    /// applied, before rows of this one that they refer to and that a crash takes back.
+    pub fn stored(&mut self, table: &TableName) {
+        if self.unstored.as_ref() == Some(table) {
+            self.unstored = None;
+        }
+    }
+
+    /// The next piece to copy, if no transaction is open, none is outstanding, the table before is stored as done and the snapshot is not done. The caller
+    /// stores the table's progress (`plan().current()`) durably before it asks the origin.
     pub fn next_chunk(&mut self, rows_max: u32) -> Option<ChunkRequest> {
-        if self.outstanding.is_some() || self.transaction.is_some() {
+        if self.outstanding.is_some() || self.transaction.is_some() || self.unstored.is_some() {
             return None;
         }
         // Below the highest tail a change of the table may count as a replay, because a marker passed it, though it was never published.
@@ -413,6 +424,12 @@ impl Sequencer {
             return out;
         }
         let progress = self.plan.copied(&table, given + count, next_after).cloned();
+        if progress
+            .as_ref()
+            .is_some_and(|one| matches!(one.phase, TablePhase::Done { .. }))
+        {
+            self.unstored = Some(table);
+        }
         out.extend(progress.map(|progress| Sequenced::Copied {
             progress,
             rows: given + count,

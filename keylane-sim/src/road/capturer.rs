@@ -1,12 +1,13 @@
 //! A capture session's opening, in the order that the `capture_epoch` simulation shows to be exact.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use keylane_core::capture::{
     ChunkRequest, OriginEvent, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TopicPartition};
-use keylane_core::publish::{Acceptance, Checkpoint, Header, RawRecord, RecordKind};
+use keylane_core::publish::{Acceptance, Checkpoint, Header, RawRecord, RecordKind, Verdict};
 
 use super::variants::Rules;
 use super::wal::{Answer, Wal};
@@ -34,7 +35,7 @@ pub(super) enum Step {
 /// A control record that must be durable before anything else is done.
 pub(super) enum Awaiting {
     Begun(Ticket, ChunkRequest),
-    Stored(Ticket),
+    Stored(Ticket, Vec<TableName>),
     Checkpoint(Ticket, u64),
 }
 
@@ -146,7 +147,8 @@ impl Capturer {
         routes: Routes,
     ) {
         let control_end = log.durable(control).unwrap_or_default()[0].1;
-        let (tables, stored) = read_control(log, control_end);
+        let (mut tables, stored) = read_control(log, control_end);
+        let mut accepted = BTreeMap::new();
         for (partition, end) in log.durable(opens).unwrap_or_default() {
             let start = Checkpoint {
                 offset: Offset(0),
@@ -156,8 +158,12 @@ impl Capturer {
             let records = &log.partitions[&partition];
             for record in &records[checkpoint.offset.0 as usize..end.0 as usize] {
                 let header = Header::decode(record.keylane.as_deref().unwrap_or_default());
-                if let Ok(header) = header {
-                    checkpoint.acceptance.judge(&header);
+                if let Ok(header) = header
+                    && checkpoint.acceptance.judge(&header) == Verdict::Take
+                    && header.kind == RecordKind::Change
+                {
+                    let highest = accepted.entry(partition.topic.clone()).or_default();
+                    *highest = header.position.max(*highest);
                 }
             }
             if checkpoint.acceptance.epoch >= self.epoch {
@@ -184,6 +190,7 @@ impl Capturer {
             (partition.clone(), told)
         };
         let tails = self.checkpoints.iter().map(tail).collect();
+        begun_by_a_former_session(log, control_end, &accepted, &mut tables);
         let plan = plan(shop, &tables, self.rules.snapshot);
         let mut sequencer = Sequencer::new(tails, self.confirmed, plan, self.entries_max);
         for schema in shop.tables() {
@@ -229,7 +236,7 @@ fn read_control(log: &Log, end: Offset) -> Stored {
         let Ok(header) = Header::decode(record.keylane.as_deref().unwrap_or_default()) else {
             continue;
         };
-        if acceptance.judge(&header) != keylane_core::publish::Verdict::Take {
+        if acceptance.judge(&header) != Verdict::Take {
             continue;
         }
         match &log.controls[number_of(record.value.as_deref().unwrap_or_default())] {
@@ -240,24 +247,39 @@ fn read_control(log: &Log, end: Offset) -> Stored {
             Control::Checkpoint(all) => checkpoints.clone_from(all),
         }
     }
-    // A former session may have begun a copy behind this one's opening, and published before its partitions were opened: those changes count, so the copy
-    // has begun where it says. What it says of its chunks does not count.
+    (tables, checkpoints)
+}
+
+/// A former session may have begun a copy behind this one's opening of the control partition, and published before its opening of the table's: those changes
+/// count, so the copy has begun where it says. What it says of its chunks does not count.
+fn begun_by_a_former_session(
+    log: &Log,
+    end: Offset,
+    accepted: &BTreeMap<Arc<str>, Position>,
+    tables: &mut BTreeMap<TableName, TableProgress>,
+) {
     for record in &log.partitions[&Log::control()][end.0 as usize..] {
         let value = record.value.as_deref().unwrap_or_default();
-        if let Control::Table(progress) = &log.controls[number_of(value)]
-            && let TablePhase::Copying { since, .. } = progress.phase
-        {
-            let begun = || TableProgress {
-                phase: TablePhase::Copying { since, after: None },
+        let Control::Table(progress) = &log.controls[number_of(value)] else {
+            continue;
+        };
+        let TablePhase::Copying { since, .. } = progress.phase else {
+            continue;
+        };
+        let topic: Arc<str> = format!("shop.{}", progress.table.name).into();
+        let published = accepted.get(&topic).is_some_and(|place| *place >= since);
+        let waiting = tables
+            .get(&progress.table)
+            .is_none_or(|known| known.phase == TablePhase::Waiting);
+        if published && waiting {
+            let phase = TablePhase::Copying { since, after: None };
+            let begun = TableProgress {
+                phase,
                 ..progress.clone()
             };
-            let known = tables.entry(progress.table.clone()).or_insert_with(begun);
-            if known.phase == TablePhase::Waiting {
-                *known = begun();
-            }
+            tables.insert(progress.table.clone(), begun);
         }
     }
-    (tables, checkpoints)
 }
 
 fn plan(shop: &Shop, known: &BTreeMap<TableName, TableProgress>, snapshot: bool) -> SnapshotPlan {

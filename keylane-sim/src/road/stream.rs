@@ -42,7 +42,7 @@ impl Capturer {
 
     fn await_control(&mut self, wal: &mut Wal, log: &Log) {
         let ticket = match &self.awaiting {
-            Some(Awaiting::Begun(ticket, _) | Awaiting::Stored(ticket)) => *ticket,
+            Some(Awaiting::Begun(ticket, _) | Awaiting::Stored(ticket, _)) => *ticket,
             Some(Awaiting::Checkpoint(ticket, _)) => *ticket,
             None => return,
         };
@@ -64,7 +64,14 @@ impl Capturer {
                 wal.slot.confirmed = confirmed;
                 self.stored_confirmed = confirmed;
             }
-            Some(Awaiting::Stored(_)) | None => {}
+            Some(Awaiting::Stored(_, tables)) => {
+                for table in tables {
+                    if let Some(sequencer) = &mut self.sequencer {
+                        sequencer.stored(&table);
+                    }
+                }
+            }
+            None => {}
         }
     }
 
@@ -89,14 +96,18 @@ impl Capturer {
                 checkpoint.acceptance.reached = checkpoint.acceptance.reached.max(position);
             }
         }
+        let (mut records, mut tables) = (Vec::new(), Vec::new());
         for told in pending.copied {
             let plan = self.sequencer.as_ref().map(|one| one.plan().tables());
             let now = plan.and_then(|all| all.iter().find(|one| one.table == told.table));
             let ahead = now.filter(|_| self.rules.copied_stored_ahead).cloned();
             let progress = ahead.unwrap_or(told);
+            tables.push(progress.table.clone());
             let value = log.number_control(Control::Table(progress));
-            let record = self.control_record(RecordKind::State, value);
-            self.awaiting = Some(Awaiting::Stored(log.append(self.id, vec![record])));
+            records.push(self.control_record(RecordKind::State, value));
+        }
+        if !records.is_empty() {
+            self.awaiting = Some(Awaiting::Stored(log.append(self.id, records), tables));
         }
         if let Some(end) = pending.end {
             self.confirmed = self.confirmed.max(end);

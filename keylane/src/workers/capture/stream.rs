@@ -364,6 +364,7 @@ impl<'a> Stream<'a> {
         }
         for progress in pending.copied {
             self.store_table(&progress).await?;
+            self.session.sequencer.stored(&progress.table);
             if self.session.sequencer.plan().current().is_none() {
                 info!(
                     pipeline = &*self.settings.pipeline,
