@@ -143,7 +143,7 @@ impl Capturer {
         control: Ticket,
         opens: Ticket,
         shop: &Shop,
-        log: &Log,
+        log: &mut Log,
         routes: Routes,
     ) {
         let control_end = log.durable(control).unwrap_or_default()[0].1;
@@ -162,7 +162,8 @@ impl Capturer {
                     && checkpoint.acceptance.judge(&header) == Verdict::Take
                     && header.kind == RecordKind::Change
                 {
-                    let highest = accepted.entry(partition.topic.clone()).or_default();
+                    let by = (partition.topic.clone(), header.epoch);
+                    let highest = accepted.entry(by).or_default();
                     *highest = header.position.max(*highest);
                 }
             }
@@ -190,7 +191,11 @@ impl Capturer {
             (partition.clone(), told)
         };
         let tails = self.checkpoints.iter().map(tail).collect();
-        begun_by_a_former_session(log, control_end, &accepted, &mut tables);
+        for begun in begun_by_former_sessions(log, &accepted, &mut tables) {
+            let value = log.number_control(Control::Table(begun));
+            let record = self.control_record(RecordKind::State, value);
+            log.append(self.id, vec![record]);
+        }
         let plan = plan(shop, &tables, self.rules.snapshot);
         let mut sequencer = Sequencer::new(tails, self.confirmed, plan, self.entries_max);
         for schema in shop.tables() {
@@ -250,36 +255,39 @@ fn read_control(log: &Log, end: Offset) -> Stored {
     (tables, checkpoints)
 }
 
-/// A former session may have begun a copy behind this one's opening of the control partition, and published before its opening of the table's: those changes
-/// count, so the copy has begun where it says. What it says of its chunks does not count.
-fn begun_by_a_former_session(
+/// A former session may have begun a copy behind a later one's opening of the control partition, and published before that one's opening of the table's: those
+/// changes count, so the copy has begun where it says. What it says of its chunks does not count.
+fn begun_by_former_sessions(
     log: &Log,
-    end: Offset,
-    accepted: &BTreeMap<Arc<str>, Position>,
+    accepted: &BTreeMap<(Arc<str>, Epoch), Position>,
     tables: &mut BTreeMap<TableName, TableProgress>,
-) {
-    for record in &log.partitions[&Log::control()][end.0 as usize..] {
+) -> Vec<TableProgress> {
+    let mut found: Vec<TableProgress> = Vec::new();
+    for record in &log.partitions[&Log::control()] {
+        let header = Header::decode(record.keylane.as_deref().unwrap_or_default());
         let value = record.value.as_deref().unwrap_or_default();
-        let Control::Table(progress) = &log.controls[number_of(value)] else {
+        let (Ok(header), Control::Table(progress)) = (header, &log.controls[number_of(value)])
+        else {
             continue;
         };
         let TablePhase::Copying { since, .. } = progress.phase else {
             continue;
         };
         let topic: Arc<str> = format!("shop.{}", progress.table.name).into();
-        let published = accepted.get(&topic).is_some_and(|place| *place >= since);
+        let published = accepted.get(&(topic, header.epoch));
         let waiting = tables
             .get(&progress.table)
             .is_none_or(|known| known.phase == TablePhase::Waiting);
-        if published && waiting {
-            let phase = TablePhase::Copying { since, after: None };
+        if waiting && published.is_some_and(|place| *place >= since) {
             let begun = TableProgress {
-                phase,
+                phase: TablePhase::Copying { since, after: None },
                 ..progress.clone()
             };
-            tables.insert(progress.table.clone(), begun);
+            tables.insert(progress.table.clone(), begun.clone());
+            found.push(begun);
         }
     }
+    found
 }
 
 fn plan(shop: &Shop, known: &BTreeMap<TableName, TableProgress>, snapshot: bool) -> SnapshotPlan {
