@@ -2,6 +2,7 @@
 //!
 //! Progress goes to stderr, results to stdout. Exit status 0 means that everything asked for holds.
 
+mod bench;
 mod dev;
 mod report;
 mod sim;
@@ -34,6 +35,8 @@ enum Task {
     Tidy,
     /// Run the simulator over many seeds
     Sim(sim::SimArguments),
+    /// Measure on real parts, in release mode
+    Bench(bench::BenchArguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Down => dev::down(&root),
         Task::Tidy => tidy::run(&root),
         Task::Sim(arguments) => sim::run(&root, &arguments),
+        Task::Bench(arguments) => bench::run(&root, &arguments),
     };
     match outcome {
         Ok(Outcome::Holds) => ExitCode::SUCCESS,

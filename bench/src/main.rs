@@ -1,0 +1,127 @@
+//! Benchmarks on real parts: each starts its own Kafka and PostgreSQL, measures, prints conditions and figures, and writes them as JSON.
+//!
+//! Run by `cargo xtask bench NAME [--peer debezium]`. What is measured, and how, is in docs/guides/benchmarks.md.
+
+mod apply;
+mod bare;
+mod bed;
+mod capture;
+mod fault;
+mod idempotence;
+mod latency;
+mod load;
+mod machine;
+mod memory;
+mod peer;
+mod report;
+mod road;
+mod running;
+mod topic;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use report::{Report, Result};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of Keylane on real parts")]
+struct Arguments {
+    /// The keylane program to measure
+    #[arg(long, default_value = "target/release/keylane", global = true)]
+    keylane: PathBuf,
+    /// Where the JSON goes
+    #[arg(long, default_value = "bench/results", global = true)]
+    results: PathBuf,
+    #[command(flatten)]
+    sizes: Sizes,
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+/// How much of it; each benchmark has its own defaults.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Sizes {
+    /// Measured beside Keylane, on the same parts
+    #[arg(long, value_enum, global = true)]
+    peer: Option<Peer>,
+    /// Changes to carry
+    #[arg(long, global = true)]
+    changes: Option<u64>,
+    /// Changes per second, where the load has a fixed rate
+    #[arg(long, global = true)]
+    rate: Option<u64>,
+    /// How long a load with a fixed rate lasts
+    #[arg(long, global = true)]
+    seconds: Option<u64>,
+    /// How often to repeat
+    #[arg(long, global = true)]
+    rounds: Option<u64>,
+    /// Threads that apply
+    #[arg(long, global = true, default_value_t = 4)]
+    threads: u64,
+}
+
+/// What Keylane is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// Debezium's PostgreSQL source and JDBC sink on Kafka Connect
+    Debezium,
+}
+
+#[derive(Clone, Copy, Subcommand)]
+enum Bench {
+    /// A slot's backlog into Kafka, against reading it to nowhere
+    Capture,
+    /// A topic's backlog into PostgreSQL, against the same batches from a bare client
+    Apply,
+    /// Commit to commit over the whole road at fixed rates
+    Latency,
+    /// What the whole road holds in memory, with 10,000 and with a hundred times as many rows
+    Memory,
+    /// A backlog over the whole road: throughput, memory, processor time
+    Road,
+    /// kill -9 three times under a steady load, effects counted by an audit on the replica
+    Fault,
+    /// The idempotent producer, on against off
+    Idempotence,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let (keylane, sizes) = (arguments.keylane.canonicalize(), &arguments.sizes);
+    let keylane = keylane.map_err(|error| {
+        format!(
+            "{}: {error}; build it with: cargo build --release",
+            arguments.keylane.display()
+        )
+    })?;
+    let mut report = Report::new(match arguments.bench {
+        Bench::Capture => "capture",
+        Bench::Apply => "apply",
+        Bench::Latency => "latency",
+        Bench::Memory => "memory",
+        Bench::Road => "road",
+        Bench::Fault => "fault",
+        Bench::Idempotence => "idempotence",
+    });
+    match arguments.bench {
+        Bench::Capture => capture::run(&keylane, sizes, &mut report),
+        Bench::Apply => apply::run(&keylane, sizes, &mut report),
+        Bench::Latency => latency::run(&keylane, sizes, &mut report),
+        Bench::Memory => memory::run(&keylane, sizes, &mut report),
+        Bench::Road => road::run(&keylane, sizes, &mut report),
+        Bench::Fault => fault::run(&keylane, sizes, &mut report),
+        Bench::Idempotence => idempotence::run(sizes, &mut report),
+    }?;
+    report.finish(&arguments.results)
+}

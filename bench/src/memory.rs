@@ -1,0 +1,46 @@
+//! Memory of the whole road in one process: a copy of 10,000 rows and then full load, and the same with a hundred times as many rows.
+
+use crate::Sizes;
+use crate::bed::{Bed, DATABASE};
+use crate::load;
+use crate::report::{Report, Result, float, per};
+use crate::running::{Half, Road, RoadOptions};
+use std::path::Path;
+
+const ROWS: [(u64, &str); 2] = [(10_000, "10k"), (1_000_000, "1m")];
+
+pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
+    let changes = sizes.changes.unwrap_or(300_000);
+    report.condition("changes", changes);
+    report.condition("threads", sizes.threads);
+    let mut peaks = Vec::new();
+    for (rows, name) in ROWS {
+        let bed = Bed::start(report)?;
+        bed.load(&load::base(rows))?;
+        let options = RoadOptions {
+            threads: sizes.threads,
+            fold: true,
+        };
+        let road = Road::new(keylane, &bed, options)?;
+        let mut both = road.start(Half::Both)?;
+        both.await_streaming()?;
+        bed.await_equal(DATABASE)?;
+        let copied = float(both.usage().resident_bytes_peak) / 1e6;
+        report.figure(&format!("rows_{name}_copied_resident_peak_mb"), copied);
+        bed.load(&load::inserts_updates_deletes(rows, changes, 10))?;
+        bed.await_equal(DATABASE)?;
+        let usage = both.usage();
+        let streamed = float(usage.resident_bytes_peak) / 1e6;
+        report.figure(&format!("rows_{name}_streamed_resident_peak_mb"), streamed);
+        report.figure(
+            &format!("rows_{name}_after_resident_mb"),
+            float(usage.resident_bytes) / 1e6,
+        );
+        peaks.push(streamed);
+        both.stop()?;
+    }
+    if let [few, many] = *peaks {
+        report.figure("many_of_few_rows_ratio", per(many, few));
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `bench`: benchmarks on real parts, in release mode.
+
+use crate::report::{Outcome, TaskResult};
+use crate::steps::{cargo, succeeds};
+use std::path::Path;
+use std::process::Command;
+
+#[derive(clap::Args)]
+pub(crate) struct BenchArguments {
+    /// capture, apply, latency, memory, road, fault or idempotence
+    name: String,
+    /// Measured beside Keylane, on the same parts: debezium
+    #[arg(long)]
+    peer: Option<String>,
+    /// Further words for the benchmark, such as --changes N
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(root: &Path, arguments: &BenchArguments) -> TaskResult {
+    let build = [
+        "build",
+        "--release",
+        "-p",
+        "keylane-server",
+        "-p",
+        "keylane-bench",
+    ];
+    if !succeeds(&mut cargo(root, &build))? {
+        return Ok(Outcome::Fails);
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
+    let mut bench = Command::new(target.join("release/keylane-bench"));
+    bench.current_dir(root).arg(&arguments.name);
+    bench.arg("--keylane").arg(target.join("release/keylane"));
+    if let Some(peer) = &arguments.peer {
+        bench.args(["--peer", peer]);
+    }
+    bench.args(&arguments.rest);
+    Ok(Outcome::from(succeeds(&mut bench)?))
+}
