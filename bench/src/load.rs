@@ -30,7 +30,7 @@ pub(crate) fn base(rows: u64) -> String {
 /// Three inserts, five updates of any row and two deletes of the oldest in every ten changes, `per_transaction` of them in each transaction.
 pub(crate) fn inserts_updates_deletes(base: u64, changes: u64, per_transaction: u64) -> String {
     format!(
-        "do $$ declare lo bigint := 1; hi bigint := {base}; begin
+        "do $$ declare lo bigint := 1; hi bigint := {base}; chosen bigint; begin
            perform set_config('synchronous_commit', 'off', false);
            perform setseed(0.25);
            for i in 1..{changes} loop
@@ -38,7 +38,9 @@ pub(crate) fn inserts_updates_deletes(base: u64, changes: u64, per_transaction: 
                hi := hi + 1;
                insert into orders values (hi, i % 1000, 'new', i % 977 + 0.25, 'order number ' || hi, 1);
              elsif i % 10 < 8 then
-               update orders set status = 'paid', total = total + 1, version = version + 1 where id = lo + floor(random() * (hi - lo + 1))::bigint;
+               -- In a variable: a random number in the condition would be drawn anew for every row of the table.
+               chosen := lo + floor(random() * (hi - lo + 1))::bigint;
+               update orders set status = 'paid', total = total + 1, version = version + 1 where id = chosen;
              else
                delete from orders where id = lo;
                lo := lo + 1;
