@@ -45,6 +45,8 @@ pub struct ControlState {
     pub checkpoints: BTreeMap<TopicPartition, Checkpoint>,
     /// How far the copy of each table is.
     pub tables: Vec<TableProgress>,
+    /// Copies that a capturer began when a younger one had opened the control topic already; they count if changes that it published of them do.
+    pub late_copies: Vec<(Epoch, TableProgress)>,
     /// The captured tables and their topics.
     pub topics: Vec<TableTopic>,
     /// Whether the initial snapshot is complete.
@@ -201,12 +203,11 @@ impl ControlReader {
         }
     }
 
-    /// Reads on to the end, for what a former capturer still wrote behind the opening at which this reader stands: a copy that it began counts, because
-    /// changes that it published before its partitions were opened anew count. What it says of chunks does not.
+    /// Reads on to the end, for what former capturers still wrote behind the opening at which this reader stands: see [`ControlState::late_copies`].
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub async fn late_copies(&mut self, log: &dyn Log) -> Result<(), LogError> {
+    pub async fn read_late_copies(&mut self, log: &dyn Log) -> Result<(), LogError> {
         loop {
             let records = log.read(&self.partition, self.next, READ_BYTES).await?;
             if records.is_empty() {
@@ -214,29 +215,27 @@ impl ControlReader {
             }
             for record in records {
                 self.next = record.offset.next();
-                if let Some(progress) = table_progress(&record)
-                    && let TablePhase::Copying { since, .. } = progress.phase
-                {
-                    self.begun(TableProgress {
-                        phase: TablePhase::Copying { since, after: None },
-                        ..progress
-                    });
+                if let Some(Ok(header)) = record.keylane.as_deref().map(Header::decode) {
+                    self.late_copy(header.epoch, &record);
                 }
             }
         }
     }
 
-    /// A table's copy has begun, unless it is known to be further.
-    fn begun(&mut self, progress: TableProgress) {
-        match self
-            .state
-            .tables
-            .iter_mut()
-            .find(|known| known.table == progress.table)
+    /// Notes a copy's beginning; what the record says of chunks does not count.
+    fn late_copy(&mut self, epoch: Epoch, record: &RawRecord) {
+        if let Some(progress) = table_progress(record)
+            && let TablePhase::Copying { since, .. } = progress.phase
         {
-            Some(known) if known.phase == TablePhase::Waiting => *known = progress,
-            Some(_) => {}
-            None => self.state.tables.push(progress),
+            let begun = TableProgress {
+                phase: TablePhase::Copying { since, after: None },
+                rows: 0,
+                ..progress
+            };
+            let late = (epoch, begun);
+            if !self.state.late_copies.contains(&late) {
+                self.state.late_copies.push(late);
+            }
         }
     }
 
@@ -255,7 +254,7 @@ impl ControlReader {
             return;
         }
         if self.acceptance.judge(&header) != Verdict::Take {
-            return;
+            return self.late_copy(header.epoch, record);
         }
         let Ok(key) = std::str::from_utf8(key) else {
             return;

@@ -9,7 +9,7 @@ use keylane_core::capture::{
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TableSchema, TopicPartition};
 use keylane_core::publish::{
-    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind,
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind, Verdict,
 };
 use tracing::{debug, info};
 
@@ -25,6 +25,9 @@ use crate::workers::stats::now_us;
 const TAIL_BYTES: usize = 1 << 20;
 /// How many tails are read at once.
 const TAILS_AT_ONCE: usize = 8;
+
+/// The highest change of a topic that each former capturer published and that counts, as far as the tails tell.
+type Published = BTreeMap<(Arc<str>, Epoch), Position>;
 
 /// A session that is open: everything is known that publishing needs.
 pub(super) struct Session {
@@ -66,13 +69,13 @@ pub(super) async fn open(
     let control_end = open_control(log, settings, epoch).await?;
     let opened_at = open_partitions(log, settings, epoch, &topics).await?;
     let (state, _) = stored(log, settings, Some(control_end)).await?;
-    let checkpoints = read_tails(log, &opened_at, &state, epoch).await?;
+    let (checkpoints, published) = read_tails(log, &opened_at, &state, epoch).await?;
     let tails = checkpoints
         .iter()
         .map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached))
         .collect();
 
-    let plan = plan(settings, &schemas, &state);
+    let plan = plan(settings, &schemas, &state, &topics, &published);
     let mut sequencer = Sequencer::new(tails, confirmed, plan, settings.write_set_entries_max);
     for topic in &topics {
         let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
@@ -107,7 +110,7 @@ async fn stored(
     let mut reader = ControlReader::new(&settings.prefix, schemas.clone());
     reader.poll(log, up_to).await?;
     if up_to.is_some() {
-        reader.late_copies(log).await?;
+        reader.read_late_copies(log).await?;
     }
     let state = reader.state().clone();
     let latest = |topic: &TableTopic| {
@@ -205,19 +208,30 @@ async fn read_tails(
     opened_at: &BTreeMap<TopicPartition, Offset>,
     state: &ControlState,
     epoch: Epoch,
-) -> Result<BTreeMap<TopicPartition, Checkpoint>, LogError> {
+) -> Result<(BTreeMap<TopicPartition, Checkpoint>, Published), LogError> {
     let read = |(partition, end): (&TopicPartition, &Offset)| {
         let (partition, end) = (partition.clone(), *end);
         let stored = state.checkpoints.get(&partition).copied();
         async move {
-            let checkpoint = read_tail(log, &partition, stored, end, epoch).await?;
-            Ok((partition, checkpoint))
+            let (checkpoint, published) = read_tail(log, &partition, stored, end, epoch).await?;
+            Ok::<_, LogError>((partition, checkpoint, published))
         }
     };
-    stream::iter(opened_at.iter().map(read))
+    let read: Vec<_> = stream::iter(opened_at.iter().map(read))
         .buffer_unordered(TAILS_AT_ONCE)
         .try_collect()
-        .await
+        .await?;
+    let (mut checkpoints, mut published) = (BTreeMap::new(), Published::new());
+    for (partition, checkpoint, by_epoch) in read {
+        for (epoch, position) in by_epoch {
+            let highest = published
+                .entry((partition.topic.clone(), epoch))
+                .or_default();
+            *highest = position.max(*highest);
+        }
+        checkpoints.insert(partition, checkpoint);
+    }
+    Ok((checkpoints, published))
 }
 
 /// What a partition holds before the epoch's own record at `end`.
@@ -227,7 +241,8 @@ async fn read_tail(
     stored: Option<Checkpoint>,
     end: Offset,
     epoch: Epoch,
-) -> Result<Checkpoint, LogError> {
+) -> Result<(Checkpoint, BTreeMap<Epoch, Position>), LogError> {
+    let mut published = BTreeMap::new();
     let mut checkpoint = stored.unwrap_or(Checkpoint {
         offset: Offset(0),
         acceptance: Acceptance::default(),
@@ -249,8 +264,11 @@ async fn read_tail(
         };
         for record in records.iter().take_while(|record| record.offset < end) {
             let header = record.keylane.as_deref().map(Header::decode);
-            if let Some(Ok(header)) = header {
-                checkpoint.acceptance.judge(&header);
+            if let Some(Ok(header)) = header
+                && checkpoint.acceptance.judge(&header) == Verdict::Take
+                && header.kind == RecordKind::Change
+            {
+                published.insert(header.epoch, header.position);
             }
         }
         checkpoint.offset = last.next();
@@ -263,13 +281,15 @@ async fn read_tail(
     }
     checkpoint.offset = end.next();
     checkpoint.acceptance.epoch = epoch;
-    Ok(checkpoint)
+    Ok((checkpoint, published))
 }
 
 fn plan(
     settings: &CaptureSettings,
     schemas: &[Arc<TableSchema>],
     state: &ControlState,
+    topics: &[TableTopic],
+    published: &Published,
 ) -> SnapshotPlan {
     let fresh = if settings.snapshot {
         TablePhase::Waiting
@@ -278,12 +298,29 @@ fn plan(
             since: Position::ZERO,
         }
     };
+    // A copy that was begun too late counts only if changes of it do: else this session copies the table before it first, as its rows may refer to that one's.
+    let late = |table: &TableName| {
+        let is_of = |topic: &&TableTopic| {
+            topic.schema.as_str() == &*table.schema && topic.table.as_str() == &*table.name
+        };
+        let topic: Arc<str> = topics.iter().find(is_of)?.topic.as_str().into();
+        let counts = |(epoch, progress): &&(Epoch, TableProgress)| match progress.phase {
+            TablePhase::Copying { since, .. } if progress.table == *table => published
+                .get(&(topic.clone(), *epoch))
+                .is_some_and(|highest| *highest >= since),
+            _ => false,
+        };
+        let found = state.late_copies.iter().find(counts)?;
+        Some(found.1.clone())
+    };
     let progress = |schema: &Arc<TableSchema>| {
         let known = state
             .tables
             .iter()
             .find(|known| known.table == schema.table);
-        known.cloned().unwrap_or(TableProgress {
+        let further = known.filter(|known| known.phase != TablePhase::Waiting);
+        let found = further.cloned().or_else(|| late(&schema.table));
+        found.or_else(|| known.cloned()).unwrap_or(TableProgress {
             table: schema.table.clone(),
             phase: fresh.clone(),
             rows: 0,
