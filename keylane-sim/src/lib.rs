@@ -5,7 +5,6 @@
 //!
 //! - [`cross_lane`]: does parallel apply end right under unique and foreign keys, for every history bound?
 //! - [`capture_epoch`]: does each change enter the log's accepted part exactly once, over crashes, hangs and late appends?
-//! - [`takeover`]: does each change take effect exactly once while partitions move between processes that crash, hang and lose replies?
 //! - [`road`]: all of it in one world, from origin rows to replica rows, and the initial snapshot.
 
 mod chance;
