@@ -97,11 +97,7 @@ impl Capturer {
             }
         }
         let (mut records, mut tables) = (Vec::new(), Vec::new());
-        for told in pending.copied {
-            let plan = self.sequencer.as_ref().map(|one| one.plan().tables());
-            let now = plan.and_then(|all| all.iter().find(|one| one.table == told.table));
-            let ahead = now.filter(|_| self.rules.copied_stored_ahead).cloned();
-            let progress = ahead.unwrap_or(told);
+        for progress in pending.copied {
             tables.push(progress.table.clone());
             let value = log.number_control(Control::Table(progress));
             records.push(self.control_record(RecordKind::State, value));
@@ -235,6 +231,9 @@ impl Capturer {
         chance: &mut Chance,
     ) {
         let mut pending = pending.unwrap_or_else(Pending::empty);
+        if self.rules.copied_stored_early {
+            self.store_early(&mut pending, log);
+        }
         self.markers(&mut records, chance);
         pending.reached = records
             .iter()
@@ -246,6 +245,18 @@ impl Capturer {
         }
         if pending.ticket.is_some() || pending.end.is_some() || !pending.copied.is_empty() {
             self.in_flight.push_back(pending);
+        }
+    }
+
+    /// The mutant's order: progress goes out before its chunk is durable.
+    fn store_early(&mut self, pending: &mut Pending, log: &mut Log) {
+        for progress in pending.copied.drain(..) {
+            if let Some(sequencer) = &mut self.sequencer {
+                sequencer.stored(&progress.table);
+            }
+            let value = log.number_control(Control::Table(progress));
+            let record = self.control_record(RecordKind::State, value);
+            log.append(self.id, vec![record]);
         }
     }
 

@@ -17,7 +17,7 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("tail_not_read"),
         mutant("window_ignored"),
         mutant("copy_begins_unstored"),
-        mutant("copied_stored_ahead"),
+        mutant("copied_stored_early"),
     ],
     size: 30,
     run: world::run,
@@ -35,7 +35,7 @@ pub(super) struct Rules {
     pub tail_not_read: bool,
     pub window_ignored: bool,
     pub copy_begins_unstored: bool,
-    pub copied_stored_ahead: bool,
+    pub copied_stored_early: bool,
 }
 
 impl Rules {
@@ -46,7 +46,7 @@ impl Rules {
                 "snapshot",
                 "window_ignored",
                 "copy_begins_unstored",
-                "copied_stored_ahead",
+                "copied_stored_early",
             ]
             .contains(&variant),
             unfolded: !is("folded") && !is("snapshot"),
@@ -57,7 +57,7 @@ impl Rules {
             tail_not_read: is("tail_not_read"),
             window_ignored: is("window_ignored"),
             copy_begins_unstored: is("copy_begins_unstored"),
-            copied_stored_ahead: is("copied_stored_ahead"),
+            copied_stored_early: is("copied_stored_early"),
         }
     }
 
