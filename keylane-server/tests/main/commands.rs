@@ -178,9 +178,13 @@ fn settle_returns_when_the_replica_holds_what_the_origin_had() {
         shop.count("replica.db", "SELECT count(*) FROM orders WHERE id = 11"),
         0
     );
-    let status = shop.json(&["status", "--format", "json"], 0);
-    let state = status["pipelines"][0]["state"].as_str().unwrap_or_default();
-    assert!(["caught_up", "streaming"].contains(&state), "{status}");
+    // The status file is replaced twice a second: what it says is a little old.
+    let does_its_work = || {
+        let status = shop.json(&["status", "--format", "json"], 0);
+        ["caught_up", "streaming"]
+            .contains(&status["pipelines"][0]["state"].as_str().unwrap_or_default())
+    };
+    wait_until("the status to say so", PATIENCE, || Ok(does_its_work())).expect("it says so");
     terminate(road, &shop.path("run.log"));
     assert_eq!(
         settled("1s"),
