@@ -30,7 +30,8 @@ pub(super) async fn fetch(
         .iter()
         .map(|progress| (progress.partition.clone(), Intake::new(progress.acceptance)))
         .collect();
-    let share = (road.settings.buffer_bytes / partitions.len().max(1)).max(SHARE_MIN);
+    // Half of the budget is for the client's own queues.
+    let share = (road.settings.buffer_bytes / 2 / partitions.len().max(1)).max(SHARE_MIN);
     let mut pause = road.settings.backoff.0;
     while !road.stop.is_cancelled() {
         let room = room(road, share);

@@ -178,7 +178,8 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
         .log
         .consumer(
             &format!("keylane-{}", road.settings.pipeline),
-            road.settings.buffer_bytes,
+            // The other half is the lanes'.
+            road.settings.buffer_bytes / 2,
         )
         .await?;
     for partition in &partitions {
