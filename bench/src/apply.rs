@@ -12,8 +12,6 @@ use keylane_parts::{Debezium, usage_with_children};
 use std::path::Path;
 use std::time::Instant;
 
-/// Rows that are there before.
-pub(crate) const BASE_ROWS: u64 = 50_000;
 const BARE_DATABASE: &str = "bare";
 
 #[derive(Default)]
@@ -67,13 +65,14 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
 fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Result<Round> {
     let bed = Bed::start(report)?;
     bed.replica.create_database(BARE_DATABASE)?;
-    bed.everywhere(&load::base(BASE_ROWS))?;
+    bed.everywhere(&load::base(load::base_rows(changes)))?;
     // The copy writes them into the road's own database.
     bed.replica.psql(DATABASE, "truncate orders")?;
     let table = "create table orders(id bigint primary key, customer int not null, status text not null, total numeric(12,2) not null, note text,
         version int not null)";
     bed.replica.psql(BARE_DATABASE, table)?;
-    bed.replica.psql(BARE_DATABASE, &load::base(BASE_ROWS))?;
+    bed.replica
+        .psql(BARE_DATABASE, &load::base(load::base_rows(changes)))?;
     let options = RoadOptions {
         threads: sizes.threads,
         fold: true,
@@ -87,7 +86,11 @@ fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Re
         Some(_) => Some(source(&bed, report)?),
         None => None,
     };
-    bed.load(&load::inserts_updates_deletes(BASE_ROWS, changes, 10))?;
+    bed.load(&load::inserts_updates_deletes(
+        load::base_rows(changes),
+        changes,
+        10,
+    ))?;
     let mut capture = road.start(Half::Capture)?;
     capture.wait("the topic to be filled", |capture| {
         capture.counter("capture", "published") >= changes

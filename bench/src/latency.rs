@@ -1,7 +1,6 @@
 //! Commit to commit: an open loop of transactions at a fixed rate; both databases keep the commit times themselves (`track_commit_timestamp`).
 
 use crate::Sizes;
-use crate::apply::BASE_ROWS;
 use crate::bed::{Bed, DATABASE, PATIENCE, PEER_DATABASE};
 use crate::load;
 use crate::peer::{self, Connectors, Tuning};
@@ -35,10 +34,11 @@ struct OpenLoop {
 
 pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
     let seconds = sizes.seconds.unwrap_or(30);
+    let changes = sizes.changes.unwrap_or(200_000);
     report.condition("seconds", seconds);
     report.condition("threads", sizes.threads);
     let bed = Bed::start(report)?;
-    bed.everywhere(&load::base(BASE_ROWS))?;
+    bed.everywhere(&load::base(load::base_rows(changes)))?;
     bed.load(&format!(
         "insert into accounts select i, 1, 0, '' from generate_series(1, {ACCOUNTS}) i"
     ))?;
@@ -47,8 +47,11 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     let loops = match sizes.rate {
         Some(rate) => vec![(format!("at_{rate}_per_s"), rate)],
         None => {
-            let changes = sizes.changes.unwrap_or(200_000);
-            bed.load(&load::inserts_updates_deletes(BASE_ROWS, changes, 10))?;
+            bed.load(&load::inserts_updates_deletes(
+                load::base_rows(changes),
+                changes,
+                10,
+            ))?;
             let drained = road::drain(&bed, &prepared, changes)?;
             report.figure("keylane_drain_changes_per_s", drained.changes_per_s);
             let half = (drained.changes_per_s / 2.0) as u64;

@@ -20,6 +20,12 @@ pub(crate) fn mixed(changes: u64) -> String {
     )
 }
 
+/// How many rows a load of `changes` should begin with: so many that some rows of the first transactions are neither deleted nor updated again, because
+/// the first commit at the replica is known by the rows that keep its mark.
+pub(crate) fn base_rows(changes: u64) -> u64 {
+    (changes / 2).max(10_000)
+}
+
 /// The rows that [`inserts_updates_deletes`] begins with.
 pub(crate) fn base(rows: u64) -> String {
     format!(

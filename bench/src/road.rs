@@ -1,7 +1,6 @@
 //! The whole road: a backlog at the origin until the replica holds it, in one process.
 
 use crate::Sizes;
-use crate::apply::BASE_ROWS;
 use crate::bed::{Bed, DATABASE, PEER_DATABASE};
 use crate::load;
 use crate::peer::{self, Connectors, Tuning};
@@ -26,14 +25,18 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
         "30 % inserts, 50 % updates, 20 % deletes; 8 partitions",
     );
     let bed = Bed::start(report)?;
-    bed.everywhere(&load::base(BASE_ROWS))?;
+    bed.everywhere(&load::base(load::base_rows(changes)))?;
     bed.replica.psql(DATABASE, "truncate orders")?;
     let road = prepared(keylane, sizes, &bed)?;
     let debezium = match sizes.peer {
         Some(_) => Some(prepared_peer(&bed, report)?),
         None => None,
     };
-    bed.load(&load::inserts_updates_deletes(BASE_ROWS, changes, 10))?;
+    bed.load(&load::inserts_updates_deletes(
+        load::base_rows(changes),
+        changes,
+        10,
+    ))?;
     let keylane = drain(&bed, &road, changes)?;
     let us = |usage: Usage| 1e3 * float(usage.cpu_ms) / float(changes);
     report.figure("keylane_changes_per_s", keylane.changes_per_s);
