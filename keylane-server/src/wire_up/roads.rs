@@ -25,6 +25,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an applier saves how far partitions are as a whole.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
+/// A record whose fate is unknown for this long ends the session; the next one reads the tails and goes on.
+const DELIVERY_MAX: Duration = Duration::from_secs(30);
 /// How long a drain may take.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// Values that the write set holds (about 64 bytes each).
@@ -327,6 +329,7 @@ impl Logs {
                     .iter()
                     .map(|(name, value)| (name.clone(), value.expose().to_owned()))
                     .collect();
+                settings.delivery_timeout = DELIVERY_MAX;
                 if let Some(bytes) = in_flight_bytes {
                     settings.in_flight_bytes_max = bytes;
                 }

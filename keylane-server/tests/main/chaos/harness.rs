@@ -7,7 +7,7 @@ use std::time::Duration;
 use keylane_parts::{Kafka, Postgres, PostgresVersion, end_with_this_process, wait_until};
 
 /// How long any awaited thing may take.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What can be killed.
 #[derive(Clone, Copy, Debug)]
