@@ -94,6 +94,11 @@ impl Frontier {
             .map_or(self.seen.successor(), |entry| entry.position)
     }
 
+    /// Everything up to here, as far as this partition goes, was taken in.
+    pub fn seen(&self) -> Position {
+        self.seen
+    }
+
     /// Entries held: records between the lowest not done and the highest known.
     pub fn span(&self) -> usize {
         self.entries.len()

@@ -8,12 +8,15 @@ pub use port::{
 };
 
 mod write;
-pub use write::{RowWrite, WriteKind, fold, single};
+pub use write::{RowWrite, WriteKind, fold, single, singles};
+
+mod reorder;
+pub use reorder::{Reordering, Turn, in_transaction};
 
 mod lanes;
 pub use lanes::{
-    Batch, BatchId, BatchItem, BatchLane, Disposition, FailurePolicy, LaneKey, Lanes, Limits,
-    Notice, Outcome, PartitionState, ReceivedAs, WhenExhausted,
+    Batch, BatchId, BatchItem, BatchKind, BatchLane, Disposition, FailurePolicy, LaneKey, Lanes,
+    Limits, Notice, Outcome, PartitionState, ReceivedAs, WhenExhausted,
 };
 
 mod frontier;

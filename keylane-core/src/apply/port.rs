@@ -170,6 +170,9 @@ pub enum Mode {
     Unfolded,
     /// As `Unfolded`, and the changes before the first that fails are kept (a savepoint before each).
     Careful,
+    /// All or nothing, every change for itself, in whatever order the replica's constraints allow ([`super::Reordering`]), each key's in theirs; constraints that
+    /// can be deferred are. It is what is left of one transaction of the origin, and everything before that is applied.
+    Together,
 }
 
 /// One transaction's work.

@@ -90,6 +90,15 @@ pub fn single(change: &Change, work: usize) -> RowWrite {
     }
 }
 
+/// One write for each change of a batch.
+pub fn singles(work: &[Work]) -> Vec<RowWrite> {
+    let single = |(index, work): (usize, &Work)| match &work.action {
+        WorkAction::Apply(change) => Some(single(change, index)),
+        WorkAction::Park(_) | WorkAction::Redrive => None,
+    };
+    work.iter().enumerate().filter_map(single).collect()
+}
+
 /// The writes of a batch's changes, folded. Runs follow one another; inside a run each key has one write, and the writes are in the order of their last change.
 pub fn fold(work: &[Work]) -> Vec<Vec<RowWrite>> {
     let mut runs = Vec::new();

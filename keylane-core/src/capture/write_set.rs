@@ -186,6 +186,9 @@ impl WriteSet {
                 Some(References::Many(position)) => stamp.floor = stamp.floor.max(position),
                 None => {}
             }
+            // Where references are checked at commit, the next one to this value may be told before its next holder.
+            self.look(stamp, given_up, touch.place);
+            self.acquired.insert(given_up, touch);
         }
     }
 

@@ -14,10 +14,13 @@ pub const SIMULATION: Simulation = Simulation {
         sound("history_12"),
         sound("history_3"),
         sound("floor_only"),
+        sound("forbidden_states"),
         mutant("naive"),
         mutant("fold_only"),
         mutant("floor_ignored"),
         mutant("dependencies_ignored"),
+        mutant("rest_not_awaited"),
+        mutant("cascades_unguarded"),
     ],
     size: 40,
     run: world::run,
@@ -28,6 +31,10 @@ pub const SIMULATION: Simulation = Simulation {
 pub(super) struct Rules {
     pub entries_max: usize,
     pub careful_is_folded: bool,
+    /// The origin's transactions pass through states that the replica's constraints forbid.
+    pub forbidden_states: bool,
+    pub rest_not_awaited: bool,
+    pub cascades_unguarded: bool,
     pub restamp: fn(Stamp) -> Stamp,
 }
 
@@ -36,6 +43,9 @@ impl Rules {
         let rules = |entries_max, restamp| Rules {
             entries_max,
             careful_is_folded: false,
+            forbidden_states: false,
+            rest_not_awaited: false,
+            cascades_unguarded: false,
             restamp,
         };
         match variant {
@@ -51,6 +61,12 @@ impl Rules {
                 dependencies: Vec::new(),
                 ..stamp
             }),
+            "forbidden_states" | "rest_not_awaited" | "cascades_unguarded" => Rules {
+                forbidden_states: true,
+                rest_not_awaited: variant == "rest_not_awaited",
+                cascades_unguarded: variant == "cascades_unguarded",
+                ..rules(usize::MAX, |stamp| stamp)
+            },
             "fold_only" => Rules {
                 careful_is_folded: true,
                 ..rules(usize::MAX, |stamp| stamp)

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keylane_core::apply::{
-    ApplyError, Batch, FailurePolicy, Lanes, Limits, Mode, Notice, Outcome, WhenExhausted,
+    ApplyError, Batch, BatchKind, FailurePolicy, Lanes, Limits, Mode, Notice, Outcome,
+    WhenExhausted,
 };
 use keylane_core::capture::WriteSet;
 use keylane_core::consume::{Intake, RawPayload, Taken};
@@ -21,10 +22,13 @@ use crate::verdict::{Checker, Failure, Findings};
 
 const EPOCH: Epoch = Epoch(1);
 const STEPS_MAX: usize = 100_000;
+/// Longer than any run, in the run's own time.
+const REST_MS_MAX: u64 = 1 << 40;
 const POLICY: FailurePolicy = FailurePolicy {
     attempts_max: u32::MAX,
     backoff_ms: 1,
     backoff_ms_max: 8,
+    rest_ms_max: REST_MS_MAX,
     then: WhenExhausted::Park,
 };
 
@@ -50,8 +54,13 @@ struct World {
 /// Runs one seed.
 pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findings, Failure> {
     let mut chance = Chance::new(seed, 1);
-    let mut shop = Shop::new(Shape::any(&mut chance));
     let rules = Rules::of(variant);
+    let shape = Shape::any(&mut chance);
+    let mut shop = Shop::new(if rules.forbidden_states {
+        shape.through_forbidden_states(&mut chance)
+    } else {
+        shape
+    });
     let routes = Routes {
         partitions: chance.between(1, 4) as u32,
     };
@@ -67,7 +76,7 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
         fed: BTreeMap::new(),
         intakes: BTreeMap::new(),
         lanes: Lanes::new(LaneCount(chance.between(1, 8) as u16)),
-        replica: Replica::new(&shop.tables()),
+        replica: replica(&shop, rules),
         changes,
         open: Vec::new(),
         workers: chance.between(1, 4),
@@ -86,6 +95,13 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
     in_order(&world.replica.audit)?;
     converged(&shop, &world.replica)?;
     Ok(world.findings)
+}
+
+fn replica(shop: &Shop, rules: Rules) -> Replica {
+    let mut replica = Replica::new(&shop.tables());
+    replica.rows.cascades = shop.shape.replica_cascades;
+    replica.guards_cascades = !rules.cascades_unguarded;
+    replica
 }
 
 /// The whole log: stamped records, and markers at random moments and at the end.
@@ -123,8 +139,15 @@ fn written(
         let record = routes.record(number as u32, change, stamp, EPOCH);
         append(log.entry(partition).or_default(), record);
         if number == last || chance.percent(10) {
+            let commit = change.position.commit;
+            let goes_on = changes.get(number + 1).map(|next| next.position.commit) == Some(commit);
+            let reached = if goes_on {
+                change.position
+            } else {
+                Position::end_of(commit)
+            };
             for records in log.values_mut() {
-                append(records, plain(RecordKind::Marker, change.position));
+                append(records, plain(RecordKind::Marker, reached));
             }
         }
     }
@@ -228,6 +251,18 @@ impl World {
         Ok(())
     }
 
+    fn policy(&self) -> FailurePolicy {
+        let rest_ms_max = if self.rules.rest_not_awaited {
+            0
+        } else {
+            REST_MS_MAX
+        };
+        FailurePolicy {
+            rest_ms_max,
+            ..POLICY
+        }
+    }
+
     fn finish(&mut self) -> Result<(), Failure> {
         let batch = self.open.remove(self.chance.below(self.open.len()));
         let outcome = if self.chance.percent(self.conflict_percent) {
@@ -235,9 +270,10 @@ impl World {
         } else {
             let changes = &self.changes;
             let decode = |value: &[u8]| changes[number_of(value)].clone();
-            let mode = match (batch.careful, self.rules.careful_is_folded) {
-                (true, false) => Mode::Careful,
-                (false, _) | (true, true) => Mode::Folded,
+            let mode = match (batch.kind, self.rules.careful_is_folded) {
+                (BatchKind::Careful, false) => Mode::Careful,
+                (BatchKind::Together, _) => Mode::Together,
+                (BatchKind::Plain, _) | (BatchKind::Careful, true) => Mode::Folded,
             };
             let work = transaction(&batch, mode, &decode);
             outcome(self.replica.apply(&work, &decode))
@@ -245,7 +281,7 @@ impl World {
         let jitter = self.chance.unit();
         let notices = self
             .lanes
-            .settle(batch.id, outcome, &POLICY, self.now_ms, jitter);
+            .settle(batch.id, outcome, &self.policy(), self.now_ms, jitter);
         match notices.first() {
             None => Ok(()),
             Some(Notice::WillPark { offset, error, .. }) => Err(Failure::new(

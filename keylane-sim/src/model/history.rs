@@ -53,6 +53,7 @@ fn statement(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
         return bag(shop, chance, out);
     }
     match chance.below(100) {
+        0..10 if shop.shape.deferred => put_child_first(shop, chance, out),
         0..25 => put_parent(shop, chance, out),
         25..35 => delete_parent(shop, chance, out),
         35..76 => put_child(shop, chance, out),
@@ -87,12 +88,23 @@ fn delete_parent(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
     let Some((key, name)) = chance.pick(&keys).copied() else {
         return;
     };
-    if shop.is_referenced(if shop.shape.by_name { name } else { key }) {
+    let target = if shop.shape.by_name { name } else { key };
+    if shop.is_referenced(target) && !shop.shape.cascades {
         return;
     }
     shop.parents.remove(&key);
     let before = parent_before(shop, key, name);
     out.push(change(&shop.parent_table, Op::Delete, Some(before), None));
+    let is_gone = |(_, child): &(&u32, &Child)| child.parent == target;
+    let gone: Vec<u32> = shop
+        .children
+        .iter()
+        .filter(is_gone)
+        .map(|(k, _)| *k)
+        .collect();
+    for key in gone {
+        take_child(shop, key, out);
+    }
 }
 
 fn rekey_parent(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
@@ -121,11 +133,14 @@ fn rekey_parent(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
 }
 
 fn put_child(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
+    if let Some(parent) = chance.pick(&shop.targets()).copied() {
+        write_child(shop, chance, parent, out);
+    }
+}
+
+fn write_child(shop: &mut Shop, chance: &mut Chance, parent: u32, out: &mut Vec<Change>) {
     let key = chance.below(KEYS) as u32;
     let old = shop.children.get(&key).cloned();
-    let Some(parent) = chance.pick(&shop.targets()).copied() else {
-        return;
-    };
     let unique = chance.below(VALUES) as u32;
     let keeps_body = old.is_some() && chance.percent(50);
     let text = match &old {
@@ -138,7 +153,7 @@ fn put_child(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
         body: text,
     };
     let taken = |(k, c): (&u32, &Child)| *k != key && c.unique == unique;
-    if !shop.has_target(parent) || shop.children.iter().any(taken) {
+    if shop.children.iter().any(taken) {
         return;
     }
     let mut after = child_row(key, &new);
@@ -162,10 +177,27 @@ fn delete_child(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
     let Some(key) = chance.pick(&keys).copied() else {
         return;
     };
+    take_child(shop, key, out);
+}
+
+fn take_child(shop: &mut Shop, key: u32, out: &mut Vec<Change>) {
     if let Some(old) = shop.children.remove(&key) {
         let before = child_before(shop, key, &old);
         out.push(change(&shop.child_table, Op::Delete, Some(before), None));
     }
+}
+
+/// A child of a parent that is not there yet, then the parent.
+fn put_child_first(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {
+    let (key, name) = (chance.below(KEYS) as u32, chance.below(VALUES) as u32);
+    if shop.parents.contains_key(&key) || shop.parents.values().any(|other| *other == name) {
+        return;
+    }
+    let target = if shop.shape.by_name { name } else { key };
+    write_child(shop, chance, target, out);
+    shop.parents.insert(key, name);
+    let after = Some(parent_row(key, name));
+    out.push(change(&shop.parent_table, Op::Insert, None, after));
 }
 
 fn rekey_child(shop: &mut Shop, chance: &mut Chance, out: &mut Vec<Change>) {

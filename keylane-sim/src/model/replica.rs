@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, LaneStep, Mode, PartitionLow, PartitionProgress, RowWrite,
-    Work, WorkAction, fold, single,
+    Applied, ApplyBatch, ApplyError, LaneStep, Mode, PartitionLow, PartitionProgress, Reordering,
+    RowWrite, Turn, Work, WorkAction, WriteKind, fold, in_transaction, single,
 };
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{
@@ -48,6 +48,8 @@ pub struct Replica {
     pub missing: u64,
     /// Whether transactions check owner and offset; only mutants do not.
     pub checks: bool,
+    /// Whether a delete that takes others with it goes only with its whole transaction; only mutants do otherwise.
+    pub guards_cascades: bool,
     parked: BTreeMap<(TopicPartition, Bytes), Queue>,
     stored: BTreeMap<TopicPartition, Stored>,
 }
@@ -66,6 +68,7 @@ impl Replica {
             audit: Vec::new(),
             missing: 0,
             checks: true,
+            guards_cascades: true,
             parked: BTreeMap::new(),
             stored: BTreeMap::new(),
         }
@@ -121,7 +124,11 @@ impl Replica {
         if batch.mode == Mode::Careful {
             return Ok(self.careful(batch, decode));
         }
-        self.write_rows(batch, decode)?;
+        if batch.mode == Mode::Together {
+            self.atomically(|replica| replica.together(batch, decode))?;
+        } else {
+            self.write_rows(batch, decode)?;
+        }
         self.store_steps(batch);
         Ok(Applied::default())
     }
@@ -142,6 +149,7 @@ impl Replica {
         let folded = batch.mode == Mode::Folded;
         if folded {
             for write in fold(&batch.work).into_iter().flatten() {
+                self.guard(&write)?;
                 self.write(&write, &batch.work)?;
             }
         }
@@ -151,6 +159,42 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    fn together(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {
+        for work in &batch.work {
+            if !matches!(work.action, WorkAction::Apply(_)) {
+                self.one(work, batch, decode)?;
+            }
+        }
+        let rows = self.rows.clone();
+        let takes_others = |table: &TableName| rows.takes_others(table);
+        let writes = in_transaction(&batch.work, takes_others);
+        let mut order = Reordering::new(&writes, &batch.work, takes_others);
+        let mut last = ApplyError::new(ApplyErrorKind::Constraint, "nothing was tried");
+        loop {
+            let run = match order.turn() {
+                Turn::Try(run) => run,
+                Turn::Done => return Ok(()),
+                Turn::Stuck => return Err(last),
+            };
+            let tried = run.iter().map(|index| {
+                self.atomically(|replica| replica.write(&writes[*index], &batch.work))
+            });
+            let mut gone = 0;
+            let mut violated = None;
+            for result in tried {
+                match result {
+                    Ok(()) => gone += 1,
+                    Err(error) => {
+                        violated = Some(error);
+                        break;
+                    }
+                }
+            }
+            order.went(gone, violated.is_some());
+            last = violated.unwrap_or(last);
+        }
     }
 
     /// All of it or nothing.
@@ -240,6 +284,16 @@ impl Replica {
         }
     }
 
+    /// A delete that may take others with it waits for its whole transaction.
+    fn guard(&self, write: &RowWrite) -> Result<(), ApplyError> {
+        let deletes = matches!(write.kind, WriteKind::Delete { .. });
+        if deletes && self.guards_cascades && self.rows.takes_others(&write.schema.table) {
+            let words = "goes with its whole transaction";
+            return Err(ApplyError::new(ApplyErrorKind::Constraint, words));
+        }
+        Ok(())
+    }
+
     /// Writes one change by itself.
     pub fn write_change(&mut self, change: &Arc<Change>) -> Result<(), ApplyError> {
         let work = [Work {
@@ -248,7 +302,9 @@ impl Replica {
             key: Bytes::new(),
             action: WorkAction::Apply(change.clone()),
         }];
-        self.write(&single(change, 0), &work)
+        let write = single(change, 0);
+        self.guard(&write)?;
+        self.write(&write, &work)
     }
 
     fn write(&mut self, write: &RowWrite, work: &[Work]) -> Result<(), ApplyError> {

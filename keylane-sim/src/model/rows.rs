@@ -9,6 +9,8 @@ use keylane_core::model::{Row, TableName, TableSchema, Value};
 /// A database's rows.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
+    /// Whether a delete takes the rows with it that refer to its row.
+    pub cascades: bool,
     tables: BTreeMap<TableName, Table>,
 }
 
@@ -35,6 +37,7 @@ impl Rows {
             (shape.table.clone(), table)
         };
         Rows {
+            cascades: false,
             tables: tables.iter().map(table).collect(),
         }
     }
@@ -132,6 +135,9 @@ impl Rows {
         let Some(old) = self.table(name).keyed.remove(&part(row, key)) else {
             return Ok(false);
         };
+        if self.cascades {
+            self.take_children(name, &old);
+        }
         self.orphans(name, &old, None)?;
         Ok(true)
     }
@@ -181,6 +187,28 @@ impl Rows {
             }
         }
         Ok(())
+    }
+
+    /// Whether a delete of this table may take other rows with it.
+    pub fn takes_others(&self, name: &TableName) -> bool {
+        let refers = |child: &Table| child.shape.references.iter().any(|it| it.parent == *name);
+        self.cascades && self.tables.values().any(refers)
+    }
+
+    fn take_children(&mut self, name: &TableName, old: &Row) {
+        let Some(parent) = self.tables.get(name).map(|table| table.shape.clone()) else {
+            return;
+        };
+        for child in self.tables.values_mut() {
+            for reference in &child.shape.references {
+                let held = part(old, &columns_of(&parent, &reference.parent_columns));
+                if reference.parent == *name {
+                    child
+                        .keyed
+                        .retain(|_, row| part(row, &reference.columns) != held);
+                }
+            }
+        }
     }
 
     /// Children of what a row no longer holds.

@@ -22,6 +22,12 @@ pub struct Shape {
     pub truncates: bool,
     /// There is a table without a key as well.
     pub unkeyed: bool,
+    /// A parent's delete takes its children with it (`ON DELETE CASCADE`); the log tells the parent's delete first.
+    pub cascades: bool,
+    /// References are checked at commit: a child may be written before its parent.
+    pub deferred: bool,
+    /// The replica's foreign key takes children with their parent as well.
+    pub replica_cascades: bool,
     /// At most so many statements in one transaction.
     pub statements_max: usize,
 }
@@ -73,6 +79,22 @@ impl Shape {
             truncates: chance.percent(20),
             unkeyed: chance.percent(30),
             statements_max: chance.between(1, 4),
+            cascades: false,
+            deferred: false,
+            replica_cascades: false,
+        }
+    }
+
+    /// The same by chance, of an origin whose transactions pass through states that immediate constraints forbid.
+    pub fn through_forbidden_states(self, chance: &mut Chance) -> Self {
+        let cascades = chance.percent(70);
+        // Where a parent's change does not tell the value that it gives up, a child that refers to that value before its next holder comes is not known to depend on it.
+        let told = self.full_identity || !self.by_name;
+        Shape {
+            cascades,
+            deferred: told && (!cascades || chance.percent(50)),
+            replica_cascades: cascades && chance.percent(50),
+            ..self
         }
     }
 }
@@ -110,15 +132,6 @@ impl Shop {
             self.children.iter().map(row).collect()
         } else {
             self.bag.iter().map(bag_row).collect()
-        }
-    }
-
-    /// What a child refers to must be there.
-    pub(super) fn has_target(&self, target: u32) -> bool {
-        if self.shape.by_name {
-            self.parents.values().any(|name| *name == target)
-        } else {
-            self.parents.contains_key(&target)
         }
     }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, BatchId, FailurePolicy, Lanes, Limits, Mode, Notice, Outcome,
-    WhenExhausted,
+    Applied, ApplyBatch, ApplyError, BatchId, BatchKind, FailurePolicy, Lanes, Limits, Mode,
+    Notice, Outcome, WhenExhausted,
 };
 use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
@@ -21,6 +21,7 @@ const POLICY: FailurePolicy = FailurePolicy {
     attempts_max: u32::MAX,
     backoff_ms: 1,
     backoff_ms_max: 8,
+    rest_ms_max: u64::MAX,
     then: WhenExhausted::Park,
 };
 
@@ -57,7 +58,8 @@ impl Applier {
             open: Vec::new(),
             now_ms: 0,
             workers: chance.between(1, 4),
-            room: chance.between(1, 30),
+            // A transaction that must go together has to fit.
+            room: chance.between(1, 30) + if rules.forbidden_states { 30 } else { 0 },
             rules,
         };
         for partition in partitions {
@@ -166,10 +168,11 @@ impl Applier {
         let Some(batch) = self.lanes.take(limits) else {
             return;
         };
-        let mode = match (batch.careful, self.rules.unfolded) {
-            (true, _) => Mode::Careful,
-            (false, true) => Mode::Unfolded,
-            (false, false) => Mode::Folded,
+        let mode = match (batch.kind, self.rules.unfolded) {
+            (BatchKind::Careful, _) => Mode::Careful,
+            (BatchKind::Together, _) => Mode::Together,
+            (BatchKind::Plain, true) => Mode::Unfolded,
+            (BatchKind::Plain, false) => Mode::Folded,
         };
         let work = transaction(&batch, mode, &|value| decode(log, value));
         if self.rules.offset_before_rows {

@@ -1,7 +1,6 @@
 //! A capture session's opening, in the order that the `capture_epoch` simulation shows to be exact.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use keylane_core::capture::{
     ChunkRequest, OriginEvent, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
@@ -147,8 +146,7 @@ impl Capturer {
         routes: Routes,
     ) {
         let control_end = log.durable(control).unwrap_or_default()[0].1;
-        let (mut tables, stored) = read_control(log, control_end);
-        let mut accepted = BTreeMap::new();
+        let (tables, stored) = read_control(log, control_end);
         for (partition, end) in log.durable(opens).unwrap_or_default() {
             let start = Checkpoint {
                 offset: Offset(0),
@@ -158,13 +156,8 @@ impl Capturer {
             let records = &log.partitions[&partition];
             for record in &records[checkpoint.offset.0 as usize..end.0 as usize] {
                 let header = Header::decode(record.keylane.as_deref().unwrap_or_default());
-                if let Ok(header) = header
-                    && checkpoint.acceptance.judge(&header) == Verdict::Take
-                    && header.kind == RecordKind::Change
-                {
-                    let by = (partition.topic.clone(), header.epoch);
-                    let highest = accepted.entry(by).or_default();
-                    *highest = header.position.max(*highest);
+                if let Ok(header) = header {
+                    checkpoint.acceptance.judge(&header);
                 }
             }
             if checkpoint.acceptance.epoch >= self.epoch {
@@ -191,11 +184,6 @@ impl Capturer {
             (partition.clone(), told)
         };
         let tails = self.checkpoints.iter().map(tail).collect();
-        for begun in begun_by_former_sessions(log, &accepted, &mut tables) {
-            let value = log.number_control(Control::Table(begun));
-            let record = self.control_record(RecordKind::State, value);
-            log.append(self.id, vec![record]);
-        }
         let plan = plan(shop, &tables, self.rules.snapshot);
         let mut sequencer = Sequencer::new(tails, self.confirmed, plan, self.entries_max);
         for schema in shop.tables() {
@@ -205,6 +193,17 @@ impl Capturer {
         }
         self.sequencer = Some(sequencer);
         self.step = Step::Stream;
+    }
+
+    /// Whether no younger capturer has opened the control partition before an own record there.
+    pub(super) fn none_younger_before(&self, log: &Log, own: Offset) -> bool {
+        let younger = |record: &RawRecord| {
+            let header = Header::decode(record.keylane.as_deref().unwrap_or_default());
+            header.is_ok_and(|it| it.kind == RecordKind::Open && it.epoch > self.epoch)
+        };
+        !log.partitions[&Log::control()][..own.0 as usize]
+            .iter()
+            .any(younger)
     }
 
     pub(super) fn plain(&self, kind: RecordKind, position: Position) -> RawRecord {
@@ -253,41 +252,6 @@ fn read_control(log: &Log, end: Offset) -> Stored {
         }
     }
     (tables, checkpoints)
-}
-
-/// A former session may have begun a copy behind a later one's opening of the control partition, and published before that one's opening of the table's: those
-/// changes count, so the copy has begun where it says. What it says of its chunks does not count.
-fn begun_by_former_sessions(
-    log: &Log,
-    accepted: &BTreeMap<(Arc<str>, Epoch), Position>,
-    tables: &mut BTreeMap<TableName, TableProgress>,
-) -> Vec<TableProgress> {
-    let mut found: Vec<TableProgress> = Vec::new();
-    for record in &log.partitions[&Log::control()] {
-        let header = Header::decode(record.keylane.as_deref().unwrap_or_default());
-        let value = record.value.as_deref().unwrap_or_default();
-        let (Ok(header), Control::Table(progress)) = (header, &log.controls[number_of(value)])
-        else {
-            continue;
-        };
-        let TablePhase::Copying { since, .. } = progress.phase else {
-            continue;
-        };
-        let topic: Arc<str> = format!("shop.{}", progress.table.name).into();
-        let published = accepted.get(&(topic, header.epoch));
-        let waiting = tables
-            .get(&progress.table)
-            .is_none_or(|known| known.phase == TablePhase::Waiting);
-        if waiting && published.is_some_and(|place| *place >= since) {
-            let begun = TableProgress {
-                phase: TablePhase::Copying { since, after: None },
-                ..progress.clone()
-            };
-            tables.insert(progress.table.clone(), begun.clone());
-            found.push(begun);
-        }
-    }
-    found
 }
 
 fn plan(shop: &Shop, known: &BTreeMap<TableName, TableProgress>, snapshot: bool) -> SnapshotPlan {

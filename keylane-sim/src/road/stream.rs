@@ -46,11 +46,16 @@ impl Capturer {
             Some(Awaiting::Checkpoint(ticket, _)) => *ticket,
             None => return,
         };
-        if log.durable(ticket).is_none() {
+        let Some(places) = log.durable(ticket) else {
             return;
-        }
+        };
         match self.awaiting.take() {
             Some(Awaiting::Begun(_, request)) => {
+                let at = places[0].1;
+                if !self.rules.copy_begins_unchecked && !self.none_younger_before(log, at) {
+                    self.alive = false;
+                    return;
+                }
                 self.asked = Some(Asked {
                     request,
                     read: None,

@@ -10,6 +10,7 @@ pub const SIMULATION: Simulation = Simulation {
         sound("folded"),
         sound("unfolded"),
         sound("snapshot"),
+        sound("forbidden_states"),
         mutant("no_fence"),
         mutant("offset_before_rows"),
         mutant("offset_after_rows"),
@@ -17,6 +18,7 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("tail_not_read"),
         mutant("window_ignored"),
         mutant("copy_begins_unstored"),
+        mutant("copy_begins_unchecked"),
         mutant("copied_stored_early"),
     ],
     size: 30,
@@ -27,6 +29,8 @@ pub const SIMULATION: Simulation = Simulation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rules {
     pub snapshot: bool,
+    /// The origin's transactions pass through states that the replica's constraints forbid.
+    pub forbidden_states: bool,
     pub unfolded: bool,
     pub no_fence: bool,
     pub offset_before_rows: bool,
@@ -35,6 +39,7 @@ pub(super) struct Rules {
     pub tail_not_read: bool,
     pub window_ignored: bool,
     pub copy_begins_unstored: bool,
+    pub copy_begins_unchecked: bool,
     pub copied_stored_early: bool,
 }
 
@@ -46,9 +51,11 @@ impl Rules {
                 "snapshot",
                 "window_ignored",
                 "copy_begins_unstored",
+                "copy_begins_unchecked",
                 "copied_stored_early",
             ]
             .contains(&variant),
+            forbidden_states: is("forbidden_states"),
             unfolded: !is("folded") && !is("snapshot"),
             no_fence: is("no_fence"),
             offset_before_rows: is("offset_before_rows"),
@@ -57,6 +64,7 @@ impl Rules {
             tail_not_read: is("tail_not_read"),
             window_ignored: is("window_ignored"),
             copy_begins_unstored: is("copy_begins_unstored"),
+            copy_begins_unchecked: is("copy_begins_unchecked"),
             copied_stored_early: is("copied_stored_early"),
         }
     }

@@ -45,8 +45,6 @@ pub struct ControlState {
     pub checkpoints: BTreeMap<TopicPartition, Checkpoint>,
     /// How far the copy of each table is.
     pub tables: Vec<TableProgress>,
-    /// Copies that a capturer began when a younger one had opened the control topic already; they count if changes that it published of them do.
-    pub late_copies: Vec<(Epoch, TableProgress)>,
     /// The captured tables and their topics.
     pub topics: Vec<TableTopic>,
     /// Whether the initial snapshot is complete.
@@ -203,42 +201,6 @@ impl ControlReader {
         }
     }
 
-    /// Reads on to the end, for what former capturers still wrote behind the opening at which this reader stands: see [`ControlState::late_copies`].
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub async fn read_late_copies(&mut self, log: &dyn Log) -> Result<(), LogError> {
-        loop {
-            let records = log.read(&self.partition, self.next, READ_BYTES).await?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            for record in records {
-                self.next = record.offset.next();
-                if let Some(Ok(header)) = record.keylane.as_deref().map(Header::decode) {
-                    self.late_copy(header.epoch, &record);
-                }
-            }
-        }
-    }
-
-    /// Notes a copy's beginning; what the record says of chunks does not count.
-    fn late_copy(&mut self, epoch: Epoch, record: &RawRecord) {
-        if let Some(progress) = table_progress(record)
-            && let TablePhase::Copying { since, .. } = progress.phase
-        {
-            let begun = TableProgress {
-                phase: TablePhase::Copying { since, after: None },
-                rows: 0,
-                ..progress
-            };
-            let late = (epoch, begun);
-            if !self.state.late_copies.contains(&late) {
-                self.state.late_copies.push(late);
-            }
-        }
-    }
-
     fn take(&mut self, record: &RawRecord) {
         let (Some(raw), Some(key), Some(value)) = (&record.keylane, &record.key, &record.value)
         else {
@@ -254,7 +216,7 @@ impl ControlReader {
             return;
         }
         if self.acceptance.judge(&header) != Verdict::Take {
-            return self.late_copy(header.epoch, record);
+            return;
         }
         let Ok(key) = std::str::from_utf8(key) else {
             return;
@@ -296,17 +258,6 @@ impl ControlReader {
             _ => {}
         }
     }
-}
-
-/// What a record says of a table's copy, if it is such a record.
-fn table_progress(record: &RawRecord) -> Option<TableProgress> {
-    let key = std::str::from_utf8(record.key.as_ref()?).ok()?;
-    if !key.starts_with("table:") {
-        return None;
-    }
-    serde_json::from_slice::<StoredTable>(record.value.as_ref()?)
-        .ok()?
-        .into_progress()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! - `wait`: what a lane's head waits for, and who wakes it.
 //! - `take`: a batch for a worker.
 //! - `settle`: what a batch's outcome means for its lanes.
+//! - `together`: the rest of a transaction, when a change of it violates a constraint in order.
 //!
 //! **Invariant:** a lane is in at most one batch at a time. **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
 //! everything its stamp names is applied, or is in the same batch before it.
@@ -14,10 +15,12 @@ pub use state::{LaneKey, Lanes, PartitionState, ReceivedAs};
 mod wait;
 
 mod take;
-pub use take::{Batch, BatchId, BatchItem, BatchLane, Disposition, Limits};
+pub use take::{Batch, BatchId, BatchItem, BatchKind, BatchLane, Disposition, Limits};
 
 mod settle;
 pub use settle::{FailurePolicy, Notice, Outcome, WhenExhausted};
+
+mod together;
 
 #[cfg(test)]
 mod tests;

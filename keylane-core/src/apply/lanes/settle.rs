@@ -7,7 +7,7 @@ use crate::error::Remedy;
 use crate::model::{Offset, Position, TopicPartition};
 
 use super::state::{Entry, LaneKey, Lanes, ParkReason, Standing};
-use super::take::{BatchId, InFlight, TakenLane};
+use super::take::{BatchId, BatchKind, InFlight, TakenLane};
 
 /// What is done when a failure's attempts are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct FailurePolicy {
     pub backoff_ms: u64,
     /// The longest pause.
     pub backoff_ms_max: u64,
+    /// How long a change that violates a constraint in order waits for the rest of its transaction.
+    pub rest_ms_max: u64,
     /// What then.
     pub then: WhenExhausted,
 }
@@ -169,7 +171,8 @@ impl<P> Lanes<P> {
         notices: &mut Vec<Notice>,
     ) {
         // Careful batches have one lane.
-        let (careful, order_complete) = (batch.careful, batch.unapplied_from);
+        let order_complete = batch.unapplied_from;
+        let careful = batch.kind == BatchKind::Careful;
         for mut lane in batch.lanes {
             let rest = lane.entries.split_off(done.min(lane.entries.len()));
             if let Some(last) = lane.entries.last() {
@@ -206,7 +209,9 @@ impl<P> Lanes<P> {
         jitter: f64,
         notices: &mut Vec<Notice>,
     ) {
-        let (careful, order_complete) = (batch.careful, batch.unapplied_from);
+        let order_complete = batch.unapplied_from;
+        let careful = batch.kind == BatchKind::Careful;
+        self.note_not_together(&batch, &error);
         if error.kind.remedy() == Remedy::Yield {
             let mut fenced: Vec<TopicPartition> = Vec::new();
             for lane in &batch.lanes {
@@ -332,7 +337,10 @@ impl<P> Lanes<P> {
             Remedy::AwaitOrder => {
                 let in_order = head.is_some_and(|position| unapplied_from >= position);
                 if careful && in_order {
-                    return self.park_head(key, error, policy, notices);
+                    if !head.is_some_and(|it| self.await_rest(key, it, policy, now_ms)) {
+                        self.park_head(key, error, policy, notices);
+                    }
+                    return;
                 }
                 // The first time, unfolded and alone: which change fails is not known yet.
                 state.wait_before = if careful { head } else { None };
@@ -390,10 +398,26 @@ impl<P> Lanes<P> {
             .saturating_mul(1 << (attempts - 1).min(20))
             .min(policy.backoff_ms_max);
         let pause = full / 2 + (full as f64 / 2.0 * jitter.clamp(0.0, 1.0)) as u64;
+        self.pause_until(key, now_ms.saturating_add(pause));
+    }
+
+    pub(super) fn pause_until(&mut self, key: LaneKey, until_ms: u64) {
         self.stand(key, Standing::Pausing);
         self.pause_number += 1;
-        self.pauses
-            .insert((now_ms.saturating_add(pause), self.pause_number), key);
+        self.pauses.insert((until_ms, self.pause_number), key);
+    }
+
+    /// If the rest of a transaction went together and was refused, that is not tried again.
+    fn note_not_together(&mut self, batch: &InFlight<P>, error: &ApplyError) {
+        let entries = batch.lanes.iter().flat_map(|lane| &lane.entries);
+        let commit = entries.map(|entry| entry.item.position.commit).next();
+        let refused = match error.kind.remedy() {
+            Remedy::AwaitOrder | Remedy::Park | Remedy::Stop => true,
+            Remedy::RetryForever | Remedy::Retry | Remedy::Yield => false,
+        };
+        if batch.kind == BatchKind::Together && refused {
+            self.not_together = commit;
+        }
     }
 }
 

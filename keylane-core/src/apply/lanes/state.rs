@@ -10,6 +10,7 @@ use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
 use crate::publish::Acceptance;
 
 use super::take::{BatchId, InFlight};
+use super::together::Together;
 
 /// A lane of an owned partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +125,10 @@ pub struct Lanes<P> {
     pub(super) external: Position,
     pub(super) replays: u64,
     pub(super) foreign: bool,
+    /// The transaction whose rest is waited for.
+    pub(super) together: Option<Together>,
+    /// The last commit of which that did not help.
+    pub(super) not_together: Option<u64>,
 }
 
 impl<P> Lanes<P> {
@@ -144,6 +149,8 @@ impl<P> Lanes<P> {
             external: Position::new(u64::MAX, u32::MAX),
             replays: 0,
             foreign: false,
+            together: None,
+            not_together: None,
         }
     }
 
@@ -203,6 +210,7 @@ impl<P> Lanes<P> {
         );
         self.refresh_low();
         self.recheck_all_waiting();
+        self.no_longer_together();
         for key in &progress.redrive_keys {
             self.redrive(&progress.partition, key);
         }
@@ -221,6 +229,7 @@ impl<P> Lanes<P> {
         self.ready.retain(|key| key.slot != slot);
         self.refresh_low();
         self.recheck_all_waiting();
+        self.no_longer_together();
     }
 
     /// A change of an owned partition, in offset order; `after` is the judging's state behind it.

@@ -62,6 +62,17 @@ pub struct BatchItem<P> {
     pub disposition: Disposition,
 }
 
+/// How a batch's changes are to be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchKind {
+    /// As is cheapest.
+    Plain,
+    /// One by one, to find which one fails; what stands before it is kept. One lane.
+    Careful,
+    /// All or nothing, in whatever order the replica's constraints allow: what is left of one transaction of the origin, everything before which is applied.
+    Together,
+}
+
 /// Work for one transaction.
 #[derive(Clone, Debug)]
 pub struct Batch<P> {
@@ -71,15 +82,15 @@ pub struct Batch<P> {
     pub lanes: Vec<BatchLane>,
     /// The items, in position order.
     pub items: Vec<BatchItem<P>>,
-    /// Whether changes are to be applied one by one, to find which one fails.
-    pub careful: bool,
+    /// How they are to be applied.
+    pub kind: BatchKind,
 }
 
 /// What the lanes remember of a batch.
 #[derive(Debug)]
 pub(super) struct InFlight<P> {
     pub lanes: Vec<TakenLane<P>>,
-    pub careful: bool,
+    pub kind: BatchKind,
     /// The watermark when the batch was taken.
     pub unapplied_from: Position,
 }
@@ -100,6 +111,9 @@ impl<P: Clone> Lanes<P> {
     /// Work for a worker, or `None` if no lane is ready. Its lanes are busy until [`Lanes::settle`].
     pub fn take(&mut self, limits: Limits) -> Option<Batch<P>> {
         let id = BatchId(self.next_batch);
+        if let Some(batch) = self.take_together(id) {
+            return Some(batch);
+        }
         let mut taken: Vec<TakenLane<P>> = Vec::new();
         let mut room = limits;
         let mut careful = false;
@@ -128,8 +142,23 @@ impl<P: Clone> Lanes<P> {
         if taken.is_empty() {
             return None;
         }
+        let kind = if careful {
+            BatchKind::Careful
+        } else {
+            BatchKind::Plain
+        };
+        Some(self.hand_out(id, taken, kind))
+    }
+
+    /// The taken lanes as a batch, remembered until it is settled.
+    pub(super) fn hand_out(
+        &mut self,
+        id: BatchId,
+        taken: Vec<TakenLane<P>>,
+        kind: BatchKind,
+    ) -> Batch<P> {
         self.next_batch += 1;
-        let batch = self.assemble(id, &taken, careful);
+        let batch = self.assemble(id, &taken, kind);
         for lane in &taken {
             if let Some(state) = self.lane_mut(lane.key) {
                 state.tentative = None;
@@ -139,16 +168,16 @@ impl<P: Clone> Lanes<P> {
             id,
             InFlight {
                 lanes: taken,
-                careful,
+                kind,
                 unapplied_from: self.unapplied_from,
             },
         );
-        Some(batch)
+        batch
     }
 
     /// Whether [`Lanes::take`] would give work.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || self.together_is_ready()
     }
 
     /// The next ready lane. A careful lane and a redrive go alone, so they are passed over when the batch has others already.
@@ -261,7 +290,7 @@ impl<P: Clone> Lanes<P> {
         }
     }
 
-    fn assemble(&self, id: BatchId, taken: &[TakenLane<P>], careful: bool) -> Batch<P> {
+    fn assemble(&self, id: BatchId, taken: &[TakenLane<P>], kind: BatchKind) -> Batch<P> {
         let mut lanes = Vec::with_capacity(taken.len());
         let mut items = Vec::new();
         for (number, lane) in taken.iter().enumerate() {
@@ -318,7 +347,7 @@ impl<P: Clone> Lanes<P> {
             id,
             lanes,
             items,
-            careful,
+            kind,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
-    Batch, Disposition, FailurePolicy, Lanes, Limits, Notice, Outcome, ReceivedAs, WhenExhausted,
+    Batch, BatchKind, Disposition, FailurePolicy, Lanes, Limits, Notice, Outcome, ReceivedAs,
+    WhenExhausted,
 };
 use crate::apply::{ApplyError, PartitionProgress};
 use crate::consume::Item;
@@ -18,6 +19,7 @@ const POLICY: FailurePolicy = FailurePolicy {
     attempts_max: 2,
     backoff_ms: 100,
     backoff_ms_max: 1_000,
+    rest_ms_max: 5_000,
     then: WhenExhausted::Park,
 };
 const ALL: Limits = Limits {
@@ -46,9 +48,27 @@ impl Bench {
     }
 
     fn offer(&mut self, key: &'static str, stamp: Stamp) -> ReceivedAs {
+        self.offer_stamped(key, at(self.next), stamp)
+    }
+
+    fn offer_at(&mut self, key: &'static str, position: Position) {
+        self.offer_stamped(key, position, Stamp::default());
+    }
+
+    /// Everything up to here is in the partition.
+    fn marker(&mut self, position: Position) {
+        let offset = Offset(self.next);
+        let after = Acceptance::default();
+        self.next += 1;
+        self.lanes
+            .passed(&partition(), offset, Some(position), after);
+        self.lanes.received();
+    }
+
+    fn offer_stamped(&mut self, key: &'static str, position: Position, stamp: Stamp) -> ReceivedAs {
         let item = Item {
             offset: Offset(self.next),
-            position: at(self.next),
+            position,
             order: order(key),
             stamp,
             key: Bytes::from_static(key.as_bytes()),
@@ -216,12 +236,12 @@ fn a_violation_is_tried_alone_then_in_order_and_only_then_parked() {
     let both = bench.take();
     assert!(bench.fails(&both, ApplyErrorKind::Constraint).is_empty());
     let alone = bench.take();
-    assert!(alone.careful && alone.lanes.len() == 1);
+    assert!(alone.kind == BatchKind::Careful && alone.lanes.len() == 1);
     let error = ApplyError::new(ApplyErrorKind::Constraint, "x");
     let notices = bench.settle(&alone, Outcome::Partly(0, error.clone()), 0);
     assert!(notices.is_empty(), "an earlier change is not applied yet");
     let other = bench.take();
-    assert!(other.careful);
+    assert_eq!(other.kind, BatchKind::Careful);
     bench.settle(&other, Outcome::Committed, 0);
     assert!(
         bench.lanes.take(ALL).is_none(),
@@ -230,7 +250,71 @@ fn a_violation_is_tried_alone_then_in_order_and_only_then_parked() {
     bench.settle(&earlier, Outcome::Committed, 0);
     let again = bench.take();
     assert_eq!(offsets(&again), offsets(&alone));
-    let notices = bench.settle(&again, Outcome::Partly(0, error), 0);
+    let notices = bench.settle(&again, Outcome::Partly(0, error.clone()), 0);
+    assert!(notices.is_empty(), "the rest of its transaction may help");
+    let together = bench.take();
+    assert_eq!(together.kind, BatchKind::Together);
+    assert_eq!(offsets(&together), offsets(&alone));
+    assert!(
+        bench
+            .fails(&together, ApplyErrorKind::Constraint)
+            .is_empty()
+    );
+    let last = bench.take();
+    let notices = bench.settle(&last, Outcome::Partly(0, error), 0);
+    assert!(matches!(notices[..], [Notice::WillPark { .. }]));
+}
+
+/// A parent's delete that violates, and the deletes of its children in the same transaction.
+fn violating_cascade(bench: &mut Bench) -> Batch<&'static str> {
+    for (key, ordinal) in [("a", 0), ("b", 1), ("a", 2)] {
+        bench.offer_at(key, Position::new(10, ordinal));
+    }
+    let all = bench.take();
+    bench.fails(&all, ApplyErrorKind::Constraint);
+    let head = bench.take();
+    assert_eq!(
+        (head.kind, offsets(&head)),
+        (BatchKind::Careful, vec![1, 3])
+    );
+    head
+}
+
+fn violation() -> Outcome {
+    Outcome::Partly(0, ApplyError::new(ApplyErrorKind::Constraint, "x"))
+}
+
+#[test]
+fn what_is_left_of_a_transaction_goes_together_once_all_of_it_is_there_and_none_in_work() {
+    let mut bench = Bench::new();
+    let head = violating_cascade(&mut bench);
+    let child = bench.take();
+    assert_eq!(offsets(&child), [2]);
+    assert!(bench.settle(&head, violation(), 0).is_empty());
+    bench.marker(Position::end_of(10));
+    assert!(!bench.lanes.has_ready(), "a part of it is in work");
+    bench.settle(&child, Outcome::Committed, 0);
+    let rest = bench.take();
+    assert_eq!(
+        (rest.kind, offsets(&rest)),
+        (BatchKind::Together, vec![1, 3])
+    );
+    bench.settle(&rest, Outcome::Committed, 0);
+    assert!(bench.lanes.is_drained());
+}
+
+#[test]
+fn a_transaction_of_which_something_may_still_come_is_waited_for_but_not_for_ever() {
+    let mut bench = Bench::new();
+    let head = violating_cascade(&mut bench);
+    bench.settle(&head, violation(), 0);
+    let child = bench.take();
+    bench.settle(&child, Outcome::Committed, 0);
+    assert!(!bench.lanes.has_ready(), "no word yet that this is all");
+    assert_eq!(bench.lanes.tick(0), Some(POLICY.rest_ms_max));
+    assert_eq!(bench.lanes.tick(POLICY.rest_ms_max), None);
+    let head = bench.take();
+    let notices = bench.settle(&head, violation(), POLICY.rest_ms_max);
     assert!(matches!(notices[..], [Notice::WillPark { .. }]));
 }
 
@@ -242,7 +326,7 @@ fn parking_keeps_the_keys_later_changes_behind_it_and_holds_up_no_other_key() {
     bench.fails(&all, ApplyErrorKind::Misfit);
     let mut parked = Vec::new();
     while let Some(batch) = bench.lanes.take(ALL) {
-        assert!(batch.careful);
+        assert_eq!(batch.kind, BatchKind::Careful);
         let poison = |item: &super::BatchItem<&str>| {
             item.item.offset == Offset(1) && item.disposition == Disposition::Apply
         };

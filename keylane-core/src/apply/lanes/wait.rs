@@ -174,6 +174,9 @@ impl<P> Lanes<P> {
             Some(Standing::Ready) => "ready for a worker",
             Some(Standing::Waiting) => "waiting for what it depends on",
             Some(Standing::Busy) => "being applied",
+            Some(Standing::Pausing) if self.together.is_some() => {
+                "waiting for the rest of its transaction"
+            }
             Some(Standing::Pausing) => "pausing after a failure",
         };
         Some((part.partition.clone(), position, why))

@@ -9,7 +9,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, RowWrite, Work,
-    WorkAction, fold,
+    WorkAction, fold, singles,
 };
 use keylane_core::error::Remedy;
 use keylane_core::model::Offset;
@@ -198,15 +198,6 @@ pub(super) fn full_steps(batch: &ApplyBatch) -> Vec<Step<'_>> {
             position: Some(step.position),
         })
         .collect()
-}
-
-/// One write for each change.
-pub(super) fn singles(work: &[Work]) -> Vec<RowWrite> {
-    let single = |(index, work): (usize, &Work)| match &work.action {
-        WorkAction::Apply(change) => Some(keylane_core::apply::single(change, index)),
-        WorkAction::Park(_) | WorkAction::Redrive => None,
-    };
-    work.iter().enumerate().filter_map(single).collect()
 }
 
 fn entry_of(work: &Work) -> Option<&keylane_core::apply::ParkedEntry> {

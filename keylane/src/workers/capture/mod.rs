@@ -4,6 +4,7 @@
 //! - `settings`: what the worker is told.
 //! - `session`: the opening, in the order that `keylane-sim` shows to be exact.
 //! - `reader`: the origin in a task of its own.
+//! - `younger`: whether a younger capturer has come before a record of this one.
 //! - `stream`: events in, records out, acknowledgements back to the origin.
 //! - `run`: sessions one after another, with pauses.
 
@@ -13,6 +14,8 @@ pub use settings::{CaptureSettings, OriginHints, SessionSource};
 mod session;
 
 mod reader;
+
+mod younger;
 
 mod stream;
 

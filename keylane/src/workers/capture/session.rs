@@ -9,7 +9,7 @@ use keylane_core::capture::{
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TableSchema, TopicPartition};
 use keylane_core::publish::{
-    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind, Verdict,
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind,
 };
 use tracing::{debug, info};
 
@@ -26,15 +26,14 @@ const TAIL_BYTES: usize = 1 << 20;
 /// How many tails are read at once.
 const TAILS_AT_ONCE: usize = 8;
 
-/// The highest change of a topic that each former capturer published and that counts, as far as the tails tell.
-type Published = BTreeMap<(Arc<str>, Epoch), Position>;
-
 /// A session that is open: everything is known that publishing needs.
 pub(super) struct Session {
     pub epoch: Epoch,
     pub sequencer: Sequencer,
     pub checkpoints: BTreeMap<TopicPartition, Checkpoint>,
     pub confirmed: u64,
+    /// Where this session opened the control topic.
+    pub control_opened: Offset,
 }
 
 /// Opens a session.
@@ -66,16 +65,16 @@ pub(super) async fn open(
         "origin taken, opening the epoch"
     );
 
-    let control_end = open_control(log, settings, epoch).await?;
+    let control_opened = open_control(log, settings, epoch).await?;
     let opened_at = open_partitions(log, settings, epoch, &topics).await?;
-    let (state, _) = stored(log, settings, Some(control_end)).await?;
-    let (checkpoints, published) = read_tails(log, &opened_at, &state, epoch).await?;
+    let (state, _) = stored(log, settings, Some(control_opened)).await?;
+    let checkpoints = read_tails(log, &opened_at, &state, epoch).await?;
     let tails = checkpoints
         .iter()
         .map(|(partition, checkpoint)| (partition.clone(), checkpoint.acceptance.reached))
         .collect();
 
-    let plan = plan(settings, &schemas, &state, &topics, &published);
+    let plan = plan(settings, &schemas, &state);
     let mut sequencer = Sequencer::new(tails, confirmed, plan, settings.write_set_entries_max);
     for topic in &topics {
         let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
@@ -96,6 +95,7 @@ pub(super) async fn open(
         sequencer,
         checkpoints,
         confirmed,
+        control_opened,
     };
     Ok((session, origin))
 }
@@ -109,9 +109,6 @@ async fn stored(
     let schemas = Arc::new(SchemaCache::default());
     let mut reader = ControlReader::new(&settings.prefix, schemas.clone());
     reader.poll(log, up_to).await?;
-    if up_to.is_some() {
-        reader.read_late_copies(log).await?;
-    }
     let state = reader.state().clone();
     let latest = |topic: &TableTopic| {
         schemas.latest(&TableName::new(topic.schema.as_str(), topic.table.as_str()))
@@ -208,30 +205,19 @@ async fn read_tails(
     opened_at: &BTreeMap<TopicPartition, Offset>,
     state: &ControlState,
     epoch: Epoch,
-) -> Result<(BTreeMap<TopicPartition, Checkpoint>, Published), LogError> {
+) -> Result<BTreeMap<TopicPartition, Checkpoint>, LogError> {
     let read = |(partition, end): (&TopicPartition, &Offset)| {
         let (partition, end) = (partition.clone(), *end);
         let stored = state.checkpoints.get(&partition).copied();
         async move {
-            let (checkpoint, published) = read_tail(log, &partition, stored, end, epoch).await?;
-            Ok::<_, LogError>((partition, checkpoint, published))
+            let checkpoint = read_tail(log, &partition, stored, end, epoch).await?;
+            Ok::<_, LogError>((partition, checkpoint))
         }
     };
-    let read: Vec<_> = stream::iter(opened_at.iter().map(read))
+    stream::iter(opened_at.iter().map(read))
         .buffer_unordered(TAILS_AT_ONCE)
         .try_collect()
-        .await?;
-    let (mut checkpoints, mut published) = (BTreeMap::new(), Published::new());
-    for (partition, checkpoint, by_epoch) in read {
-        for (epoch, position) in by_epoch {
-            let highest = published
-                .entry((partition.topic.clone(), epoch))
-                .or_default();
-            *highest = position.max(*highest);
-        }
-        checkpoints.insert(partition, checkpoint);
-    }
-    Ok((checkpoints, published))
+        .await
 }
 
 /// What a partition holds before the epoch's own record at `end`.
@@ -241,8 +227,7 @@ async fn read_tail(
     stored: Option<Checkpoint>,
     end: Offset,
     epoch: Epoch,
-) -> Result<(Checkpoint, BTreeMap<Epoch, Position>), LogError> {
-    let mut published = BTreeMap::new();
+) -> Result<Checkpoint, LogError> {
     let mut checkpoint = stored.unwrap_or(Checkpoint {
         offset: Offset(0),
         acceptance: Acceptance::default(),
@@ -264,11 +249,8 @@ async fn read_tail(
         };
         for record in records.iter().take_while(|record| record.offset < end) {
             let header = record.keylane.as_deref().map(Header::decode);
-            if let Some(Ok(header)) = header
-                && checkpoint.acceptance.judge(&header) == Verdict::Take
-                && header.kind == RecordKind::Change
-            {
-                published.insert(header.epoch, header.position);
+            if let Some(Ok(header)) = header {
+                checkpoint.acceptance.judge(&header);
             }
         }
         checkpoint.offset = last.next();
@@ -281,15 +263,13 @@ async fn read_tail(
     }
     checkpoint.offset = end.next();
     checkpoint.acceptance.epoch = epoch;
-    Ok((checkpoint, published))
+    Ok(checkpoint)
 }
 
 fn plan(
     settings: &CaptureSettings,
     schemas: &[Arc<TableSchema>],
     state: &ControlState,
-    topics: &[TableTopic],
-    published: &Published,
 ) -> SnapshotPlan {
     let fresh = if settings.snapshot {
         TablePhase::Waiting
@@ -298,29 +278,9 @@ fn plan(
             since: Position::ZERO,
         }
     };
-    // A copy that was begun too late counts only if changes of it do: else this session copies the table before it first, as its rows may refer to that one's.
-    let late = |table: &TableName| {
-        let is_of = |topic: &&TableTopic| {
-            topic.schema.as_str() == &*table.schema && topic.table.as_str() == &*table.name
-        };
-        let topic: Arc<str> = topics.iter().find(is_of)?.topic.as_str().into();
-        let counts = |(epoch, progress): &&(Epoch, TableProgress)| match progress.phase {
-            TablePhase::Copying { since, .. } if progress.table == *table => published
-                .get(&(topic.clone(), *epoch))
-                .is_some_and(|highest| *highest >= since),
-            _ => false,
-        };
-        let found = state.late_copies.iter().find(counts)?;
-        Some(found.1.clone())
-    };
     let progress = |schema: &Arc<TableSchema>| {
-        let known = state
-            .tables
-            .iter()
-            .find(|known| known.table == schema.table);
-        let further = known.filter(|known| known.phase != TablePhase::Waiting);
-        let found = further.cloned().or_else(|| late(&schema.table));
-        found.or_else(|| known.cloned()).unwrap_or(TableProgress {
+        let known = state.tables.iter().find(|one| one.table == schema.table);
+        known.cloned().unwrap_or_else(|| TableProgress {
             table: schema.table.clone(),
             phase: fresh.clone(),
             rows: 0,

@@ -11,7 +11,7 @@ use keylane_core::capture::{
     Origin, OriginError, OriginErrorKind, OriginEvent, Publication, Sequenced, TableProgress,
 };
 use keylane_core::model::{
-    Op, OrderHash, Position, SchemaId, TableName, TableSchema, TopicPartition,
+    Offset, Op, OrderHash, Position, SchemaId, TableName, TableSchema, TopicPartition,
 };
 use keylane_core::publish::{Checkpoint, Header, Log, LogError, NewRecord, RecordKind};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::reader::Reader;
 use super::run::CaptureFailure;
 use super::session::Session;
 use super::settings::CaptureSettings;
+use super::younger::YoungerWatch;
 use crate::envelope::{SourceInfo, encode_change};
 use crate::workers::control::ControlRecord;
 use crate::workers::stats::{CaptureStats, now_us, raise};
@@ -41,11 +42,12 @@ struct Pending {
     bytes: u64,
 }
 
-type Durable = (Pending, Result<Vec<keylane_core::model::Offset>, LogError>);
+type Durable = (Pending, Result<Vec<Offset>, LogError>);
 
 /// The streaming part of a session.
 pub(super) struct Stream<'a> {
     session: Session,
+    younger: YoungerWatch,
     reader: Reader,
     log: &'a dyn Log,
     settings: &'a CaptureSettings,
@@ -84,8 +86,10 @@ impl<'a> Stream<'a> {
         stats.confirmed.set(session.confirmed);
         let source = SourceInfo::new(settings.connector, &settings.prefix, &settings.database);
         let stored_confirmed = session.confirmed;
+        let younger = YoungerWatch::new(&settings.prefix, session.epoch, session.control_opened);
         Stream {
             session,
+            younger,
             reader,
             log,
             settings,
@@ -143,21 +147,23 @@ impl<'a> Stream<'a> {
             info!(pipeline = &*self.settings.pipeline, table = %request.table, "copying");
             let begun = self.session.sequencer.plan().current().cloned();
             if let Some(begun) = begun {
-                self.store_table(&begun).await?;
+                let stored = self.store_table(&begun).await?;
+                // A younger session that does not know of this copy would hold back changes that this one publishes of the table.
+                self.younger.none_before(self.log, stored).await?;
             }
         }
         self.reader.request_chunk(request).await?;
         Ok(())
     }
 
-    async fn store_table(&mut self, progress: &TableProgress) -> Result<(), CaptureFailure> {
+    async fn store_table(&mut self, progress: &TableProgress) -> Result<Offset, CaptureFailure> {
         let record = ControlRecord::Table(progress).record(
             &self.settings.prefix,
             self.session.epoch,
             now_us() / 1000,
         );
-        self.log.append(vec![record]).await?.await?;
-        Ok(())
+        let offsets = self.log.append(vec![record]).await?.await?;
+        Ok(offsets.first().copied().unwrap_or_default())
     }
 
     /// Events become records, handed over together.
