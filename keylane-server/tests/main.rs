@@ -14,3 +14,5 @@ mod config_mutations;
 mod debezium;
 #[path = "main/demo.rs"]
 mod demo;
+#[path = "main/foreign_keys.rs"]
+mod foreign_keys;

@@ -39,6 +39,7 @@ pub(crate) async fn replica(path: &std::path::Path) -> SqliteReplica {
     let replica = SqliteReplica::connect(SqliteReplicaOptions {
         path: path.to_owned(),
         decoder: Arc::new(|_, _| Err("no parked change is decoded here".to_owned())),
+        foreign_keys: true,
     })
     .await
     .expect("opened");
@@ -160,4 +161,64 @@ pub(crate) fn dump(path: &std::path::Path, table: &str) -> Vec<String> {
     let mut rows: Vec<String> = rows.map(|row| row.expect("a row").join("|")).collect();
     rows.sort();
     rows
+}
+
+/// A transaction of a shop whose foreign keys cascade: the customer's delete first, then the order's that went with it; another order was given to the
+/// customer who stays, just before.
+#[tokio::test]
+async fn a_delete_that_takes_rows_with_it_goes_only_with_its_whole_transaction() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (from, to) = (folder.path().join("o.db"), folder.path().join("r.db"));
+    let tables = "PRAGMA foreign_keys=ON;
+         CREATE TABLE customer (id INTEGER PRIMARY KEY);
+         CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER REFERENCES customer ON DELETE CASCADE);
+         INSERT INTO customer VALUES (1), (2);
+         INSERT INTO orders VALUES (10, 1), (11, 1);";
+    let [shop, copy] = [&from, &to].map(|path| {
+        let database = rusqlite::Connection::open(path).expect("opened");
+        database.execute_batch(tables).expect("made");
+        database
+    });
+    let mut origin = SqliteOrigin::connect(SqliteOriginOptions::at(&from))
+        .await
+        .expect("connected");
+    let replica = replica(&to).await;
+    let epoch = replica.fence("p", &[spec()]).await.expect("fenced")[0].owner_epoch;
+    origin.tables().await.expect("tables");
+    origin.open().await.expect("opened");
+    shop.execute_batch(
+        "BEGIN; UPDATE orders SET customer = 2 WHERE id = 11; DELETE FROM customer WHERE id = 1; COMMIT",
+    )
+    .expect("written");
+    let changes: Vec<Change> = until_idle(&mut origin)
+        .await
+        .into_iter()
+        .zip(0..)
+        .filter_map(|(event, index)| change_of(event, Position::new(1, index)))
+        .collect();
+    let told: Vec<Op> = changes.iter().map(|change| change.op).collect();
+    assert!(
+        told.contains(&Op::Update) && told.iter().filter(|op| **op == Op::Delete).count() == 2,
+        "{told:?}"
+    );
+    let mut session = replica.session().await.expect("a session");
+    for mode in [Mode::Folded, Mode::Unfolded] {
+        let refused = session
+            .apply(&batch(epoch, 0, changes.clone(), mode))
+            .await
+            .expect_err("not in parts");
+        assert_eq!(
+            refused.kind,
+            keylane_core::error::ApplyErrorKind::Constraint
+        );
+    }
+    let applied = session
+        .apply(&batch(epoch, 0, changes, Mode::Together))
+        .await
+        .expect("applied");
+    assert!(applied.missing.is_empty(), "{:?}", applied.missing);
+    drop(copy);
+    for table in ["customer", "orders"] {
+        assert_eq!(dump(&from, table), dump(&to, table));
+    }
 }

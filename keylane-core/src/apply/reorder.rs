@@ -14,25 +14,26 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use bytes::Bytes;
 
 use super::{RowWrite, Work, WorkAction, WriteKind, singles};
-use crate::model::{Position, TableName};
+use crate::model::{Row, TableName, key_text};
 
 /// The writes of a transaction of which a part is left, one for each change, in position order. Where a delete would take other rows with it, a row-key change (a delete
-/// and, right behind it, an insert) is one write that renames the row.
+/// and an insert) is one write that renames the row.
 pub fn in_transaction(work: &[Work], takes_others: impl Fn(&TableName) -> bool) -> Vec<RowWrite> {
-    let position = |write: &RowWrite| match work.get(write.work).map(|work| &work.action) {
-        Some(WorkAction::Apply(change)) => Some(change.position),
-        Some(WorkAction::Park(_) | WorkAction::Redrive) | None => None,
-    };
     let mut writes: Vec<RowWrite> = Vec::new();
     for mut write in singles(work) {
-        let renames = |delete: &RowWrite| {
-            write.kind == WriteKind::Insert
-                && matches!(delete.kind, WriteKind::Delete { .. })
-                && delete.schema.table == write.schema.table
-                && takes_others(&write.schema.table)
-                && position(delete).map(Position::successor) == position(&write)
+        let moved_from = match work.get(write.work).map(|work| &work.action) {
+            Some(WorkAction::Apply(change)) => change.moved_from.as_ref(),
+            Some(WorkAction::Park(_) | WorkAction::Redrive) | None => None,
         };
-        if writes.last().is_some_and(renames)
+        let key = |row: &Row| key_text(&write.schema, &write.schema.key, row);
+        let is_half = |delete: &RowWrite| {
+            matches!(delete.kind, WriteKind::Delete { .. })
+                && delete.schema.table == write.schema.table
+                && key(&delete.row) == moved_from.and_then(key)
+        };
+        if write.kind == WriteKind::Insert
+            && takes_others(&write.schema.table)
+            && writes.last().is_some_and(is_half)
             && let Some(delete) = writes.pop()
         {
             write.kind = WriteKind::Move { from: delete.row };
@@ -231,20 +232,23 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Change, Offset, Op, Position, TableSchema, Value};
+    use crate::model::{Change, Column, Offset, Op, Position, TableSchema, Value};
 
-    /// Letters are tables, numbers keys: `-p1` deletes, `p1` writes. Positions follow one another but for a gap before `_`.
+    /// Letters are tables, numbers keys: `-p1` deletes, `p1` writes, `p1>2` is the second half of a change of the key from 1 to 2.
     fn work(text: &str) -> Vec<Work> {
         let mut work = Vec::new();
-        let mut ordinal = 0;
         for word in text.split(' ') {
-            let name = word.trim_start_matches(['-', '_']);
-            ordinal += if word.starts_with('_') { 2 } else { 1 };
-            let (table, key) = name.split_at(1);
+            let (table, keys) = word.trim_start_matches('-').split_at(1);
+            let (old, key) = keys.split_once('>').unwrap_or(("", keys));
             let schema = Arc::new(TableSchema {
                 id: Default::default(),
                 table: TableName::new("public", table),
-                columns: Vec::new(),
+                columns: vec![Column {
+                    name: "id".into(),
+                    type_name: "integer".into(),
+                    nullable: false,
+                    generated: false,
+                }],
                 key: vec![0],
                 order_key: Vec::new(),
                 uniques: Vec::new(),
@@ -252,7 +256,7 @@ mod tests {
                 referenced: Vec::new(),
             });
             let row = vec![Value::number(key)];
-            let (op, before, after) = if word.trim_start_matches('_').starts_with('-') {
+            let (op, before, after) = if word.starts_with('-') {
                 (Op::Delete, Some(row), None)
             } else {
                 (Op::Insert, None, Some(row))
@@ -266,8 +270,8 @@ mod tests {
                     op,
                     before,
                     after,
-                    moved_from: None,
-                    position: Position::new(1, ordinal),
+                    moved_from: (!old.is_empty()).then(|| vec![Value::number(old)]),
+                    position: Position::ZERO,
                     tx: 0,
                     committed_at_us: 0,
                 })),
@@ -327,17 +331,22 @@ mod tests {
 
     #[test]
     fn nothing_goes_past_a_delete_that_takes_others_with_it() {
-        let order = |needs: &[(&str, &str)]| order("c1 -p1 c2 _p2", needs, "p");
-        assert_eq!(order(&[]).as_deref(), Some("c1 -p1 c2 _p2"));
-        assert_eq!(order(&[("c2", "_p2")]).as_deref(), Some("c1 -p1 _p2 c2"));
-        assert_eq!(order(&[("c1", "_p2")]), None);
+        let order = |needs: &[(&str, &str)]| order("c1 -p1 c2 p2", needs, "p");
+        assert_eq!(order(&[]).as_deref(), Some("c1 -p1 c2 p2"));
+        assert_eq!(order(&[("c2", "p2")]).as_deref(), Some("c1 -p1 p2 c2"));
+        assert_eq!(order(&[("c1", "p2")]), None);
     }
 
     #[test]
     fn a_row_key_change_is_a_rename_where_the_delete_would_take_others() {
-        assert_eq!(order("-p1 p2 c1", &[], "p").as_deref(), Some("p2 c1"));
-        assert_eq!(order("-p1 p2 c1", &[], "").as_deref(), Some("-p1 p2 c1"));
-        assert_eq!(order("-p1 _p2", &[], "p").as_deref(), Some("-p1 _p2"));
+        for (told, takes_others, expect) in [
+            ("-p1 p1>2 c1", "p", "p1>2 c1"),
+            ("-p1 p1>2 c1", "", "-p1 p1>2 c1"),
+            ("-p1 p2", "p", "-p1 p2"),
+            ("-p3 p1>2", "p", "-p3 p1>2"),
+        ] {
+            assert_eq!(order(told, &[], takes_others).as_deref(), Some(expect));
+        }
     }
 
     #[test]

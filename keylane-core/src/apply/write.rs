@@ -78,7 +78,7 @@ pub fn single(change: &Change, work: usize) -> RowWrite {
         ),
         Op::Delete if !keyed => write(WriteKind::DeleteUnkeyed, before),
         Op::Delete => write(WriteKind::Delete { expected: true }, before),
-        Op::Insert if change.moved_from.is_some() => write(
+        Op::Insert if change.renames().is_some() => write(
             WriteKind::Move {
                 from: change.moved_from.clone().unwrap_or_default(),
             },

@@ -318,7 +318,7 @@ impl Sequencer {
         }
         // An incomplete row that moves: the replica may not have it yet, and no later chunk would bring it if its new key is in the part that is copied.
         let anew = change
-            .moved_from
+            .renames()
             .is_some()
             .then(|| self.plan.copy_anew(table))
             .flatten();

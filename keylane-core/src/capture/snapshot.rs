@@ -99,8 +99,15 @@ impl SnapshotPlan {
         }
     }
 
-    /// The current table's copy begins at this place of the stream. Returns the table.
+    /// The current table's copy begins at this place of the stream, or at the latest one at which any began before: after a restart the stream tells again
+    /// what lies before that, and changes of a table whose rows may refer to those of another must not be published where that one's are not. Returns the
+    /// table.
     pub fn begin(&mut self, at: Position) -> Option<&TableProgress> {
+        let begun = self.tables.iter().filter_map(|one| match one.phase {
+            TablePhase::Copying { since, .. } | TablePhase::Done { since } => Some(since),
+            TablePhase::Waiting => None,
+        });
+        let at = begun.fold(at, Position::max);
         let progress = self
             .tables
             .iter_mut()
@@ -171,7 +178,7 @@ impl Window {
             return;
         };
         // An incomplete row that moved to a new key: the chunk may hold it under the old one only.
-        self.reread |= change.moved_from.is_some();
+        self.reread |= change.renames().is_some();
         match (&change.after, change.op) {
             (Some(after), Op::Update) if !change.is_complete() => match self.told.get_mut(&key) {
                 Some(Told::Whole) => {}

@@ -4,7 +4,7 @@
 //! their order without a delete in the old lane. A delete there would fail where other rows refer to the row (order items to an order that goes to another
 //! customer), and would lose the columns that were not sent.
 
-use crate::model::{Change, Op, Row, Value, key_text};
+use crate::model::{Change, Op, Row, TableSchema, Value, key_text};
 
 /// Splits an update whose row key changed into delete(old) and insert(new); returns other changes as they are. Positions are consecutive
 /// from the change's own.
@@ -39,7 +39,11 @@ pub fn split_key_change(change: Change) -> Vec<Change> {
         op: Op::Insert,
         before: None,
         after: Some(after),
-        moved_from: (!complete).then(|| before.clone()),
+        moved_from: Some(if complete {
+            key_of(schema, before)
+        } else {
+            before.clone()
+        }),
         ..change
     };
     if complete {
@@ -59,6 +63,18 @@ pub fn split_key_change(change: Change) -> Vec<Change> {
             },
         ]
     }
+}
+
+/// The row's key columns alone.
+fn key_of(schema: &TableSchema, row: &Row) -> Row {
+    let cell = |(index, value): (usize, &Value)| {
+        if schema.key.contains(&index) {
+            value.clone()
+        } else {
+            Value::Absent
+        }
+    };
+    row.iter().enumerate().map(cell).collect()
 }
 
 /// The row after, with what it does not carry taken from the row before where that one has it (a full replica identity).
@@ -81,7 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{Column, Position, TableName, TableSchema};
+    use crate::model::{Column, Position, TableName};
 
     fn update(before: Row, after: Row) -> Change {
         let column = |name: &str| Column {
@@ -142,7 +158,7 @@ mod tests {
         let parts = split_key_change(change);
         let told: Vec<_> = parts
             .iter()
-            .map(|part| (part.op, part.moved_from.is_some()))
+            .map(|part| (part.op, part.renames().is_some()))
             .collect();
         assert_eq!(told, [(Op::Insert, true), (Op::Delete, false)]);
     }

@@ -90,13 +90,19 @@ impl WriteSet {
             place,
             position: change.position,
         };
-        let old = change.moved_from.as_ref().or(change.before.as_ref());
+        let renames = change.renames();
+        let old = renames.or(change.before.as_ref());
         let new = change.after.as_ref();
-        if change.op != Op::Insert && change.op != Op::Read || change.moved_from.is_some() {
+        if change.op != Op::Insert && change.op != Op::Read || renames.is_some() {
             self.release(&mut stamp, schema, old, new, touch);
         }
         if let Some(old) = old {
             self.acquire(&mut stamp, schema, &schema.key, old, touch);
+        } else if let Some(moved) = &change.moved_from
+            && let Some(token) = self.row_token(schema, &schema.key, moved)
+        {
+            // The other half goes first: where deletes take others with them, both go as one.
+            self.look(&mut stamp, token, place);
         }
         if let Some(new) = new {
             self.put(&mut stamp, schema, new, touch);

@@ -46,8 +46,7 @@ pub struct Change {
     pub before: Option<Row>,
     /// The row after; columns may be absent (unchanged out-of-line values).
     pub after: Option<Row>,
-    /// For an insert that is the second half of a row-key change whose row came incomplete: the old row key's values. The replica then renames the row
-    /// in place, because only its old row holds the columns that were not sent.
+    /// For an insert that is half of a row-key change: the old row, as far as the origin tells it; at least its key.
     pub moved_from: Option<Row>,
     /// Where it stands at the origin.
     pub position: Position,
@@ -80,6 +79,12 @@ impl Change {
             return self.row_key();
         }
         key_text(&self.schema, &self.schema.order_key, self.keyed_row()?)
+    }
+
+    /// The old row, if this is half of a row-key change whose row came incomplete: the replica renames the row in place, because only its old row holds the
+    /// columns that were not sent.
+    pub fn renames(&self) -> Option<&Row> {
+        self.moved_from.as_ref().filter(|_| !self.is_complete())
     }
 
     /// Whether every column of the row after is present.

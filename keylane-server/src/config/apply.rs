@@ -56,6 +56,12 @@ pub(super) const KEYS: &[Key] = &[
         means: "Whether a table that the replica lacks is created after the origin's. `false`: its absence is an error.",
     },
     Key {
+        name: "foreign_keys",
+        takes: Takes::Word(&["enforce", "trust"]),
+        absent: Absent::Default("enforce"),
+        means: "`enforce`: the replica's foreign keys hold for what is applied, as for everybody. `trust`: the origin has checked them; here they are not, their actions do not take place, and ordinary triggers of PostgreSQL do not fire (`session_replication_role`).",
+    },
+    Key {
         name: "on_error",
         takes: Takes::Block(ON_ERROR),
         absent: Absent::Means("its defaults"),
@@ -120,6 +126,15 @@ pub enum ExhaustedAction {
     Stop,
 }
 
+/// Whether the replica's foreign keys hold for what is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignKeys {
+    /// As for everybody.
+    Enforce,
+    /// The origin has checked them.
+    Trust,
+}
+
 /// What happens when an update or delete finds no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingRows {
@@ -159,6 +174,8 @@ pub struct Apply {
     pub fold: bool,
     /// Whether missing tables are created.
     pub create_tables: bool,
+    /// Whether the replica's foreign keys hold for what is applied.
+    pub foreign_keys: ForeignKeys,
     /// What happens to a change that is refused.
     pub on_error: OnError,
     /// Parked keys at most.
@@ -175,6 +192,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
     let buffer_bytes = block.bytes("buffer_bytes");
     let fold = block.flag("fold");
     let create_tables = block.flag("create_tables");
+    let foreign_keys = block.choice("foreign_keys", &[ForeignKeys::Enforce, ForeignKeys::Trust]);
     let on_error = block
         .block("on_error")
         .and_then(|inner| read_on_error(&inner));
@@ -188,6 +206,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
         buffer_bytes: buffer_bytes?,
         fold: fold?,
         create_tables: create_tables?,
+        foreign_keys: foreign_keys?,
         on_error: on_error?,
         parked_keys_max: parked_keys_max?,
         missing_rows: missing_rows?,

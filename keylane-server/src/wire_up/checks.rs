@@ -14,7 +14,7 @@ use keylane_core::model::{TableName, TableSchema};
 
 use super::Road;
 use crate::check::{Check, Fitting, Severity, fits};
-use crate::config::{self, Config, Pipeline};
+use crate::config::{self, Config, ForeignKeys, Pipeline};
 
 /// The longest that one part may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -194,7 +194,9 @@ async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Ve
         config::Replica::Postgres { url } => {
             let schemas: Vec<TableSchema> =
                 schemas.iter().map(|schema| (**schema).clone()).collect();
-            match postgres::apply::preflight(url.expose(), &schemas, pipeline.apply.create_tables)
+            let apply = &pipeline.apply;
+            let enforces = apply.foreign_keys == ForeignKeys::Enforce;
+            match postgres::apply::preflight(url.expose(), &schemas, apply.create_tables, enforces)
                 .await
             {
                 Ok(found) => from_findings("replica", found),

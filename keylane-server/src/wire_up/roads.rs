@@ -16,7 +16,7 @@ use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
 use keylane_core::model::{Change, LaneCount, TableName};
 use keylane_core::publish::{Header, Log, LogError, LogErrorKind};
 
-use crate::config::{self, Config, ExhaustedAction, Pipeline, PipelineName, Snapshot};
+use crate::config::{self, Config, ExhaustedAction, ForeignKeys, Pipeline, PipelineName, Snapshot};
 use crate::exit_code::{Exit, Failure};
 
 /// The pauses between attempts while a system is away.
@@ -24,6 +24,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// How often a capturer stores how far it is.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an applier saves how far partitions are as a whole.
+/// How long a change that violates a constraint waits for the rest of its transaction.
+const REST_MS_MAX: u64 = 10_000;
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// A record whose fate is unknown for this long ends the session; the next one reads the tails and goes on.
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -145,7 +147,7 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         .await
         .map_err(|error| Failure::new(Exit::Error, format!("KL-PUBLISH-001: {error}")))?;
     let schemas = Arc::new(SchemaCache::default());
-    let replica = replica(&pipeline.replica, &schemas).await?;
+    let replica = replica(pipeline, &schemas).await?;
     let captured = pipeline
         .origin
         .clone()
@@ -176,17 +178,19 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
 }
 
 async fn replica(
-    replica: &config::Replica,
+    pipeline: &Pipeline,
     schemas: &Arc<SchemaCache>,
 ) -> Result<Arc<dyn Replica>, Failure> {
+    let foreign_keys = pipeline.apply.foreign_keys == ForeignKeys::Enforce;
     let decode = Decode(schemas.clone());
-    match replica {
+    match &pipeline.replica {
         config::Replica::Sqlite { path } => {
             let decoder =
                 Arc::new(move |value: &[u8], header: Option<&Header>| decode.change(value, header));
             let options = sqlite::apply::SqliteReplicaOptions {
                 path: path.clone(),
                 decoder,
+                foreign_keys,
             };
             let replica = sqlite::apply::SqliteReplica::connect(options).await;
             let replica = replica.map_err(|error| {
@@ -195,7 +199,10 @@ async fn replica(
             Ok(Arc::new(replica))
         }
         config::Replica::Postgres { url } => {
-            let config = postgres::apply::PostgresReplicaConfig::new(url.expose());
+            let config = postgres::apply::PostgresReplicaConfig {
+                foreign_keys,
+                ..postgres::apply::PostgresReplicaConfig::new(url.expose())
+            };
             Ok(Arc::new(postgres::apply::PostgresReplica::new(
                 config,
                 schemas.clone(),
@@ -281,6 +288,7 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
             attempts_max: apply.on_error.retry,
             backoff_ms: millis(apply.on_error.backoff),
             backoff_ms_max: millis(apply.on_error.backoff_max),
+            rest_ms_max: REST_MS_MAX,
             then: match apply.on_error.then {
                 ExhaustedAction::Park => WhenExhausted::Park,
                 ExhaustedAction::Stop => WhenExhausted::Stop,

@@ -190,21 +190,24 @@ async fn a_truncate_empties_the_table_at_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_truncate_that_a_foreign_key_forbids_is_a_constraint() {
+async fn a_truncate_that_a_foreign_key_forbids_is_a_constraint_and_goes_once_no_row_refers_to_the_table()
+ {
     let Some(bed) = Bed::new("apply_truncate_fk").await else {
         return;
     };
-    bed.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES t)");
+    bed.sql(
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES t);
+         INSERT INTO t VALUES (1), (2); INSERT INTO child VALUES (1)",
+    );
     let t = shape("t", 1, &["id integer"]);
     let mut lane = bed.lane(0).await;
     let batch = lane.batch(Mode::Folded, &[change(&t, Op::Truncate, 1, None, None)]);
-    let error = bed
-        .session()
-        .await
-        .apply(&batch)
-        .await
-        .expect_err("forbidden");
+    let mut session = bed.session().await;
+    let error = session.apply(&batch).await.expect_err("forbidden");
     assert_eq!(error.kind, ApplyErrorKind::Constraint, "{error}");
+    bed.sql("TRUNCATE child");
+    session.apply(&batch).await.expect("nothing refers to it");
+    assert_eq!(bed.sql("SELECT count(*) FROM t"), "0");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 //! topic.
 
 mod harness;
+pub use harness::Random;
 
 mod workload;
 

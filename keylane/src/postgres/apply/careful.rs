@@ -88,7 +88,7 @@ async fn check_constraints(link: &Link) -> Result<(), Failure> {
     control(link, "SET CONSTRAINTS ALL IMMEDIATE").await
 }
 
-async fn control(link: &Link, sql: &str) -> Result<(), Failure> {
+pub(super) async fn control(link: &Link, sql: &str) -> Result<(), Failure> {
     link.client
         .batch_execute(sql)
         .await
@@ -122,7 +122,7 @@ async fn prepare_each<'a>(
 }
 
 /// Whether a failure is not the change's own: the connection's, or of knowledge that is to be made fresh.
-fn is_final(failure: &Failure, again: bool) -> bool {
+pub(super) fn is_final(failure: &Failure, again: bool) -> bool {
     failure.error.kind.remedy() == Remedy::RetryForever || (failure.may_be_stale && !again)
 }
 
@@ -133,7 +133,8 @@ async fn try_each(
     mut applied: Applied,
     again: bool,
 ) -> Result<Tried, Failure> {
-    let answers = send_each(link, &prepared.calls).await;
+    let calls = prepared.calls.iter().map(|(_, call)| call);
+    let answers = send_each(link, calls).await;
     for ((index, call), answer) in prepared.calls.iter().zip(answers) {
         match answer {
             Ok(hit) => {
@@ -185,10 +186,14 @@ async fn prepare<'a>(
     }
 }
 
-async fn send_each(link: &Link, calls: &[(usize, Call<'_>)]) -> Vec<Result<u64, Error>> {
+/// A savepoint before each call, all in one go; the last savepoint stays.
+pub(super) async fn send_each<'a>(
+    link: &'a Link,
+    calls: impl Iterator<Item = &'a Call<'a>>,
+) -> Vec<Result<u64, Error>> {
     let client = &link.client;
-    let mut sent: Vec<Sent<'_, Result<u64, Error>>> = Vec::with_capacity(calls.len() * 2);
-    for (at, (_, call)) in calls.iter().enumerate() {
+    let mut sent: Vec<Sent<'_, Result<u64, Error>>> = Vec::new();
+    for (at, call) in calls.enumerate() {
         let savepoint: Cow<'static, str> = if at == 0 {
             "SAVEPOINT keylane".into()
         } else {

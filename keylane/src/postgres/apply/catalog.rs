@@ -81,11 +81,12 @@ WHERE n.nspname = $1 AND c.relname = $2 AND k.place <= i.indnkeyatts
 ORDER BY k.place"#;
 
 const REFERENCES: &str = r#"
-SELECT cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text
+SELECT cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text,
+       f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd')
 FROM pg_constraint f
 JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
 JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-WHERE f.contype = 'f' AND f.conrelid <> f.confrelid"#;
+WHERE f.contype = 'f'"#;
 
 /// Types whose equal values print alike.
 const EQUAL_IS_SAME: &[&str] = &[
@@ -146,20 +147,53 @@ pub(super) async fn table(
     }))
 }
 
-/// How deep each table stands below those it refers to; tables not named stand at 0. Rings of references are cut somewhere.
+/// How the replica's tables refer to each other.
+#[derive(Debug, Default)]
+pub(super) struct References {
+    depths: HashMap<TableName, u32>,
+    /// Tables that others refer to, and whether by a foreign key with an action.
+    parents: HashMap<TableName, bool>,
+}
+
+impl References {
+    /// How deep a table stands below those it refers to; 0 if it refers to none. Rings of references are cut somewhere.
+    pub fn depth(&self, table: &TableName) -> u32 {
+        self.depths.get(table).copied().unwrap_or(0)
+    }
+
+    /// Whether any table refers to this one.
+    pub fn is_referenced(&self, table: &TableName) -> bool {
+        self.parents.contains_key(table)
+    }
+
+    /// Whether a row of this table takes other rows with it when it goes (`ON DELETE CASCADE`, `SET NULL`, …).
+    pub fn takes_others(&self, table: &TableName) -> bool {
+        self.parents.get(table).copied().unwrap_or(false)
+    }
+}
+
+/// Reads how the replica's tables refer to each other.
 ///
 /// # Errors
 /// The driver's.
-pub(super) async fn depths(client: &Client) -> Result<HashMap<TableName, u32>, Error> {
+pub(super) async fn references(client: &Client) -> Result<References, Error> {
     let rows = client.query(REFERENCES, &[]).await?;
     let name = |row: &tokio_postgres::Row, at: usize| {
         TableName::new(row.get::<_, String>(at), row.get::<_, String>(at + 1))
     };
-    let edges: Vec<(TableName, TableName)> = rows
-        .iter()
-        .map(|row| (name(row, 0), name(row, 2)))
-        .collect();
-    Ok(depths_of(&edges))
+    let mut edges = Vec::new();
+    let mut parents: HashMap<TableName, bool> = HashMap::new();
+    for row in &rows {
+        let (child, parent) = (name(row, 0), name(row, 2));
+        *parents.entry(parent.clone()).or_default() |= row.get::<_, bool>(4);
+        if child != parent {
+            edges.push((child, parent));
+        }
+    }
+    Ok(References {
+        depths: depths_of(&edges),
+        parents,
+    })
 }
 
 /// The same from (child, parent) pairs.

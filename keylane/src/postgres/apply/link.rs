@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use keylane_core::apply::{ApplyError, RowWrite};
+use keylane_core::apply::{ApplyError, RowWrite, WriteKind};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{SchemaId, TableName, TableSchema};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Statement};
 
-use super::catalog;
+use super::catalog::{self, References};
 use super::error::{apply_error, may_be_stale};
 use super::group::{Array, Count, Group, groups};
 use super::plan::{Form, TablePlan};
@@ -92,7 +92,7 @@ pub(super) struct Link {
     /// The driver's.
     pub client: Client,
     plans: HashMap<SchemaId, Arc<TablePlan>>,
-    depths: Option<HashMap<TableName, u32>>,
+    references: Option<Arc<References>>,
     statements: HashMap<SchemaId, HashMap<Form, (Statement, u64)>>,
     own: HashMap<&'static str, Statement>,
     kept: usize,
@@ -105,7 +105,7 @@ impl Link {
         Link {
             client,
             plans: HashMap::new(),
-            depths: None,
+            references: None,
             statements: HashMap::new(),
             own: HashMap::new(),
             kept: 0,
@@ -116,7 +116,7 @@ impl Link {
     /// Forgets what it knew of the replica's tables.
     pub fn forget(&mut self) {
         self.plans.clear();
-        self.depths = None;
+        self.references = None;
         self.statements.clear();
         self.own.clear();
         self.kept = 0;
@@ -128,12 +128,54 @@ impl Link {
         run: &'a [RowWrite],
         together: bool,
     ) -> Result<Vec<Call<'a>>, Failure> {
+        self.load_plans(run.iter().map(|write| &*write.schema))
+            .await?;
+        if let Some(write) = run.iter().find(|write| self.takes_others(write)) {
+            // At the origin it may have taken other rows than it would here and now.
+            return Err(Failure::from(ApplyError::new(
+                ApplyErrorKind::Constraint,
+                format!(
+                    "a delete from the replica's table {} takes rows of other tables with it (a foreign key with an action): it goes with its whole transaction",
+                    write.schema.table
+                ),
+            )));
+        }
+        self.calls_as_told(run, together).await
+    }
+
+    /// Whether a write may take rows of other tables with it.
+    fn takes_others(&self, write: &RowWrite) -> bool {
+        matches!(write.kind, WriteKind::Delete { .. }) && self.is_taker(&write.schema.table)
+    }
+
+    /// Whether deletes from this table may take rows of other tables with them, as far as plans are loaded.
+    pub fn is_taker(&self, table: &TableName) -> bool {
+        let known = self.references.as_ref();
+        known.is_some_and(|references| references.takes_others(table))
+    }
+
+    /// Loads the plans of these schemas.
+    pub async fn load_plans(
+        &mut self,
+        schemas: impl Iterator<Item = &TableSchema>,
+    ) -> Result<(), Failure> {
+        for schema in schemas {
+            self.load_plan(schema).await?;
+        }
+        Ok(())
+    }
+
+    /// The same as [`Link::calls`], whatever the writes take with them.
+    pub async fn calls_as_told<'a>(
+        &mut self,
+        run: &'a [RowWrite],
+        together: bool,
+    ) -> Result<Vec<Call<'a>>, Failure> {
         if self.plans.len() >= PLANS_MAX {
             self.forget();
         }
-        for write in run {
-            self.load_plan(&write.schema).await?;
-        }
+        self.load_plans(run.iter().map(|write| &*write.schema))
+            .await?;
         let groups = groups(run, |schema| self.plans.get(&schema).cloned(), together);
         let mut calls = Vec::with_capacity(groups.len());
         for group in groups {
@@ -213,9 +255,13 @@ impl Link {
             let doing = format!("looking at the replica's table {}", schema.table);
             Failure::sql(&error, &doing)
         };
-        if self.depths.is_none() {
-            self.depths = Some(catalog::depths(&self.client).await.map_err(looking)?);
-        }
+        let references = match &self.references {
+            Some(known) => known.clone(),
+            None => {
+                let read = catalog::references(&self.client).await.map_err(looking)?;
+                self.references.insert(Arc::new(read)).clone()
+            }
+        };
         let found = catalog::table(&self.client, &schema.table)
             .await
             .map_err(looking)?;
@@ -225,11 +271,7 @@ impl Link {
                 format!("the replica has no table {}", schema.table),
             )));
         };
-        let depth = self
-            .depths
-            .as_ref()
-            .and_then(|depths| depths.get(&schema.table));
-        let plan = TablePlan::new(schema, &found, depth.copied().unwrap_or(0))?;
+        let plan = TablePlan::new(schema, &found, &references)?;
         self.plans.insert(schema.id, Arc::new(plan));
         Ok(())
     }

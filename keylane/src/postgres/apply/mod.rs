@@ -7,6 +7,8 @@ mod session;
 
 mod careful;
 
+mod together;
+
 mod group;
 
 mod plan;

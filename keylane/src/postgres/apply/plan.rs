@@ -6,7 +6,7 @@ use keylane_core::apply::ApplyError;
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Row, TableName, TableSchema, Value};
 
-use super::catalog::{CatalogColumn, CatalogTable, quoted};
+use super::catalog::{CatalogColumn, CatalogTable, References, quoted};
 
 /// Indices of the origin's columns.
 pub(super) type Columns = Vec<u16>;
@@ -43,6 +43,7 @@ pub(super) struct TablePlan {
     pub table: TableName,
     /// How deep it stands below those it refers to.
     pub depth: u32,
+    is_referenced: bool,
     quoted: String,
     /// By the origin's index; `None`: never written.
     columns: Vec<Option<CatalogColumn>>,
@@ -59,7 +60,7 @@ impl TablePlan {
     pub fn new(
         schema: &TableSchema,
         catalog: &CatalogTable,
-        depth: u32,
+        references: &References,
     ) -> Result<Self, ApplyError> {
         let mut columns = Vec::with_capacity(schema.columns.len());
         for column in &schema.columns {
@@ -85,7 +86,8 @@ impl TablePlan {
         let writable = catalog.columns.iter().filter(|column| !column.generated);
         Ok(TablePlan {
             table: schema.table.clone(),
-            depth,
+            depth: references.depth(&schema.table),
+            is_referenced: references.is_referenced(&schema.table),
             quoted: format!(
                 "{}.{}",
                 quoted(&schema.table.schema),
@@ -118,6 +120,16 @@ impl TablePlan {
             (index, *value == Value::Null)
         };
         self.present(row).into_iter().map(told).collect()
+    }
+
+    /// PostgreSQL truncates no table that another refers to, however empty that one is.
+    fn truncate(&self) -> String {
+        let verb = if self.is_referenced {
+            "DELETE FROM"
+        } else {
+            "TRUNCATE TABLE"
+        };
+        format!("{verb} {}", self.quoted)
     }
 
     /// The statement of a form, and how many arrays it takes.
@@ -187,7 +199,7 @@ impl TablePlan {
                 ),
                 1,
             ),
-            Form::Truncate => (format!("TRUNCATE TABLE {}", self.quoted), 0),
+            Form::Truncate => (self.truncate(), 0),
         }
     }
 

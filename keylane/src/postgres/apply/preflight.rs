@@ -12,7 +12,7 @@ use crate::preflight::Finding;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Looks at the replica: its role in the cluster, the rights that applying needs, and what on its tables makes applying differ from the origin. `creates` says
-/// whether missing tables are created at the start.
+/// whether missing tables are created at the start, `enforces` whether foreign keys hold for what is applied.
 ///
 /// # Errors
 /// If there is no connection.
@@ -20,6 +20,7 @@ pub async fn preflight(
     url: &str,
     tables: &[TableSchema],
     creates: bool,
+    enforces: bool,
 ) -> Result<Vec<Finding>, ConnectError> {
     let options = ConnectOptions {
         connect_timeout: ANSWER_MAX,
@@ -34,7 +35,10 @@ pub async fn preflight(
         if creates {
             findings.extend(may_create(&client, tables).await?);
         }
-        findings.extend(of_tables(&client, tables).await?);
+        if !enforces {
+            findings.push(may_trust(&client).await?);
+        }
+        findings.extend(of_tables(&client, tables, enforces).await?);
         Ok::<(), Error>(())
     };
     if let Err(error) = asked.await {
@@ -139,7 +143,42 @@ async fn may_create(client: &Client, tables: &[TableSchema]) -> Result<Vec<Findi
     rows.iter().map(finding).collect()
 }
 
-async fn of_tables(client: &Client, tables: &[TableSchema]) -> Result<Vec<Finding>, Error> {
+/// Whether the role may leave the checks of foreign keys to the origin.
+async fn may_trust(client: &Client) -> Result<Finding, Error> {
+    let row = client
+        .query_one(
+            "SELECT rolsuper, current_setting('server_version_num')::int >= 150000, quote_ident(current_user)
+             FROM pg_roles WHERE rolname = current_user",
+            &[],
+        )
+        .await?;
+    let (superuser, by_grant): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let role: String = row.try_get(2)?;
+    let may = superuser
+        || by_grant
+            && client
+                .query_one(
+                    "SELECT has_parameter_privilege('session_replication_role', 'SET')",
+                    &[],
+                )
+                .await?
+                .try_get(0)?;
+    let found = if may { "may be set" } else { "may not be set" };
+    let fix = if by_grant {
+        format!(
+            "run: GRANT SET ON PARAMETER session_replication_role TO {role}; or set apply.foreign_keys: enforce"
+        )
+    } else {
+        format!("run: ALTER ROLE {role} SUPERUSER; or set apply.foreign_keys: enforce")
+    };
+    Ok(Finding::passed("foreign_keys_trust", "session_replication_role", found).unless(may, fix))
+}
+
+async fn of_tables(
+    client: &Client,
+    tables: &[TableSchema],
+    enforces: bool,
+) -> Result<Vec<Finding>, Error> {
     let (schemas, names) = names(tables);
     let rows = client
         .query(
@@ -147,7 +186,9 @@ async fn of_tables(client: &Client, tables: &[TableSchema]) -> Result<Vec<Findin
                     AND has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'TRUNCATE'),
                     (SELECT string_agg(tgname, ', ') FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A')),
                     (SELECT string_agg(conname, ', ') FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),
-                    quote_ident(current_user), c.oid::regclass::text
+                    quote_ident(current_user), c.oid::regclass::text,
+                    (SELECT string_agg(conname, ', ') FROM pg_constraint WHERE confrelid = c.oid AND contype = 'f'
+                     AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')))
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(schema, name, place)
              JOIN pg_class c ON c.oid = to_regclass(quote_ident(w.schema) || '.' || quote_ident(w.name))
              ORDER BY w.place",
@@ -161,13 +202,13 @@ async fn of_tables(client: &Client, tables: &[TableSchema]) -> Result<Vec<Findin
             .ok()
             .and_then(|place| tables.get(place));
         if let Some(schema) = schema {
-            findings.extend(of_table(row, schema)?);
+            findings.extend(of_table(row, schema, enforces)?);
         }
     }
     Ok(findings)
 }
 
-fn of_table(row: &Row, schema: &TableSchema) -> Result<Vec<Finding>, Error> {
+fn of_table(row: &Row, schema: &TableSchema, enforces: bool) -> Result<Vec<Finding>, Error> {
     let may: bool = row.try_get(1)?;
     let (triggers, foreign): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
     let (role, table): (String, String) = (row.try_get(4)?, row.try_get(5)?);
@@ -191,7 +232,15 @@ fn of_table(row: &Row, schema: &TableSchema) -> Result<Vec<Finding>, Error> {
                 .warning(),
         );
     }
-    if let Some(foreign) = foreign.filter(|_| schema.references.is_empty()) {
+    let actions: Option<String> = row.try_get(6)?;
+    findings.extend(actions.filter(|_| enforces).map(|actions| {
+        let found = format!("its deletes take rows of other tables with them, by {actions}: each goes with its whole transaction, in order");
+        let fix = "slower, and too large a transaction is parked: let the foreign keys have no action (the origin's own deletes come anyway), or set apply.foreign_keys: trust";
+        Finding::passed("cascades", &*subject, found)
+            .unless(false, fix)
+            .warning()
+    }));
+    if let Some(foreign) = foreign.filter(|_| enforces && schema.references.is_empty()) {
         findings.push(
             Finding::passed("foreign_keys", &*subject, format!("has foreign keys that the origin lacks: {foreign}"))
                 .unless(

@@ -33,6 +33,9 @@ pub struct PostgresReplicaConfig {
     pub lock_timeout: Duration,
     /// The longest a data transaction of a process that hangs holds its locks: the longest that a fence waits for it.
     pub idle_in_transaction_timeout: Duration,
+    /// Whether the replica's foreign keys are enforced on what is applied, their actions take place and ordinary triggers fire. If not, data is written with
+    /// `session_replication_role = replica`, which the user must be allowed to set.
+    pub foreign_keys: bool,
 }
 
 impl PostgresReplicaConfig {
@@ -44,6 +47,7 @@ impl PostgresReplicaConfig {
             connect_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(30),
             idle_in_transaction_timeout: Duration::from_secs(30),
+            foreign_keys: true,
         }
     }
 }
@@ -84,6 +88,9 @@ impl Door {
         let mut settings: Vec<(&'static str, String)> =
             off.map(|name| (name, "off".to_owned())).into();
         settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
+        if !self.0.foreign_keys {
+            settings.push(("session_replication_role", "replica".to_owned()));
+        }
         let client = self.knock(Some(self.0.lock_timeout), settings).await?;
         client
             .batch_execute(progress::PREPARE_STEPS)

@@ -8,8 +8,8 @@ use std::task::Poll;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, RowWrite, Work,
-    WorkAction, fold, singles,
+    Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, Work, WorkAction, fold,
+    singles,
 };
 use keylane_core::error::Remedy;
 use keylane_core::model::Offset;
@@ -17,12 +17,12 @@ use tokio_postgres::Error;
 
 use crate::envelope::DecodeParked;
 
-use super::careful;
 use super::group::Count;
 use super::link::{Call, Failure, Link, Sent, execute, in_one_go};
 use super::parked::{self, PARK, Queue};
 use super::progress::{self, Step, make_steps};
 use super::replica::Door;
+use super::{careful, together};
 
 /// See [`keylane_core::apply::ReplicaSession`]. A lost connection is made anew by the next call.
 pub(super) struct PostgresSession {
@@ -99,6 +99,9 @@ impl PostgresSession {
         let done = match batch.mode {
             Mode::Folded | Mode::Unfolded => whole(link, &*decode, batch).await,
             Mode::Careful => careful::attempt(link, &*decode, batch, again).await,
+            Mode::Together => together::attempt(link, batch, again)
+                .await
+                .map_err(Failed::from),
         };
         if done.is_err() && link.client.batch_execute("ROLLBACK").await.is_err() {
             self.link = None;
@@ -151,7 +154,7 @@ async fn whole<'a>(
     let opening = make_steps(&link.client, true, &batch.pipeline, &steps);
     let (opened, runs) = meanwhile(opening, || match batch.mode {
         Mode::Folded => fold(&batch.work),
-        Mode::Unfolded | Mode::Careful => Vec::new(),
+        Mode::Unfolded | Mode::Careful | Mode::Together => Vec::new(),
     })
     .await;
     opened?;
@@ -200,7 +203,7 @@ pub(super) fn full_steps(batch: &ApplyBatch) -> Vec<Step<'_>> {
         .collect()
 }
 
-fn entry_of(work: &Work) -> Option<&keylane_core::apply::ParkedEntry> {
+pub(super) fn entry_of(work: &Work) -> Option<&keylane_core::apply::ParkedEntry> {
     match &work.action {
         WorkAction::Park(entry) => Some(entry),
         WorkAction::Apply(_) | WorkAction::Redrive => None,
@@ -237,7 +240,7 @@ async fn send(link: &mut Link, calls: &[Call<'_>], applied: &mut Applied) -> Res
     Ok(())
 }
 
-async fn send_one(link: &Link, call: &Call<'_>) -> Result<(), Failure> {
+pub(super) async fn send_one(link: &Link, call: &Call<'_>) -> Result<(), Failure> {
     let sent = execute(&link.client, &call.statement, &call.arrays).await;
     sent.map_err(|error| call.failure(&error))?;
     Ok(())
@@ -312,7 +315,8 @@ async fn redrive(
             });
         }
         for run in fold(&work) {
-            let calls = link.calls(&run, true).await?;
+            // A person asked for it; what a delete takes with it is theirs to know.
+            let calls = link.calls_as_told(&run, true).await?;
             send(link, &calls, applied).await?;
         }
     }

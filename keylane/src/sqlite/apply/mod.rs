@@ -10,6 +10,8 @@ mod statement;
 
 mod row;
 
+mod takers;
+
 mod progress;
 
 mod parked;

@@ -26,6 +26,8 @@ pub struct SqliteReplicaOptions {
     pub path: PathBuf,
     /// Reads parked records again when they are redriven.
     pub decoder: ParkedDecoder,
+    /// Whether the file's foreign keys are enforced on what is applied, and their actions take place.
+    pub foreign_keys: bool,
 }
 
 /// A SQLite file that changes are applied to.
@@ -43,6 +45,7 @@ impl SqliteReplica {
         let place = Place {
             path: options.path,
             decoder: options.decoder,
+            foreign_keys: options.foreign_keys,
             turn: Arc::new(Mutex::new(())),
         };
         let open = start(&place, "sqlite-replica").await?;

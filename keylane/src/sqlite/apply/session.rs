@@ -13,6 +13,7 @@ use super::error::from_sqlite;
 use super::parked::ParkedDecoder;
 use super::progress;
 use super::statement::Texts;
+use super::takers::Takers;
 use super::transaction::Transaction;
 use crate::own_thread::OwnThread;
 
@@ -24,6 +25,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) decoder: ParkedDecoder,
+    /// Whether foreign keys are enforced on what is applied.
+    pub(super) foreign_keys: bool,
     /// Sessions of this process take turns here: waiting for a mutex costs nothing, waiting for the file is polling.
     pub(super) turn: Arc<Mutex<()>>,
 }
@@ -33,6 +36,7 @@ pub(super) struct Open {
     pub(super) place: Place,
     pub(super) connection: Connection,
     texts: Texts,
+    takers: Takers,
 }
 
 impl Open {
@@ -43,6 +47,7 @@ impl Open {
             place,
             connection,
             texts: Texts::default(),
+            takers: Takers::default(),
         })
     }
 
@@ -53,6 +58,7 @@ impl Open {
             connection: &self.connection,
             path: &self.place.path,
             texts: &mut self.texts,
+            takers: &mut self.takers,
             decoder: &self.place.decoder,
         }
         .apply(batch)
@@ -101,8 +107,9 @@ fn connection(place: &Place) -> rusqlite::Result<Connection> {
     let _turn = taken(&place.turn);
     connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
     connection.execute_batch(
-        "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-8192; PRAGMA journal_size_limit=33554432;",
+        "PRAGMA synchronous=FULL; PRAGMA cache_size=-8192; PRAGMA journal_size_limit=33554432;",
     )?;
+    connection.pragma_update(None, "foreign_keys", place.foreign_keys)?;
     Ok(connection)
 }
 

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, LaneStep, Mode, RowWrite, Work, WorkAction, fold, single,
+    Applied, ApplyBatch, ApplyError, LaneStep, Mode, Reordering, RowWrite, Turn, Work, WorkAction,
+    fold, in_transaction, single,
 };
-use keylane_core::error::ApplyErrorKind;
+use keylane_core::error::{ApplyErrorKind, Remedy};
 use keylane_core::model::{Offset, Position};
 use keylane_core::publish::Header;
 use rusqlite::{Connection, ffi};
@@ -16,6 +17,7 @@ use super::parked::{self, ParkedDecoder};
 use super::progress;
 use super::row::RowWriter;
 use super::statement::Texts;
+use super::takers::Takers;
 
 /// What a transaction works with.
 pub(super) struct Transaction<'a> {
@@ -23,6 +25,7 @@ pub(super) struct Transaction<'a> {
     pub(super) path: &'a Path,
     pub(super) texts: &'a mut Texts,
     pub(super) decoder: &'a ParkedDecoder,
+    pub(super) takers: &'a mut Takers,
 }
 
 impl Transaction<'_> {
@@ -33,6 +36,7 @@ impl Transaction<'_> {
             // A redrive has its place among its key's other changes.
             Mode::Folded | Mode::Unfolded => self.whole(batch, false),
             Mode::Careful => self.careful(batch),
+            Mode::Together => self.together(batch),
         };
         self.roll_back_if_open();
         result
@@ -60,6 +64,73 @@ impl Transaction<'_> {
         }
         self.run("COMMIT")?;
         Ok(applied)
+    }
+
+    /// What is left of a transaction of the origin, in whatever order the constraints allow. Foreign keys are checked at the end as always.
+    fn together(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError> {
+        self.begin(batch)?;
+        for step in &batch.steps {
+            self.step(batch, step, step.next, Some(step.position))?;
+        }
+        for work in &batch.work {
+            if let WorkAction::Park(entry) = &work.action {
+                self.park(batch, entry)?;
+            }
+        }
+        let writes = in_transaction(&batch.work, |table| self.takers.has(table));
+        let mut order = Reordering::new(&writes, &batch.work, |table| self.takers.has(table));
+        let mut applied = Applied::default();
+        let mut last = None;
+        loop {
+            let run = match order.turn() {
+                Turn::Done => break,
+                Turn::Stuck => {
+                    let untried =
+                        || ApplyError::new(ApplyErrorKind::Constraint, "nothing was tried");
+                    return Err(last.unwrap_or_else(untried));
+                }
+                Turn::Try(run) => run,
+            };
+            let (mut gone, mut violation) = (0, None);
+            for write in run.iter().filter_map(|index| writes.get(*index)) {
+                violation = self.try_write(write, &mut applied)?;
+                if violation.is_some() {
+                    break;
+                }
+                gone += 1;
+            }
+            order.went(gone, violation.is_some());
+            last = violation.or(last);
+        }
+        if writes
+            .iter()
+            .any(|write| self.takers.has(&write.schema.table))
+        {
+            // What a parent took with it is missed by its own delete.
+            applied.missing.clear();
+        }
+        self.run("COMMIT")?;
+        Ok(applied)
+    }
+
+    /// Does one write, or nothing of it if it violates a constraint.
+    fn try_write(
+        &mut self,
+        write: &RowWrite,
+        applied: &mut Applied,
+    ) -> Result<Option<ApplyError>, ApplyError> {
+        self.run("SAVEPOINT one")?;
+        let violation = match self.write_as_told(write, applied) {
+            Ok(()) => None,
+            Err(error) if self.connection.is_autocommit() => return Err(error),
+            Err(error) if error.kind.remedy() == Remedy::AwaitOrder => Some(error),
+            Err(error) => return Err(error),
+        };
+        if violation.is_some() {
+            self.run("ROLLBACK TO one")?;
+        }
+        self.run("RELEASE one")?;
+        Ok(violation)
     }
 
     /// Change by change, up to the first that cannot be applied.
@@ -130,9 +201,11 @@ impl Transaction<'_> {
         Ok((applied, None))
     }
 
-    fn begin(&self, batch: &ApplyBatch) -> Result<(), ApplyError> {
+    fn begin(&mut self, batch: &ApplyBatch) -> Result<(), ApplyError> {
         self.run("BEGIN IMMEDIATE")?;
         self.run("PRAGMA defer_foreign_keys=ON")?;
+        let looked = self.takers.refresh(self.connection);
+        looked.map_err(|cause| self.explain(&cause))?;
         let mut checked: Option<(&keylane_core::model::TopicPartition, u64)> = None;
         for step in &batch.steps {
             let owner = (&step.partition, step.owner_epoch);
@@ -177,6 +250,20 @@ impl Transaction<'_> {
     }
 
     fn write(&mut self, write: &RowWrite, applied: &mut Applied) -> Result<(), ApplyError> {
+        if self.takers.is_meant(write) {
+            // At the origin it may have taken other rows than it would here and now.
+            return Err(ApplyError::new(
+                ApplyErrorKind::Constraint,
+                format!(
+                    "a delete from the replica's table {} takes rows of other tables with it (a foreign key with an action): it goes with its whole transaction",
+                    write.schema.table
+                ),
+            ));
+        }
+        self.write_as_told(write, applied)
+    }
+
+    fn write_as_told(&mut self, write: &RowWrite, applied: &mut Applied) -> Result<(), ApplyError> {
         let mut writer = RowWriter {
             connection: self.connection,
             path: self.path,
@@ -227,7 +314,8 @@ impl Transaction<'_> {
             });
         }
         for write in fold(&changes).iter().flatten() {
-            self.write(write, applied)?;
+            // A person asked for it; what a delete takes with it is theirs to know.
+            self.write_as_told(write, applied)?;
         }
         parked::empty(self.connection, &batch.pipeline, &step.partition, &work.key)
             .map_err(|cause| self.explain(&cause))

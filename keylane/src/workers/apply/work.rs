@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Batch, BatchItem, Disposition, Mode, Outcome, ParkedEntry,
-    ReplicaSession, Work, WorkAction,
+    Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, Mode, Outcome,
+    ParkedEntry, ReplicaSession, Work, WorkAction,
 };
 use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
@@ -163,10 +163,11 @@ async fn prepare(
     road: &Road,
     batch: &Batch<RawPayload>,
 ) -> Result<(ApplyBatch, Option<(usize, ApplyError)>), ApplyError> {
-    let mode = match (batch.careful, road.settings.fold) {
-        (true, _) => Mode::Careful,
-        (false, true) => Mode::Folded,
-        (false, false) => Mode::Unfolded,
+    let mode = match (batch.kind, road.settings.fold) {
+        (BatchKind::Careful, _) => Mode::Careful,
+        (BatchKind::Together, _) => Mode::Together,
+        (BatchKind::Plain, true) => Mode::Folded,
+        (BatchKind::Plain, false) => Mode::Unfolded,
     };
     let mut work = Vec::with_capacity(batch.items.len());
     for (step, lane) in batch.lanes.iter().enumerate() {
@@ -182,7 +183,10 @@ async fn prepare(
     for (index, item) in batch.items.iter().enumerate() {
         let action = match action(road, batch, item).await {
             Ok(action) => action,
-            Err(error) if batch.careful && error.kind != ApplyErrorKind::Unreachable => {
+            Err(error)
+                if batch.kind == BatchKind::Careful
+                    && error.kind != ApplyErrorKind::Unreachable =>
+            {
                 let last = index.checked_sub(1).and_then(|last| batch.items.get(last));
                 if let (Some(last), Some(step)) = (last, steps.first_mut()) {
                     (step.next, step.position) = (last.item.offset.next(), last.item.position);
