@@ -16,3 +16,5 @@ mod debezium;
 mod demo;
 #[path = "main/foreign_keys.rs"]
 mod foreign_keys;
+#[path = "main/missing_rows.rs"]
+mod missing_rows;

@@ -1,10 +1,12 @@
 //! Everything of this crate that is tested through its public face, in one binary. Tests that need parts start them (see `keylane-parts`).
 
+mod changes;
 mod debezium;
 mod embedded;
 mod envelope;
 mod kafka_log;
 mod log_conformance;
+mod missing_rows;
 mod postgres_apply;
 mod postgres_capture;
 mod sqlite_apply;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use keylane::sqlite::apply::{SqliteReplica, SqliteReplicaOptions};
 use keylane::sqlite::capture::{SqliteOrigin, SqliteOriginOptions};
-use keylane_core::apply::{ApplyBatch, LaneStep, Mode, PartitionSpec, Replica, Work, WorkAction};
+use keylane_core::apply::{
+    ApplyBatch, LaneStep, Mode, MustHit, PartitionSpec, Replica, Work, WorkAction,
+};
 use keylane_core::capture::{Origin, OriginEvent};
 use keylane_core::model::{Change, Lane, LaneCount, Offset, Op, Position, TopicPartition};
 
@@ -81,6 +83,7 @@ pub(crate) fn batch(owner_epoch: u64, from: u64, changes: Vec<Change>, mode: Mod
             position,
         }],
         mode,
+        must_hit: MustHit::Nowhere,
     }
 }
 

@@ -7,6 +7,9 @@ pub use port::{
     ReplicaTable, Work, WorkAction,
 };
 
+mod must_hit;
+pub use must_hit::MustHit;
+
 mod write;
 pub use write::{RowWrite, WriteKind, fold, single, singles};
 

@@ -12,6 +12,8 @@ use crate::model::{
 };
 use crate::publish::Acceptance;
 
+use super::MustHit;
+
 /// A partition to be owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionSpec {
@@ -186,6 +188,8 @@ pub struct ApplyBatch {
     pub work: Vec<Work>,
     /// How.
     pub mode: Mode,
+    /// Where an update or delete that hits no row fails the batch (`ApplyErrorKind::MissingRow`).
+    pub must_hit: MustHit,
 }
 
 /// What a transaction did. It is committed.

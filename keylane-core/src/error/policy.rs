@@ -13,6 +13,8 @@ pub enum ApplyErrorKind {
     Misfit,
     /// The replica lacks the table or the column.
     MissingObject,
+    /// An update or delete hit no row, where the configuration says that it must hit one.
+    MissingRow,
     /// Rights or credentials are wrong.
     Denied,
     /// Another owner raised the fence: this process no longer owns the lanes.
@@ -51,6 +53,7 @@ impl ApplyErrorKind {
             ApplyErrorKind::Constraint => Remedy::AwaitOrder,
             ApplyErrorKind::Misfit => Remedy::Park,
             ApplyErrorKind::MissingObject => Remedy::Park,
+            ApplyErrorKind::MissingRow => Remedy::Stop,
             ApplyErrorKind::Denied => Remedy::Stop,
             ApplyErrorKind::Fenced => Remedy::Yield,
             ApplyErrorKind::NoRoom => Remedy::RetryForever,
@@ -67,6 +70,7 @@ impl ApplyErrorKind {
             ApplyErrorKind::Constraint => "KL-APPLY-003",
             ApplyErrorKind::Misfit => "KL-APPLY-004",
             ApplyErrorKind::MissingObject => "KL-APPLY-005",
+            ApplyErrorKind::MissingRow => "KL-APPLY-012",
             ApplyErrorKind::Denied => "KL-APPLY-006",
             ApplyErrorKind::Fenced => "KL-APPLY-007",
             ApplyErrorKind::NoRoom => "KL-APPLY-008",

@@ -80,7 +80,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "missing_rows",
         takes: Takes::Word(&["report", "stop"]),
         absent: Absent::Default("report"),
-        means: "What an update or delete does that finds no row: `report` counts and reports it, an update then inserts the row if the change holds all of it. `stop` stops the pipeline.",
+        means: "What an update or delete does that finds no row: `report` counts and reports it, an update then inserts the row if the change holds all of it. `stop` stops the pipeline before the transaction is committed; while a table is copied, changes may come before their rows, and it only counts.",
     },
 ];
 

@@ -284,6 +284,7 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
         buffer_bytes: bytes(apply.buffer_bytes),
         fold: apply.fold,
         create_tables: apply.create_tables,
+        stop_at_missing_rows: apply.missing_rows == config::MissingRows::Stop,
         policy: FailurePolicy {
             attempts_max: apply.on_error.retry,
             backoff_ms: millis(apply.on_error.backoff),

@@ -7,14 +7,14 @@ use std::time::Duration;
 use keylane_parts::{end_with_this_process, wait_until};
 use serde_json::Value;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Shop {
+pub(super) struct Shop {
     folder: tempfile::TempDir,
 }
 
 impl Shop {
-    fn new() -> Shop {
+    pub(super) fn new() -> Shop {
         let shop = Shop {
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
@@ -28,18 +28,18 @@ impl Shop {
         shop
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn sql(&self, database: &str, sql: &str) {
+    pub(super) fn sql(&self, database: &str, sql: &str) {
         let connection =
             rusqlite::Connection::open(self.path(database)).expect("the database opens");
         connection.busy_timeout(PATIENCE).expect("a busy timeout");
         connection.execute_batch(sql).expect(sql);
     }
 
-    fn count(&self, database: &str, sql: &str) -> i64 {
+    pub(super) fn count(&self, database: &str, sql: &str) -> i64 {
         let connection =
             rusqlite::Connection::open(self.path(database)).expect("the database opens");
         connection.busy_timeout(PATIENCE).expect("a busy timeout");
@@ -48,7 +48,7 @@ impl Shop {
             .unwrap_or(-1)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
         command
             .current_dir(self.folder.path())
@@ -57,18 +57,18 @@ impl Shop {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("keylane runs")
     }
 
-    fn json(&self, arguments: &[&str], code: i32) -> Value {
+    pub(super) fn json(&self, arguments: &[&str], code: i32) -> Value {
         let output = self.run(arguments);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         serde_json::from_slice(&output.stdout).expect("one JSON object on stdout")
     }
 
-    fn init(&self) {
+    pub(super) fn init(&self) {
         let output = self.run(&[
             "init",
             "--from",
@@ -89,10 +89,15 @@ impl Shop {
         std::fs::write(config, text.replace("127.0.0.1:7070", "off")).expect("it is written");
     }
 
-    fn start(&self) -> Child {
-        let log = std::fs::File::create(self.path("run.log")).expect("a log file");
+    pub(super) fn start(&self) -> Child {
+        self.start_as(&["run"], "run.log")
+    }
+
+    /// Starts a command; what it says goes to a file of the folder.
+    pub(super) fn start_as(&self, arguments: &[&str], log: &str) -> Child {
+        let log = std::fs::File::create(self.path(log)).expect("a log file");
         let child = self
-            .command(&["run"])
+            .command(arguments)
             .stderr(log)
             .stdout(Stdio::null())
             .spawn()

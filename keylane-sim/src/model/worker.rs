@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Batch, Disposition, Mode, Outcome, ParkedEntry, Work,
+    Applied, ApplyBatch, ApplyError, Batch, Disposition, Mode, MustHit, Outcome, ParkedEntry, Work,
     WorkAction,
 };
 use keylane_core::consume::{Item, RawPayload};
@@ -49,6 +49,7 @@ pub fn transaction(
         steps: batch.lanes.iter().map(|lane| lane.step.clone()).collect(),
         work,
         mode,
+        must_hit: MustHit::Nowhere,
     }
 }
 

@@ -7,17 +7,16 @@ use keylane::envelope::{Connector, SchemaCache, SourceInfo, encode_change};
 use keylane::postgres::apply::{PostgresReplica, PostgresReplicaConfig};
 use keylane::postgres::connect::{ConnectOptions, connect};
 use keylane_core::apply::{
-    ApplyBatch, LaneStep, Mode, ParkedEntry, PartitionSpec, Replica, ReplicaSession, Work,
+    ApplyBatch, LaneStep, Mode, MustHit, ParkedEntry, PartitionSpec, Replica, ReplicaSession, Work,
     WorkAction,
 };
-use keylane_core::model::{
-    Change, Column, Epoch, Lane, LaneCount, Offset, Op, Position, Row, TableName, TableSchema,
-    TopicPartition, Value,
-};
+use keylane_core::model::{Change, Epoch, Lane, LaneCount, Offset, Position, TopicPartition};
 use keylane_core::publish::{Header, RecordKind};
 use keylane_parts::PostgresHandle;
 use tokio::runtime::Handle;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
+
+pub use crate::changes::{change, delete, insert, row, shape, update};
 
 pub const PIPELINE: &str = "shop";
 pub const LANES: LaneCount = LaneCount(4);
@@ -203,75 +202,9 @@ impl LaneAt {
             }],
             work,
             mode,
+            must_hit: MustHit::Nowhere,
         }
     }
-}
-
-/// A table's shape: columns as `name type`, a `!` at the end for NOT NULL; the first `keys` columns are the key.
-pub fn shape(table: &str, keys: usize, columns: &[&str]) -> Arc<TableSchema> {
-    let (schema, name) = table.split_once('.').unwrap_or(("public", table));
-    let column = |text: &&str| {
-        let (name, type_name) = text.split_once(' ').expect("name and type");
-        Column {
-            name: Arc::from(name),
-            type_name: Arc::from(type_name.trim_end_matches('!')),
-            nullable: !type_name.ends_with('!'),
-            generated: false,
-        }
-    };
-    let shape = TableSchema {
-        id: keylane_core::model::SchemaId::default(),
-        table: TableName::new(schema, name),
-        columns: columns.iter().map(column).collect(),
-        key: (0..keys).collect(),
-        order_key: (0..keys).collect(),
-        uniques: Vec::new(),
-        references: Vec::new(),
-        referenced: Vec::new(),
-    };
-    Arc::new(shape.sealed())
-}
-
-/// A row from text: `NULL`, `ABSENT`, else the value, a number where the column is one.
-pub fn row(schema: &TableSchema, values: &[&str]) -> Row {
-    let value = |(text, column): (&&str, &Column)| match *text {
-        "NULL" => Value::Null,
-        "ABSENT" => Value::Absent,
-        text if matches!(&*column.type_name, "integer" | "bigint") => Value::number(text),
-        text => Value::text(text),
-    };
-    values.iter().zip(&schema.columns).map(value).collect()
-}
-
-pub fn change(
-    schema: &Arc<TableSchema>,
-    op: Op,
-    commit: u64,
-    before: Option<&[&str]>,
-    after: Option<&[&str]>,
-) -> Change {
-    Change {
-        schema: schema.clone(),
-        op,
-        before: before.map(|values| row(schema, values)),
-        after: after.map(|values| row(schema, values)),
-        moved_from: None,
-        position: Position::new(commit, 0),
-        tx: commit,
-        committed_at_us: 1_700_000_000_000_000,
-    }
-}
-
-pub fn insert(schema: &Arc<TableSchema>, commit: u64, after: &[&str]) -> Change {
-    change(schema, Op::Insert, commit, None, Some(after))
-}
-
-pub fn update(schema: &Arc<TableSchema>, commit: u64, after: &[&str]) -> Change {
-    change(schema, Op::Update, commit, None, Some(after))
-}
-
-pub fn delete(schema: &Arc<TableSchema>, commit: u64, before: &[&str]) -> Change {
-    change(schema, Op::Delete, commit, Some(before), None)
 }
 
 pub const MODES: [Mode; 3] = [Mode::Folded, Mode::Unfolded, Mode::Careful];

@@ -1,6 +1,6 @@
 //! PostgreSQL as a replica, against a real one.
 
-mod bed;
+pub(crate) mod bed;
 
 mod connecting;
 mod crash;

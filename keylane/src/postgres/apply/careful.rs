@@ -76,7 +76,7 @@ pub(super) async fn attempt<'a>(
             continue;
         }
         make_steps(&link.client, false, &batch.pipeline, &steps).await?;
-        commit(link).await?;
+        commit(link, batch, &tried.applied).await?;
         return Ok(Applied {
             failed: tried.failed,
             ..tried.applied

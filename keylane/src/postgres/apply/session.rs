@@ -179,12 +179,17 @@ async fn whole<'a>(
             .await?;
         send_one(link, &call).await?;
     }
-    commit(link).await?;
+    commit(link, batch, &applied).await?;
     Ok(applied)
 }
 
 /// Ends the transaction. Constraints that are deferred to here are checked now.
-pub(super) async fn commit(link: &Link) -> Result<(), Failure> {
+pub(super) async fn commit(
+    link: &Link,
+    batch: &ApplyBatch,
+    applied: &Applied,
+) -> Result<(), Failure> {
+    batch.must_hit.check(applied)?;
     link.client
         .batch_execute("COMMIT")
         .await

@@ -61,7 +61,7 @@ pub(super) async fn attempt(
         // What a parent took with it is missed by its own delete.
         applied.missing.clear();
     }
-    commit(link).await?;
+    commit(link, batch, &applied).await?;
     Ok(applied)
 }
 

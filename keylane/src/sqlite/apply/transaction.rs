@@ -62,7 +62,7 @@ impl Transaction<'_> {
                 self.work(batch, work, index, &mut applied)?;
             }
         }
-        self.run("COMMIT")?;
+        self.commit(batch, &applied)?;
         Ok(applied)
     }
 
@@ -109,7 +109,7 @@ impl Transaction<'_> {
             // What a parent took with it is missed by its own delete.
             applied.missing.clear();
         }
-        self.run("COMMIT")?;
+        self.commit(batch, &applied)?;
         Ok(applied)
     }
 
@@ -197,7 +197,7 @@ impl Transaction<'_> {
             let (next, position) = reached(batch, lane, step, done);
             self.step(batch, step, next, position)?;
         }
-        self.run("COMMIT")?;
+        self.commit(batch, &applied)?;
         Ok((applied, None))
     }
 
@@ -319,6 +319,11 @@ impl Transaction<'_> {
         }
         parked::empty(self.connection, &batch.pipeline, &step.partition, &work.key)
             .map_err(|cause| self.explain(&cause))
+    }
+
+    fn commit(&self, batch: &ApplyBatch, applied: &Applied) -> Result<(), ApplyError> {
+        batch.must_hit.check(applied)?;
+        self.run("COMMIT")
     }
 
     fn run(&self, sql: &str) -> Result<(), ApplyError> {

@@ -6,6 +6,7 @@
 //! - `fetch`: records in.
 //! - `foreign`: topics that another tool wrote.
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
+//! - `copied`: of which tables the copy is applied to its last row.
 //! - `work`: a batch of a lane's items, decoded, applied, settled.
 //! - `progress`: what is saved, trimmed and looked at now and then.
 
@@ -22,6 +23,8 @@ mod fetch;
 mod foreign;
 
 mod tables;
+
+mod copied;
 
 mod work;
 

@@ -8,6 +8,7 @@ use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::TopicPartition;
 use tracing::debug;
 
+use super::copied::Copied;
 use super::road::Road;
 use super::run::ApplyFailure;
 
@@ -16,8 +17,16 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the log is told what it may drop.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 
+/// What is looked for in the control topic.
+pub(super) struct Watched {
+    /// How many topics the run began with.
+    pub topics: usize,
+    /// Which copies are applied, if that is of use.
+    pub copied: Option<Copied>,
+}
+
 /// Keeps progress until told to stop, then saves once more.
-pub(super) async fn keep(road: &Road, topics: usize) {
+pub(super) async fn keep(road: &Road, mut watched: Watched) {
     let mut saved: HashMap<TopicPartition, PartitionLow> = HashMap::new();
     let mut session: Option<Box<dyn ReplicaSession>> = None;
     let (mut looked, mut trimmed) = (Instant::now(), Instant::now());
@@ -30,7 +39,7 @@ pub(super) async fn keep(road: &Road, topics: usize) {
         tell(road);
         if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
-            look(road, topics).await;
+            look(road, &mut watched).await;
         }
         if trimmed.elapsed() >= TRIM_INTERVAL {
             trimmed = Instant::now();
@@ -131,12 +140,23 @@ async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {
 }
 
 /// What a person asked for, and tables that came.
-async fn look(road: &Road, topics: usize) {
+async fn look(road: &Road, watched: &mut Watched) {
     if road.foreign.is_none()
         && let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
-        && state.topics.len() != topics
+        && state.topics.len() != watched.topics
     {
         return road.fail(ApplyFailure::Reopen);
+    }
+    if let Some(copied) = &mut watched.copied
+        && let Err(failure) = copied.look(road).await
+    {
+        match failure {
+            ApplyFailure::Fenced => return road.fail(failure),
+            _ => debug!(
+                pipeline = &*road.settings.pipeline,
+                "which copies are applied was not looked at this time: {failure}"
+            ),
+        }
     }
     let parked: Vec<_> = road.lanes().parked();
     if parked.is_empty() {

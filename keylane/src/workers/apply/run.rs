@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::copied::Copied;
 use super::road::Road;
 use super::settings::ApplySettings;
 use super::tables::Tables;
@@ -197,7 +198,16 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
         "applying"
     );
     road.stats.threads.set(road.settings.threads as u64);
-    drive(road, consumer, partitions, catalog.topics.len()).await
+    let copied = if road.settings.stop_at_missing_rows && road.foreign.is_none() {
+        Some(Copied::open(road).await?)
+    } else {
+        None
+    };
+    let watched = progress::Watched {
+        topics: catalog.topics.len(),
+        copied,
+    };
+    drive(road, consumer, partitions, watched).await
 }
 
 /// Runs the tasks until they end; work that is in progress may take the drain's time.
@@ -205,7 +215,7 @@ async fn drive(
     road: &Arc<Road>,
     consumer: Box<dyn LogConsumer>,
     partitions: Vec<PartitionProgress>,
-    topics: usize,
+    watched: progress::Watched,
 ) -> Result<(), ApplyFailure> {
     let mut tasks = JoinSet::new();
     for _ in 0..road.settings.threads {
@@ -215,7 +225,7 @@ async fn drive(
     let fetching = road.clone();
     tasks.spawn(async move { fetch::fetch(&fetching, consumer, &partitions).await });
     let keeping = road.clone();
-    tasks.spawn(async move { progress::keep(&keeping, topics).await });
+    tasks.spawn(async move { progress::keep(&keeping, watched).await });
     let late = async {
         road.stop.cancelled().await;
         tokio::time::sleep(road.settings.drain_max).await;

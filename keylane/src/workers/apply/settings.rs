@@ -27,6 +27,8 @@ pub struct ApplySettings {
     pub fold: bool,
     /// Whether tables and columns that the replica lacks are created.
     pub create_tables: bool,
+    /// Whether an update or delete that hits no row stops the pipeline, once its table's copy is applied. Else it is counted.
+    pub stop_at_missing_rows: bool,
     /// What is done about failures.
     pub policy: FailurePolicy,
     /// More parked keys than this stop the pipeline.

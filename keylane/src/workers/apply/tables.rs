@@ -1,13 +1,13 @@
 //! Schemas by their fingerprint, and the replica's tables made ready for them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use keylane_core::apply::{ApplyError, Replica};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{SchemaId, TableSchema};
+use keylane_core::model::{SchemaId, TableName, TableSchema};
 use keylane_core::publish::Log;
 use tokio::sync::Mutex;
 use tracing::info;
@@ -25,7 +25,8 @@ pub(super) struct Tables {
     control: Mutex<ControlReader>,
     ready: Mutex<BTreeSet<SchemaId>>,
     create: bool,
-    copied: AtomicBool,
+    all_in_log: AtomicBool,
+    copied: RwLock<Arc<BTreeSet<TableName>>>,
 }
 
 impl Tables {
@@ -37,7 +38,8 @@ impl Tables {
             control,
             ready: Mutex::new(BTreeSet::new()),
             create,
-            copied: AtomicBool::new(false),
+            all_in_log: AtomicBool::new(false),
+            copied: RwLock::default(),
         }
     }
 
@@ -48,14 +50,28 @@ impl Tables {
     ) -> Result<Option<ControlState>, keylane_core::publish::LogError> {
         let mut control = self.control.lock().await;
         let news = control.poll(log, None).await?;
-        self.copied
+        self.all_in_log
             .store(control.state().snapshot_done, Ordering::Relaxed);
         Ok(news.then(|| control.state().clone()))
     }
 
     /// Whether the initial copy of every table is in the log, as far as known.
     pub(super) fn are_copied(&self) -> bool {
-        self.copied.load(Ordering::Relaxed)
+        self.all_in_log.load(Ordering::Relaxed)
+    }
+
+    /// The tables whose copy is applied to its last row: what an update or delete does not find there is missing.
+    pub(super) fn copied(&self) -> Arc<BTreeSet<TableName>> {
+        self.copied
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The copies of these too.
+    pub(super) fn add_copied(&self, tables: BTreeSet<TableName>) {
+        let mut copied = self.copied.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut copied).extend(tables);
     }
 
     /// A schema by its fingerprint, looked for in the control topic if it is new.

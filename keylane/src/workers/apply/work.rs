@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, Mode, Outcome,
-    ParkedEntry, ReplicaSession, Work, WorkAction,
+    Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, Mode, MustHit,
+    Outcome, ParkedEntry, ReplicaSession, Work, WorkAction,
 };
 use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
@@ -116,7 +116,7 @@ async fn one(
             road.stats.rows_written.add(rows);
             road.stats.transactions.add(1);
             // While a table is being copied, a change may come before its row.
-            let missing = if road.tables.are_copied() {
+            let missing = if road.foreign.is_some() || road.tables.are_copied() {
                 missing
             } else {
                 BTreeMap::new()
@@ -197,6 +197,7 @@ async fn prepare(
                         steps,
                         work,
                         mode,
+                        must_hit: must_hit(road),
                     },
                     Some((index, error)),
                 ));
@@ -216,9 +217,19 @@ async fn prepare(
             steps,
             work,
             mode,
+            must_hit: must_hit(road),
         },
         None,
     ))
+}
+
+/// Where an update or delete that hits no row is to stop the pipeline. What another tool writes tells a row before its changes.
+fn must_hit(road: &Road) -> MustHit {
+    match (road.settings.stop_at_missing_rows, &road.foreign) {
+        (false, _) => MustHit::Nowhere,
+        (true, None) => MustHit::In(road.tables.copied()),
+        (true, Some(_)) => MustHit::Everywhere,
+    }
 }
 
 async fn action(
