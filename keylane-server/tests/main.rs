@@ -16,5 +16,7 @@ mod debezium;
 mod demo;
 #[path = "main/foreign_keys.rs"]
 mod foreign_keys;
+#[path = "main/in_flight.rs"]
+mod in_flight;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;

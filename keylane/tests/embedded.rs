@@ -10,7 +10,9 @@ use keylane::embedded::{EmbeddedLog, EmbeddedOptions};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Log, LogErrorKind};
 
-use crate::log_conformance::{append, check_log, number_of, numbered, read_all, spec};
+use crate::log_conformance::{
+    append, appends_wait_while_the_log_is_held_up, check_log, number_of, numbered, read_all, spec,
+};
 
 const JOB: &str = "KEYLANE_TEST_APPEND";
 
@@ -300,6 +302,27 @@ async fn an_append_that_waits_for_room_goes_on_when_there_is_some() {
     let offsets = tokio::time::timeout(Duration::from_secs(10), waiting).await;
     let offsets = offsets.expect("waited 10 s for room").expect("durable");
     assert_eq!(offsets.first(), Some(&Offset(3000)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_wait_for_a_file_that_somebody_holds_with_as_many_bytes_in_flight_as_may_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("log.db");
+    let log = open(&path).await;
+    log.ensure_topics(&[spec("t", 1), spec("u", 1)])
+        .await
+        .expect("created");
+    let holder = rusqlite::Connection::open(&path).expect("opened");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("held");
+    // Another writer's bytes are not this one's.
+    let other = TopicPartition::new("u", 0);
+    let beside = log.writer(50_000);
+    let many = (0..200).map(|number| numbered(&other, number)).collect();
+    let held = beside.append(many).await.expect("taken");
+    let release = || holder.execute_batch("ROLLBACK").expect("released");
+    let writer = log.writer(50_000);
+    appends_wait_while_the_log_is_held_up(&writer, &place(), 50_000, release).await;
+    held.await.expect("durable");
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Log, LogErrorKind, NewRecord};
-use keylane_parts::{Kafka, KafkaHandle, quick};
+use keylane_parts::{Kafka, KafkaHandle, Signal, quick, send_signal};
 
-use crate::log_conformance::{append, check_log, number_of, numbered, read_all, spec};
+use crate::log_conformance::{
+    append, appends_wait_while_the_log_is_held_up, check_log, number_of, numbered, read_all, spec,
+};
 
 fn open(settings: KafkaSettings) -> Arc<dyn Log> {
     Arc::new(KafkaLog::open(settings).expect("librdkafka takes the settings"))
@@ -114,6 +116,30 @@ async fn a_session_with_a_lost_record_sends_nothing_more() {
         .map(number_of)
         .collect();
     assert_eq!(found, (0..10).chain([12]).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_wait_for_a_broker_that_hangs_with_as_many_bytes_in_flight_as_may_be() {
+    if quick() {
+        return;
+    }
+    let kafka = Kafka::start().expect("Kafka starts");
+    let log = open(KafkaSettings {
+        in_flight_bytes_max: 50_000,
+        ..KafkaSettings::new(kafka.bootstrap())
+    });
+    log.ensure_topics(&[spec("held", 1)])
+        .await
+        .expect("created");
+    let partition = TopicPartition::new("held", 0);
+    let tell = |signal| {
+        for pid in kafka.pids() {
+            send_signal(pid, signal).expect("it is ours");
+        }
+    };
+    tell(Signal::Stop);
+    appends_wait_while_the_log_is_held_up(&*log, &partition, 50_000, || tell(Signal::Continue))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

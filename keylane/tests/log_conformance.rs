@@ -290,6 +290,43 @@ async fn a_waiting_consumer_is_woken_by_a_record(log: &dyn Log, topic: &str) {
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
 }
 
+/// Whoever calls holds the log up, so that nothing becomes durable, until `release`.
+pub(crate) async fn appends_wait_while_the_log_is_held_up(
+    log: &dyn Log,
+    partition: &TopicPartition,
+    in_flight_bytes: usize,
+    release: impl FnOnce(),
+) {
+    let (mut tickets, mut taken_bytes, mut next) = (Vec::new(), 0, 0);
+    let waiting = loop {
+        let records: Vec<NewRecord> = (next..next + 10)
+            .map(|number| numbered(partition, number))
+            .collect();
+        let bytes: usize = records.iter().map(NewRecord::size_bytes).sum();
+        next += 10;
+        let mut append = log.append(records);
+        match tokio::time::timeout(Duration::from_millis(300), &mut append).await {
+            Ok(ticket) => {
+                tickets.push(ticket.expect("held up is no failure"));
+                taken_bytes += bytes;
+                assert!(taken_bytes <= in_flight_bytes, "{taken_bytes} bytes taken");
+            }
+            Err(_) => {
+                assert!(taken_bytes + bytes > in_flight_bytes, "{taken_bytes} bytes");
+                break append;
+            }
+        }
+    };
+    assert!(tickets.len() > 1, "several appends are in flight");
+    release();
+    tickets.push(waiting.await.expect("there is room again"));
+    for ticket in tickets {
+        ticket.await.expect("durable");
+    }
+    let found = read_all(log, partition).await;
+    assert!(found.iter().map(number_of).eq(0..next));
+}
+
 /// Fetches until as many records came; numbers in the order they came, by partition.
 pub(crate) async fn fetch_until(
     consumer: &mut dyn LogConsumer,

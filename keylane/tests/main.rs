@@ -4,6 +4,7 @@ mod changes;
 mod debezium;
 mod embedded;
 mod envelope;
+mod in_flight;
 mod kafka_log;
 mod log_conformance;
 mod missing_rows;

@@ -28,7 +28,7 @@ pub(super) const KEYS: &[Key] = &[
             max: 64 * MIB,
         },
         absent: Absent::Default("1MiB"),
-        means: "Bytes handed to the log at once at most.",
+        means: "Bytes handed to the log at once at most; never more than a quarter of `in_flight_bytes`.",
     },
     Key {
         name: "in_flight_bytes",
@@ -37,7 +37,7 @@ pub(super) const KEYS: &[Key] = &[
             max: 4 * GIB,
         },
         absent: Absent::Default("32MiB"),
-        means: "Bytes that are read and not yet acknowledged by the log at most. When it is reached, reading waits.",
+        means: "Bytes that are read and not yet acknowledged by the log at most, whichever log it is. When it is reached, reading waits. A chunk of the snapshot counts as one batch, whatever its size.",
     },
     Key {
         name: "marker_interval",

@@ -35,6 +35,9 @@ pub struct CaptureStatus {
     pub published: u64,
     /// Changes told again after a restart and found in the log.
     pub replays_skipped: u64,
+    /// Bytes handed to the log, or about to be, and not durable yet.
+    #[serde(default)]
+    pub in_flight_bytes: u64,
     /// Rows copied by the snapshot.
     pub snapshot_rows: u64,
     /// The open session's epoch.
@@ -100,6 +103,7 @@ impl CaptureStatus {
             captured: stats.captured.get(),
             published: stats.published.get(),
             replays_skipped: stats.replays_skipped.get(),
+            in_flight_bytes: stats.in_flight_bytes.get(),
             snapshot_rows: stats.snapshot_rows.get(),
             epoch: stats.epoch.get(),
             confirmed: stats.confirmed.get(),

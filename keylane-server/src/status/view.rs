@@ -100,6 +100,8 @@ pub struct PipelineView {
     pub captured_per_s: Option<f64>,
     /// Changes applied per second, over the last 5 s.
     pub applied_per_s: Option<f64>,
+    /// Bytes captured and not durable in the log yet.
+    pub in_flight_bytes: Option<u64>,
     /// Rows copied by the snapshot.
     pub snapshot_rows: Option<u64>,
     /// Rows written to the replica after folding.
@@ -131,6 +133,13 @@ struct Half<'a, T> {
     alive: bool,
 }
 
+/// What a process says that is there.
+fn live<'a, T>(half: &Option<Half<'a, T>>) -> Option<&'a T> {
+    half.as_ref()
+        .filter(|half| half.alive)
+        .map(|half| half.status)
+}
+
 /// Puts a pipeline's view together. `alive` says of a process whether it is there and has written lately; `captures` is false for pipelines that apply
 /// topics of another tool.
 pub fn view(
@@ -156,10 +165,7 @@ pub fn view(
     }
     let capturing = capture.as_ref().map(|half| half.status);
     let applying = apply.as_ref().map(|half| half.status);
-    let running = apply
-        .as_ref()
-        .filter(|half| half.alive)
-        .map(|half| half.status);
+    let (reading, running) = (live(&capture), live(&apply));
     let (lag_ms, lag_changes) = lag(running, facts, now_us);
     PipelineView {
         name: name.to_owned(),
@@ -175,11 +181,9 @@ pub fn view(
         threads: running.map(|status| status.threads),
         retained_bytes: facts.retained_bytes,
         retained_changes: facts.retained_changes,
-        captured_per_s: capture
-            .as_ref()
-            .filter(|half| half.alive)
-            .and_then(|half| half.status.captured_per_s),
+        captured_per_s: reading.and_then(|status| status.captured_per_s),
         applied_per_s: running.and_then(|status| status.applied_per_s),
+        in_flight_bytes: reading.map(|status| status.in_flight_bytes),
         snapshot_rows: capturing.map(|status| status.snapshot_rows),
         rows_written: applying.map(|status| status.rows_written),
         transactions: applying.map(|status| status.transactions),

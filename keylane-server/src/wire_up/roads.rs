@@ -10,7 +10,7 @@ use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::postgres;
 use keylane::sqlite;
 use keylane::workers::apply::ApplySettings;
-use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource};
+use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
 use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
 use keylane_core::model::{Change, LaneCount, TableName};
@@ -153,13 +153,12 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         .clone()
         .filter(|_| pipeline.from_topics.is_none());
     let capture = captured.map(|origin| {
-        let settings = capture_settings(&name, &prefix, pipeline, &origin);
-        let in_flight = usize::try_from(pipeline.capture.in_flight_bytes).unwrap_or(usize::MAX);
+        let (settings, log_bytes) = capture_settings(&name, &prefix, pipeline, &origin);
         let source = Source {
             origin,
             pipeline: pipeline.clone(),
             logs: logs.clone(),
-            in_flight,
+            log_bytes,
         };
         let source: Arc<dyn SessionSource> = Arc::new(source);
         (source, settings)
@@ -220,12 +219,13 @@ impl Decode {
     }
 }
 
+/// What the capturer is told, and the bytes that the log may hold of what it hands over.
 fn capture_settings(
     name: &Arc<str>,
     prefix: &Arc<str>,
     pipeline: &Pipeline,
     origin: &config::Origin,
-) -> CaptureSettings {
+) -> (CaptureSettings, usize) {
     let Pipeline {
         topics, capture, ..
     } = pipeline;
@@ -239,8 +239,12 @@ fn capture_settings(
         ),
         config::Origin::Postgres(origin) => (Connector::Postgres, origin.url.database().to_owned()),
     };
-    let batch_bytes = usize::try_from(capture.publish_batch_bytes).unwrap_or(usize::MAX);
-    CaptureSettings {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let (batch_bytes, log_bytes) = share_in_flight(
+        bytes(capture.in_flight_bytes),
+        bytes(capture.publish_batch_bytes),
+    );
+    let settings = CaptureSettings {
         pipeline: name.clone(),
         prefix: prefix.clone(),
         connector,
@@ -261,7 +265,8 @@ fn capture_settings(
         write_set_entries_max: WRITE_SET_ENTRIES_MAX,
         tombstones: topics.tombstones,
         backoff: BACKOFF,
-    }
+    };
+    (settings, log_bytes)
 }
 
 fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> ApplySettings {
@@ -302,13 +307,14 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
     }
 }
 
-/// Opens the configured log. The embedded one is shared by all pipelines of the process; Kafka's writers are each their own.
+/// Opens the configured log. The embedded one's file is shared by all pipelines of the process; writers are each their own.
 struct Logs {
     config: config::Log,
     embedded: tokio::sync::OnceCell<Arc<EmbeddedLog>>,
 }
 
 impl Logs {
+    /// For a capturer with a bound on what is in flight, or for reading.
     async fn open(&self, in_flight_bytes: Option<usize>) -> Result<Arc<dyn Log>, LogError> {
         match &self.config {
             config::Log::Embedded(log) => {
@@ -328,8 +334,11 @@ impl Logs {
                     };
                     EmbeddedLog::open(options).await.map(Arc::new)
                 };
-                let shared: Arc<dyn Log> = self.embedded.get_or_try_init(open).await?.clone();
-                Ok(shared)
+                let shared = self.embedded.get_or_try_init(open).await?;
+                Ok(match in_flight_bytes {
+                    Some(bytes) => Arc::new(shared.writer(bytes)),
+                    None => shared.clone(),
+                })
             }
             config::Log::Kafka(kafka) => {
                 let mut settings = KafkaSettings::new(kafka.bootstrap.join(","));
@@ -353,7 +362,7 @@ struct Source {
     origin: config::Origin,
     pipeline: Pipeline,
     logs: Arc<Logs>,
-    in_flight: usize,
+    log_bytes: usize,
 }
 
 #[async_trait]
@@ -426,6 +435,6 @@ impl SessionSource for Source {
     }
 
     async fn log(&self) -> Result<Arc<dyn Log>, LogError> {
-        self.logs.open(Some(self.in_flight)).await
+        self.logs.open(Some(self.log_bytes)).await
     }
 }

@@ -57,13 +57,18 @@ impl EmbeddedOptions {
 /// After an append failed, `append` refuses with the same error until each failed append's ticket was resolved or dropped: nothing may land behind a
 /// record that did not.
 pub struct EmbeddedLog {
+    open: Arc<Open>,
+    in_flight: Arc<Semaphore>,
+    in_flight_permits: u32,
+}
+
+/// The file and the threads that work on it.
+struct Open {
     file: LogFile,
-    options: EmbeddedOptions,
+    bytes_max: u64,
     reader: OwnThread<Reader>,
     keeper: OwnThread<Keeper>,
     queue: mpsc::Sender<Pending>,
-    in_flight: Arc<Semaphore>,
-    in_flight_permits: u32,
     unseen: Arc<Unseen>,
     commits: watch::Receiver<u64>,
 }
@@ -101,32 +106,44 @@ impl EmbeddedLog {
             .name("log-write".to_owned())
             .spawn(move || writer.run())
             .map_err(|_| ThreadGone)?;
-        let in_flight_permits = u32::try_from(options.in_flight_bytes_max.max(1))
-            .unwrap_or(u32::MAX)
-            .min(Semaphore::MAX_PERMITS as u32);
-        Ok(EmbeddedLog {
+        let open = Arc::new(Open {
             file,
+            bytes_max,
             reader,
             keeper,
             queue,
-            in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
-            in_flight_permits,
             unseen,
             commits: seen_commits,
-            options,
-        })
+        });
+        Ok(Self::of(open, options.in_flight_bytes_max))
+    }
+
+    /// The same log for a writer with a bound of its own on what it has in flight.
+    pub fn writer(&self, in_flight_bytes_max: usize) -> Self {
+        Self::of(Arc::clone(&self.open), in_flight_bytes_max)
+    }
+
+    fn of(open: Arc<Open>, in_flight_bytes_max: usize) -> Self {
+        let in_flight_permits = u32::try_from(in_flight_bytes_max.max(1))
+            .unwrap_or(u32::MAX)
+            .min(Semaphore::MAX_PERMITS as u32);
+        EmbeddedLog {
+            open,
+            in_flight: Arc::new(Semaphore::new(in_flight_permits as usize)),
+            in_flight_permits,
+        }
     }
 
     fn check_size(&self, size_bytes: usize) -> Result<(), LogError> {
-        if size_bytes as u64 <= self.options.bytes_max / 2 {
+        if size_bytes as u64 <= self.open.bytes_max / 2 {
             return Ok(());
         }
         Err(LogError::new(
             LogErrorKind::TooLarge,
             format!(
                 "log file {}: one append of {size_bytes} bytes is more than half of the {} bytes the log may hold",
-                self.file.path.display(),
-                self.options.bytes_max
+                self.open.file.path.display(),
+                self.open.bytes_max
             ),
         ))
     }
@@ -136,14 +153,16 @@ impl EmbeddedLog {
 impl Log for EmbeddedLog {
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<Vec<TopicInfo>, LogError> {
         let specs = specs.to_vec();
-        self.keeper
+        self.open
+            .keeper
             .call(move |keeper| keeper.ensure_topics(&specs))
             .await?
     }
 
     async fn describe_topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
         let name = name.to_owned();
-        self.keeper
+        self.open
+            .keeper
             .call(move |keeper| keeper.describe(&name))
             .await?
     }
@@ -160,9 +179,11 @@ impl Log for EmbeddedLog {
             .await
             .map_err(|_| ThreadGone)?;
         let ticket = self
+            .open
             .unseen
             .hand_over(records, size_bytes, in_flight, |pending| {
-                self.queue
+                self.open
+                    .queue
                     .send(pending)
                     .map_err(|_| LogError::from(ThreadGone))
             })?;
@@ -171,7 +192,8 @@ impl Log for EmbeddedLog {
 
     async fn bounds(&self, partition: &TopicPartition) -> Result<Bounds, LogError> {
         let partition = partition.clone();
-        self.reader
+        self.open
+            .reader
             .call(move |reader| reader.bounds(&partition))
             .await?
     }
@@ -188,6 +210,7 @@ impl Log for EmbeddedLog {
             bytes_max: bytes_max.max(1),
         };
         let found = self
+            .open
             .reader
             .call(move |reader| reader.look(&[wish], bytes_max))
             .await??;
@@ -204,11 +227,11 @@ impl Log for EmbeddedLog {
         group: &str,
         buffer_bytes: usize,
     ) -> Result<Box<dyn LogConsumer>, LogError> {
-        let file = self.file.clone();
+        let file = self.open.file.clone();
         let reader = OwnThread::start(&format!("log-{group}"), move || Reader::open(file)).await?;
         Ok(Box::new(EmbeddedConsumer {
             reader,
-            commits: self.commits.clone(),
+            commits: self.open.commits.clone(),
             buffer_bytes,
             assigned: std::collections::BTreeMap::new(),
         }))
@@ -219,13 +242,14 @@ impl Log for EmbeddedLog {
         while more {
             let partition = partition.clone();
             more = self
+                .open
                 .keeper
                 .call(move |keeper| keeper.trim_some(&partition, before))
                 .await??;
         }
         let mut more = true;
         while more {
-            more = self.keeper.call(Keeper::shrink_some).await??;
+            more = self.open.keeper.call(Keeper::shrink_some).await??;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //! - `run`: sessions one after another, with pauses.
 
 mod settings;
-pub use settings::{CaptureSettings, OriginHints, SessionSource};
+pub use settings::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
 
 mod session;
 

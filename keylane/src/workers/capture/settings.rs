@@ -75,6 +75,19 @@ pub struct CaptureSettings {
     pub backoff: (Duration, Duration),
 }
 
+/// Batches that are read and not yet in the log's hands, at most: two that wait for their turn, and the one that waits for room.
+const BATCHES_AHEAD: usize = 3;
+
+/// How a bound on what is read and not yet durable is shared out: the size of a batch, and what the log may hold of them. A piece of a table that is being
+/// copied is one batch, whatever its size.
+pub fn share_in_flight(in_flight_bytes: usize, batch_bytes: usize) -> (usize, usize) {
+    let batch_bytes = batch_bytes
+        .min(in_flight_bytes / (BATCHES_AHEAD + 1))
+        .max(1);
+    let log_bytes = in_flight_bytes.saturating_sub(batch_bytes * BATCHES_AHEAD);
+    (batch_bytes, log_bytes.max(1))
+}
+
 impl CaptureSettings {
     /// The topic of a table.
     pub fn topic_of(&self, table: &TableName) -> Arc<str> {
@@ -113,7 +126,16 @@ fn legal(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::legal;
+    use super::{legal, share_in_flight};
+
+    #[test]
+    fn what_is_read_ahead_and_what_the_log_holds_stay_within_the_bound() {
+        const MIB: usize = 1 << 20;
+        assert_eq!(share_in_flight(32 * MIB, MIB), (MIB, 29 * MIB));
+        // A batch that is too large for the bound is made smaller.
+        assert_eq!(share_in_flight(MIB, MIB), (MIB / 4, MIB / 4));
+        assert_eq!(share_in_flight(0, 0), (1, 1));
+    }
 
     #[test]
     fn two_tables_never_share_a_topic_by_accident() {
