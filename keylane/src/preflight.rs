@@ -12,31 +12,45 @@ pub enum Severity {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The check's stable name.
-    pub id: &'static str,
+    /// The check's stable name, such as `origin.wal_level`; an adapter leaves out which part it is.
+    pub id: String,
     /// Whether it is right.
     pub ok: bool,
     /// How bad it is if not.
     pub severity: Severity,
-    /// What was looked at.
+    /// What was looked at: a setting, a table, the role, the slot.
     pub subject: String,
     /// What was found.
     pub found: String,
-    /// What mends it; empty if it is right.
+    /// What mends it, a command where there is one; empty if it is right.
     pub fix: String,
 }
 
 impl Finding {
     /// Something that is right.
-    pub fn passed(id: &'static str, subject: impl Into<String>, found: impl Into<String>) -> Self {
+    pub fn passed(
+        id: impl Into<String>,
+        subject: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Finding {
-            id,
+            id: id.into(),
             ok: true,
             severity: Severity::Error,
             subject: subject.into(),
             found: found.into(),
             fix: String::new(),
         }
+    }
+
+    /// Something that is wrong, and what mends it.
+    pub fn failed(
+        id: impl Into<String>,
+        subject: impl Into<String>,
+        found: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Finding::passed(id, subject, found).unless(false, fix)
     }
 
     /// Not right, and what mends it, unless `ok`.
@@ -50,5 +64,16 @@ impl Finding {
     pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
+    }
+
+    /// The same, of this part of the road (`origin`, `log`, `replica`).
+    pub fn of(mut self, part: &str) -> Self {
+        self.id = format!("{part}.{}", self.id);
+        self
+    }
+
+    /// Whether it keeps the road from working.
+    pub fn is_failure(&self) -> bool {
+        !self.ok && self.severity == Severity::Error
     }
 }

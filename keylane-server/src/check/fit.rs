@@ -1,9 +1,8 @@
 //! Whether a replica's table takes what the origin's table tells. Pure.
 
+use keylane::preflight::Finding;
 use keylane_core::apply::{ReplicaColumn, ReplicaTable};
 use keylane_core::model::{Column, TableSchema};
-
-use super::verdict::Check;
 
 /// What is compared, and what `run` would do by itself.
 #[derive(Clone, Copy, Debug)]
@@ -15,17 +14,17 @@ pub struct Fitting {
 }
 
 /// The checks of one table; `there` is the replica's table, `None` if it has none.
-pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>) -> Vec<Check> {
+pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>) -> Vec<Finding> {
     let subject = format!("replica table {}", schema.table);
     let Some(there) = there else {
         return vec![if fitting.creates {
-            Check::passed(
+            Finding::passed(
                 "replica.table",
                 subject,
                 "not there; it is created at the start",
             )
         } else {
-            Check::failed(
+            Finding::failed(
                 "replica.table",
                 subject,
                 "not there, and apply.create_tables is off",
@@ -48,7 +47,7 @@ pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>
     checks.extend(surplus_check(&subject, schema, there));
     if checks.is_empty() {
         let columns = there.columns.len();
-        checks.push(Check::passed(
+        checks.push(Finding::passed(
             "replica.table",
             subject,
             format!("{columns} columns, as needed"),
@@ -71,7 +70,7 @@ fn column_check(
     schema: &TableSchema,
     column: &Column,
     found: Option<&ReplicaColumn>,
-) -> Option<Check> {
+) -> Option<Finding> {
     let subject = format!("replica column {}.{}", schema.table, column.name);
     let Some(found) = found else {
         let add = format!(
@@ -79,7 +78,7 @@ fn column_check(
             schema.table, column.name, column.type_name
         );
         return (!fitting.creates).then(|| {
-            Check::failed(
+            Finding::failed(
                 "replica.column",
                 subject,
                 "not there, and apply.create_tables is off",
@@ -88,7 +87,7 @@ fn column_check(
         });
     };
     if found.generated {
-        return Some(Check::failed(
+        return Some(Finding::failed(
             "replica.column",
             subject,
             "is computed by the replica, and the origin tells values for it",
@@ -97,7 +96,7 @@ fn column_check(
     }
     if column.nullable && !found.nullable {
         return Some(
-            Check::failed(
+            Finding::failed(
                 "replica.not_null",
                 subject,
                 "is NOT NULL, and the origin's may hold NULL: such rows would be parked",
@@ -121,10 +120,10 @@ fn type_check(
     schema: &TableSchema,
     column: &Column,
     found: &ReplicaColumn,
-) -> Option<Check> {
+) -> Option<Finding> {
     match compare(&column.type_name, &found.type_name) {
         Width::Holds => None,
-        Width::Narrower => Some(Check::failed(
+        Width::Narrower => Some(Finding::failed(
             "replica.type",
             subject,
             format!(
@@ -137,7 +136,7 @@ fn type_check(
             ),
         )),
         Width::Unknown => Some(
-            Check::failed(
+            Finding::failed(
                 "replica.type",
                 subject,
                 format!(
@@ -152,7 +151,7 @@ fn type_check(
 }
 
 /// Upserts and deletes find rows by the origin's key.
-fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Option<Check> {
+fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Option<Finding> {
     if !schema.has_key() {
         return None;
     }
@@ -171,7 +170,7 @@ fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Optio
             true => "has no primary key".to_owned(),
             false => format!("has the primary key ({})", there.key.join(", ")),
         };
-        Check::failed(
+        Finding::failed(
             "replica.key",
             subject,
             format!("{has}, the origin's row key is ({written})"),
@@ -184,7 +183,7 @@ fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Optio
 }
 
 /// A column that the origin does not tell must do without a value.
-fn surplus_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Option<Check> {
+fn surplus_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Option<Finding> {
     let surplus: Vec<&str> = there
         .columns
         .iter()
@@ -193,7 +192,7 @@ fn surplus_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> O
         .map(|column| column.name.as_str())
         .collect();
     (!surplus.is_empty()).then(|| {
-        Check::failed(
+        Finding::failed(
             "replica.surplus_column",
             subject,
             format!("has NOT NULL columns that the origin lacks: {}", surplus.join(", ")),

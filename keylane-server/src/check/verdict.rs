@@ -1,84 +1,44 @@
-//! One check, and the list of them for people.
+//! What was found, as a list for people and as JSON for scripts.
 
+use keylane::preflight::{Finding, Severity};
 use serde::Serialize;
 
-/// How bad it is if a check fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// It works, with a limit or a risk that a person should know.
-    Warning,
-    /// It will not start, or will be wrong.
-    Error,
+/// A check as scripts see it.
+#[derive(Serialize)]
+struct Wire<'a> {
+    id: &'a str,
+    ok: bool,
+    severity: &'static str,
+    subject: &'a str,
+    found: &'a str,
+    fix: &'a str,
 }
 
-/// One thing that must be right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// A stable name, such as `origin.wal_level`.
-    pub id: String,
-    /// Whether it is right.
-    pub ok: bool,
-    /// How bad it is if it is not.
-    pub severity: Severity,
-    /// What was looked at, such as `shop: table public.orders`.
-    pub subject: String,
-    /// What was found.
-    pub found: String,
-    /// What mends it; empty if it is right.
-    pub fix: String,
-}
-
-impl Check {
-    /// Something that is right.
-    pub fn passed(
-        id: impl Into<String>,
-        subject: impl Into<String>,
-        found: impl Into<String>,
-    ) -> Check {
-        Check {
-            id: id.into(),
-            ok: true,
-            severity: Severity::Error,
-            subject: subject.into(),
-            found: found.into(),
-            fix: String::new(),
-        }
-    }
-
-    /// Something that is wrong.
-    pub fn failed(
-        id: impl Into<String>,
-        subject: impl Into<String>,
-        found: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Check {
-        Check {
-            ok: false,
-            fix: fix.into(),
-            ..Check::passed(id, subject, found)
-        }
-    }
-
-    /// The same, only a warning.
-    pub fn warning(mut self) -> Check {
-        self.severity = Severity::Warning;
-        self
-    }
-
-    /// Whether it keeps `run` from working.
-    pub fn is_failure(&self) -> bool {
-        !self.ok && self.severity == Severity::Error
-    }
+/// The list for scripts.
+pub fn wire(checks: &[Finding]) -> serde_json::Value {
+    let wire = |check: &Finding| {
+        serde_json::json!(Wire {
+            id: &check.id,
+            ok: check.ok,
+            severity: match check.severity {
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            subject: &check.subject,
+            found: &check.found,
+            fix: &check.fix,
+        })
+    };
+    checks.iter().map(wire).collect()
 }
 
 /// Whether a check failed that is no mere warning: exit code 3.
-pub fn any_failed(checks: &[Check]) -> bool {
-    checks.iter().any(Check::is_failure)
+pub fn any_failed(checks: &[Finding]) -> bool {
+    checks.iter().any(Finding::is_failure)
 }
 
 /// The list for people: a tick, a cross or an exclamation mark for each, and what to do under it.
-pub fn tick_list(checks: &[Check], colored: bool) -> String {
+pub fn tick_list(checks: &[Finding], colored: bool) -> String {
     let mut text = String::new();
     for check in checks {
         let (mark, color) = match (check.ok, check.severity) {
@@ -116,9 +76,9 @@ mod tests {
     #[test]
     fn the_list_says_what_mends_each_failure() {
         let checks = [
-            Check::passed("a.one", "shop: one", "fine"),
-            Check::failed("a.two", "shop: two", "wrong", "run: x;\nthen: y;"),
-            Check::failed("a.three", "shop: three", "odd", "look").warning(),
+            Finding::passed("a.one", "shop: one", "fine"),
+            Finding::failed("a.two", "shop: two", "wrong", "run: x;\nthen: y;"),
+            Finding::failed("a.three", "shop: three", "odd", "look").warning(),
         ];
         assert_eq!(
             tick_list(&checks, false),

@@ -3,10 +3,11 @@
 use std::io::IsTerminal as _;
 
 use clap::Args;
+use keylane::preflight::Finding;
 use serde_json::json;
 
 use super::{Color, Format, print, runtime};
-use crate::check::{any_failed, tick_list};
+use crate::check::{any_failed, tick_list, wire};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::wire_up::{checks, roads};
@@ -34,7 +35,7 @@ pub(super) fn run(
         live(config)?
     };
     let text = match arguments.format {
-        Format::Json => format!("{}\n", json!({ "checks": all })),
+        Format::Json => format!("{}\n", json!({ "checks": wire(&all) })),
         Format::Text if arguments.offline => {
             "the configuration is right; nothing else was looked at\n".to_owned()
         }
@@ -48,7 +49,7 @@ pub(super) fn run(
     })
 }
 
-fn live(config: &Config) -> Result<Vec<crate::check::Check>, Failure> {
+fn live(config: &Config) -> Result<Vec<Finding>, Failure> {
     runtime()?.block_on(async {
         let mut all = Vec::new();
         for road in roads(config, &[]).await? {

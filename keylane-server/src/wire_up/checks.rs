@@ -13,7 +13,7 @@ use keylane::workers::capture::OriginHints;
 use keylane_core::model::{TableName, TableSchema};
 
 use super::Road;
-use crate::check::{Check, Fitting, Severity, fits};
+use crate::check::{Fitting, fits};
 use crate::config::{self, Config, ForeignKeys, Pipeline};
 
 /// The longest that one part may take to answer.
@@ -21,7 +21,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// All checks of one pipeline: origin, log, replica, and whether the tables of both sides fit. A part that cannot be reached is a failed check, and keeps only what needs
 /// it from being looked at.
-pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Check> {
+pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
@@ -42,14 +42,14 @@ pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Ch
     all
 }
 
-async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Check>> {
+async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Finding>> {
     let Some((source, _)) = &road.capture else {
         return Err(None);
     };
     let tables = async { source.origin(OriginHints::default()).await?.tables().await };
     tables.await.map_err(|error| {
         let fix = "mend what the message names; the checks above say how where they can";
-        Some(Check::failed(
+        Some(Finding::failed(
             "origin.tables",
             "origin tables",
             error.to_string(),
@@ -58,32 +58,20 @@ async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Chec
     })
 }
 
-async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Check> {
+async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Finding> {
     match origin {
         config::Origin::Sqlite { path } => {
             let options = sqlite::capture::SqliteOriginOptions::at(path);
             let found = tokio::task::spawn_blocking(move || sqlite::capture::preflight(&options))
                 .await
                 .unwrap_or_default();
-            let check = |check: sqlite::capture::Check| Check {
-                id: check.id.to_owned(),
-                ok: check.ok,
-                severity: if check.severity == sqlite::capture::Severity::Warning {
-                    Severity::Warning
-                } else {
-                    Severity::Error
-                },
-                subject: check.subject,
-                found: check.found,
-                fix: check.fix.unwrap_or_default(),
-            };
-            found.into_iter().map(check).collect()
+            of("origin", found)
         }
         config::Origin::Postgres(origin) => match postgres_origin_checks(origin, pipeline).await {
             Ok(checks) => checks,
             Err(found) => {
                 let fix = "start the server, or correct origin.postgres.url (host, user, password, database)";
-                vec![Check::failed(
+                vec![Finding::failed(
                     "origin.reachable",
                     origin.url.to_string(),
                     found,
@@ -97,7 +85,7 @@ async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Chec
 async fn postgres_origin_checks(
     origin: &config::PostgresOrigin,
     pipeline: &Pipeline,
-) -> Result<Vec<Check>, String> {
+) -> Result<Vec<Finding>, String> {
     let options = ConnectOptions {
         connect_timeout: ANSWER_MAX,
         statement_timeout: Some(ANSWER_MAX),
@@ -121,22 +109,10 @@ async fn postgres_origin_checks(
     let found = postgres::capture::preflight(&client, &config)
         .await
         .map_err(|error| error.to_string())?;
-    let check = |check: postgres::capture::Check| Check {
-        id: format!("origin.{}", check.id),
-        ok: check.ok,
-        severity: if check.severity == postgres::capture::Severity::Warning {
-            Severity::Warning
-        } else {
-            Severity::Error
-        },
-        subject: check.subject,
-        found: check.found,
-        fix: check.fix.unwrap_or_default(),
-    };
-    Ok(found.into_iter().map(check).collect())
+    Ok(of("origin", found))
 }
 
-async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Check> {
+async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {
     match log {
         config::Log::Embedded(log) => vec![embedded_check(&log.path)],
         config::Log::Kafka(log) => {
@@ -152,12 +128,12 @@ async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Check> {
                 partitions: pipeline.topics.partitions,
                 replication_factor: i32::from(pipeline.topics.replication_factor),
             };
-            from_findings("log", kafka::preflight(&settings, &wanted).await)
+            of("log", kafka::preflight(&settings, &wanted).await)
         }
     }
 }
 
-fn embedded_check(path: &Path) -> Check {
+fn embedded_check(path: &Path) -> Finding {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -165,8 +141,8 @@ fn embedded_check(path: &Path) -> Check {
     let subject = format!("embedded log {}", path.display());
     let made = std::fs::create_dir_all(folder).and_then(|()| tempfile_in(folder));
     match made {
-        Ok(()) => Check::passed("log.writable", subject, "its folder can be written"),
-        Err(error) => Check::failed(
+        Ok(()) => Finding::passed("log.writable", subject, "its folder can be written"),
+        Err(error) => Finding::failed(
             "log.writable",
             subject,
             error.to_string(),
@@ -182,14 +158,14 @@ fn tempfile_in(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_file(probe)
 }
 
-async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Check> {
+async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Finding> {
     match &pipeline.replica {
         config::Replica::Sqlite { path } => {
             let path = path.clone();
             let found = tokio::task::spawn_blocking(move || sqlite::apply::preflight(&path))
                 .await
                 .unwrap_or_default();
-            from_findings("replica", found)
+            of("replica", found)
         }
         config::Replica::Postgres { url } => {
             let schemas: Vec<TableSchema> =
@@ -199,10 +175,10 @@ async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Ve
             match postgres::apply::preflight(url.expose(), &schemas, apply.create_tables, enforces)
                 .await
             {
-                Ok(found) => from_findings("replica", found),
+                Ok(found) => of("replica", found),
                 Err(error) => {
                     let fix = "start the server, or correct replica.postgres.url (host, user, password, database)";
-                    vec![Check::failed(
+                    vec![Finding::failed(
                         "replica.reachable",
                         url.to_string(),
                         error.to_string(),
@@ -215,7 +191,11 @@ async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Ve
 }
 
 /// Whether the tables of both sides fit. A replica that does not answer was told about already.
-async fn fit_checks(road: &Road, pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Check> {
+async fn fit_checks(
+    road: &Road,
+    pipeline: &Pipeline,
+    schemas: &[Arc<TableSchema>],
+) -> Vec<Finding> {
     let same_kind = matches!(
         (&pipeline.origin, &pipeline.replica),
         (
@@ -237,18 +217,7 @@ async fn fit_checks(road: &Road, pipeline: &Pipeline, schemas: &[Arc<TableSchema
     all
 }
 
-fn from_findings(part: &str, findings: Vec<Finding>) -> Vec<Check> {
-    let check = |finding: Finding| Check {
-        id: format!("{part}.{}", finding.id),
-        ok: finding.ok,
-        severity: if finding.severity == keylane::preflight::Severity::Warning {
-            Severity::Warning
-        } else {
-            Severity::Error
-        },
-        subject: finding.subject,
-        found: finding.found,
-        fix: finding.fix,
-    };
-    findings.into_iter().map(check).collect()
+fn of(part: &str, findings: Vec<Finding>) -> Vec<Finding> {
+    let all = findings.into_iter();
+    all.map(|finding| finding.of(part)).collect()
 }

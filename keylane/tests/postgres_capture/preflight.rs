@@ -1,16 +1,17 @@
 //! The preflight check names what is wrong, each with the command that mends it.
 
-use keylane::postgres::capture::{Check, PostgresOriginConfig, preflight};
+use keylane::postgres::capture::{PostgresOriginConfig, preflight};
+use keylane::preflight::Finding;
 use keylane_core::capture::{Origin, OriginErrorKind};
 use keylane_parts::{Postgres, PostgresOptions, PostgresVersion};
 
 use super::harness::{Capturer, Database, on_every_version, runtime};
 
-fn failed(checks: &[Check]) -> Vec<(&str, &str)> {
+fn failed(checks: &[Finding]) -> Vec<(&str, &str)> {
     checks
         .iter()
         .filter(|check| !check.ok)
-        .map(|check| (check.id, &*check.subject))
+        .map(|check| (&*check.id, &*check.subject))
         .collect()
 }
 
@@ -21,7 +22,7 @@ fn a_database_that_is_right_passes_before_and_while_it_is_captured() {
         let client = database.client().await;
         let checks = preflight(&client, &database.config()).await.expect("asked");
         assert!(failed(&checks).is_empty(), "{checks:?}");
-        assert!(checks.iter().all(|check| check.fix.is_none()));
+        assert!(checks.iter().all(|check| check.fix.is_empty()));
         let _capturer = database.open().await;
         let checks = preflight(&client, &database.config()).await.expect("asked");
         assert!(failed(&checks).is_empty(), "{checks:?}");
@@ -63,7 +64,8 @@ fn each_fault_is_named_and_its_mend_works() {
         // Every mend, run as told, until nothing is left.
         for _round in 0..3 {
             for check in checks.iter().filter(|check| !check.ok) {
-                let fix = check.fix.as_deref().expect("a mend");
+                let fix = &*check.fix;
+                assert!(!fix.is_empty(), "{check:?} has a mend");
                 let sql = fix.split_once(": ").map_or(fix, |(_, sql)| sql);
                 poor.sql(sql);
             }

@@ -17,7 +17,7 @@ mod catalog_query;
 mod fitness;
 
 mod requirement;
-pub use requirement::{Check, Severity, preflight};
+pub use requirement::preflight;
 
 mod pgoutput;
 mod text;

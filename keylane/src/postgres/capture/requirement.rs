@@ -13,69 +13,15 @@ use super::origin::read_tables;
 use super::publication::{self, quoted_table};
 use super::session::quote_identifier;
 use super::slot;
-
-/// How bad a failed check is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Capture will not start.
-    Error,
-    /// Capture works, but not safely.
-    Warning,
-}
-
-/// One thing that must be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// A stable name.
-    pub id: &'static str,
-    /// Whether it is right.
-    pub ok: bool,
-    /// How bad it is if not.
-    pub severity: Severity,
-    /// What was looked at: a setting, a table, the role, the slot.
-    pub subject: String,
-    /// What was found.
-    pub found: String,
-    /// The command that mends it; `None` if it is right.
-    pub fix: Option<String>,
-}
-
-impl Check {
-    fn new(id: &'static str, subject: impl Into<String>, found: impl Into<String>) -> Self {
-        Check {
-            id,
-            ok: true,
-            severity: Severity::Error,
-            subject: subject.into(),
-            found: found.into(),
-            fix: None,
-        }
-    }
-
-    fn unless(mut self, ok: bool, fix: impl Into<String>) -> Self {
-        self.ok = ok;
-        self.fix = (!ok).then(|| fix.into());
-        self
-    }
-
-    fn warning(mut self) -> Self {
-        self.severity = Severity::Warning;
-        self
-    }
-}
+use crate::preflight::Finding;
 
 /// The settings without which nothing works; refused with the mend.
 pub(super) async fn check_server(client: &Client) -> Result<(), OriginError> {
     for check in server_checks(client).await? {
-        if !check.ok && check.severity == Severity::Error {
+        if check.is_failure() {
             return Err(refused(
                 code::SETTING,
-                format!(
-                    "{} is {}: {}",
-                    check.subject,
-                    check.found,
-                    check.fix.unwrap_or_default()
-                ),
+                format!("{} is {}: {}", check.subject, check.found, check.fix),
             ));
         }
     }
@@ -89,13 +35,13 @@ pub(super) async fn check_server(client: &Client) -> Result<(), OriginError> {
 pub async fn preflight(
     client: &Client,
     config: &PostgresOriginConfig,
-) -> Result<Vec<Check>, OriginError> {
+) -> Result<Vec<Finding>, OriginError> {
     let mut checks = server_checks(client).await?;
     checks.extend(role_checks(client).await?);
     let tables = match read_tables(client, config).await {
         Ok(tables) => tables,
         Err(error) if error.code == code::TABLE => {
-            checks.push(Check::new("tables", "tables", error.message).unless(
+            checks.push(Finding::passed("tables", "tables", error.message).unless(
                 false,
                 "create the table, or correct `tables` in the configuration",
             ));
@@ -135,7 +81,7 @@ fn get<'a, T: tokio_postgres::types::FromSql<'a>>(
         .map_err(|error| from_sql("checking its settings", &error))
 }
 
-async fn server_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
+async fn server_checks(client: &Client) -> Result<Vec<Finding>, OriginError> {
     let row = one(
         client,
         "SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('wal_level'),
@@ -147,21 +93,21 @@ async fn server_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
     let standby: bool = get(&row, 3)?;
     let encoding: String = get(&row, 4)?;
     Ok(vec![
-        Check::new("server_version", "server version", get::<String>(&row, 1)?).unless(
+        Finding::passed("server_version", "server version", get::<String>(&row, 1)?).unless(
             (140_000..200_000).contains(&number),
             "use PostgreSQL 14 or later (14 to 18 are tested)",
         ),
-        Check::new("wal_level", "wal_level", &*wal_level).unless(
+        Finding::passed("wal_level", "wal_level", &*wal_level).unless(
             wal_level == "logical",
             "run: ALTER SYSTEM SET wal_level = logical; and restart the server",
         ),
-        Check::new(
+        Finding::passed(
             "primary",
             "server role",
             if standby { "standby" } else { "primary" },
         )
         .unless(!standby, "capture from the primary server"),
-        Check::new("encoding", "server encoding", &*encoding)
+        Finding::passed("encoding", "server encoding", &*encoding)
             .unless(
                 encoding != "SQL_ASCII",
                 "text that is not UTF-8 will stop capture; convert the database to UTF8",
@@ -170,7 +116,7 @@ async fn server_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
     ])
 }
 
-async fn role_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
+async fn role_checks(client: &Client) -> Result<Vec<Finding>, OriginError> {
     let row = one(
         client,
         "SELECT current_user::text, rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user",
@@ -185,14 +131,14 @@ async fn role_checks(client: &Client) -> Result<Vec<Check>, OriginError> {
     };
     let fix = format!("run: ALTER ROLE {} REPLICATION;", quote_identifier(&role));
     Ok(vec![
-        Check::new("replication_role", format!("role {role}"), found).unless(may, fix),
+        Finding::passed("replication_role", format!("role {role}"), found).unless(may, fix),
     ])
 }
 
 async fn room_checks(
     client: &Client,
     config: &PostgresOriginConfig,
-) -> Result<Vec<Check>, OriginError> {
+) -> Result<Vec<Finding>, OriginError> {
     let row = one_of(
         client,
         "SELECT current_setting('max_replication_slots')::int, (SELECT count(*)::int FROM pg_replication_slots WHERE slot_name <> $1),
@@ -206,7 +152,7 @@ async fn room_checks(
     let keep: String = get(&row, 4)?;
     let ours: i32 = get(&row, 5)?;
     Ok(vec![
-        Check::new(
+        Finding::passed(
             "slot_room",
             "max_replication_slots",
             format!("{slots}, {others} used by others"),
@@ -215,7 +161,7 @@ async fn room_checks(
             others < slots,
             format!("run: ALTER SYSTEM SET max_replication_slots = {}; and restart the server", slots + 5),
         ),
-        Check::new(
+        Finding::passed(
             "sender_room",
             "max_wal_senders",
             format!("{senders}, {running} running"),
@@ -224,7 +170,7 @@ async fn room_checks(
             running - ours < senders,
             format!("run: ALTER SYSTEM SET max_wal_senders = {}; and restart the server", senders + 5),
         ),
-        Check::new("slot_keeps_log", "max_slot_wal_keep_size", &*keep)
+        Finding::passed("slot_keeps_log", "max_slot_wal_keep_size", &*keep)
             .unless(
                 keep == "-1",
                 "a capture that is down for long loses its slot; run: ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf(); and watch the disk",
@@ -233,9 +179,12 @@ async fn room_checks(
     ])
 }
 
-async fn slot_check(client: &Client, config: &PostgresOriginConfig) -> Result<Check, OriginError> {
+async fn slot_check(
+    client: &Client,
+    config: &PostgresOriginConfig,
+) -> Result<Finding, OriginError> {
     let subject = format!("slot {}", config.slot);
-    let check = |found: &str| Check::new("slot", subject.clone(), found);
+    let check = |found: &str| Finding::passed("slot", subject.clone(), found);
     if let Err(error) = slot::check_name(&config.slot) {
         return Ok(check("not a slot's name").unless(false, error.message));
     }
@@ -265,7 +214,7 @@ async fn publication_checks(
     client: &Client,
     config: &PostgresOriginConfig,
     tables: &[CatalogTable],
-) -> Result<Vec<Check>, OriginError> {
+) -> Result<Vec<Finding>, OriginError> {
     let name = &config.publication;
     let subject = format!("publication {name}");
     let all: Vec<&CatalogTable> = tables.iter().collect();
@@ -297,7 +246,7 @@ async fn publication_checks(
             "missing, and the role may not create it"
         };
         return Ok(vec![
-            Check::new("publication", subject, told).unless(may, fix),
+            Finding::passed("publication", subject, told).unless(may, fix),
         ]);
     };
     let missing: Vec<&CatalogTable> = tables
@@ -305,7 +254,7 @@ async fn publication_checks(
         .filter(|table| !found.tables.contains(&table.name))
         .collect();
     let may_add = owns && missing.iter().all(|table| owns_tables.contains(&table.oid));
-    let there = Check::new(
+    let there = Finding::passed(
         "publication_tables",
         subject.clone(),
         format!(
@@ -325,7 +274,7 @@ async fn publication_checks(
         Some((told, fix)) => (told, Some(fix)),
         None => ("publishes every change".to_owned(), None),
     };
-    let changes = Check::new("publication_changes", subject, told)
+    let changes = Finding::passed("publication_changes", subject, told)
         .unless(fix.is_none(), fix.unwrap_or_default());
     Ok(vec![there, changes])
 }
@@ -343,10 +292,10 @@ async fn owned(client: &Client, tables: &[CatalogTable]) -> Result<BTreeSet<u32>
     rows.iter().map(|row| get(row, 0)).collect()
 }
 
-fn table_check(table: &CatalogTable, config: &PostgresOriginConfig) -> Check {
+fn table_check(table: &CatalogTable, config: &PostgresOriginConfig) -> Finding {
     let subject = format!("table {}", table.name);
     match table_problem(table, config.order_keys.get(&table.name)) {
-        Some(problem) => Check::new("replica_identity", subject, problem.found)
+        Some(problem) => Finding::passed("replica_identity", subject, problem.found)
             .unless(false, format!("run: {}", problem.fix)),
         None => {
             let key = match table.key() {
@@ -360,12 +309,12 @@ fn table_check(table: &CatalogTable, config: &PostgresOriginConfig) -> Check {
                 ),
                 _ => key,
             };
-            Check::new("replica_identity", subject, found)
+            Finding::passed("replica_identity", subject, found)
         }
     }
 }
 
-async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Check, OriginError> {
+async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Finding, OriginError> {
     let row = client
         .query_one(
             "SELECT has_table_privilege($1::oid, 'SELECT'), has_table_privilege($1::oid, 'UPDATE, DELETE, TRUNCATE'), current_user::text",
@@ -379,7 +328,7 @@ async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Check, Ori
     let subject = format!("table {}", table.name);
     // A table without a key is copied under a short lock against writers, which takes a right to write.
     if may_read && !may_lock && table.key().is_none() {
-        return Ok(Check::new(
+        return Ok(Finding::passed(
             "grants",
             subject,
             "readable, but it has no key and may not be locked",
@@ -390,7 +339,7 @@ async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Check, Ori
         ));
     }
     let found = if may_read { "readable" } else { "not readable" };
-    Ok(Check::new("grants", subject, found).unless(
+    Ok(Finding::passed("grants", subject, found).unless(
         may_read,
         format!("run: GRANT SELECT ON {quoted} TO {role};"),
     ))

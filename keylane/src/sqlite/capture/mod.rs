@@ -31,7 +31,7 @@ mod marker;
 pub use marker::emit_settle_marker;
 
 mod preflight;
-pub use preflight::{Check, Severity, preflight};
+pub use preflight::preflight;
 
 mod tables;
 pub use tables::plain_tables;

@@ -5,59 +5,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::origin::SqliteOriginOptions;
 use super::shape;
-
-/// How bad a failed check is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Capture will not start, or will be wrong.
-    Error,
-    /// Capture works, with a limit or a cost that a person should know.
-    Warning,
-}
-
-/// One thing that must be right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// The check's stable name.
-    pub id: &'static str,
-    /// Whether it passed.
-    pub ok: bool,
-    /// How bad it is if it did not.
-    pub severity: Severity,
-    /// What was looked at.
-    pub subject: String,
-    /// What was found.
-    pub found: String,
-    /// How to mend it; `None` if it passed.
-    pub fix: Option<String>,
-}
-
-impl Check {
-    fn new(id: &'static str, subject: impl Into<String>, found: impl Into<String>) -> Self {
-        Check {
-            id,
-            ok: true,
-            severity: Severity::Error,
-            subject: subject.into(),
-            found: found.into(),
-            fix: None,
-        }
-    }
-
-    fn unless(mut self, ok: bool, fix: impl Into<String>) -> Self {
-        self.ok = ok;
-        self.fix = (!ok).then(|| fix.into());
-        self
-    }
-
-    fn warning(mut self) -> Self {
-        self.severity = Severity::Warning;
-        self
-    }
-}
+use crate::preflight::Finding;
 
 /// Looks at the origin without changing it. Blocks while it reads the file's schema.
-pub fn preflight(options: &SqliteOriginOptions) -> Vec<Check> {
+pub fn preflight(options: &SqliteOriginOptions) -> Vec<Finding> {
     let subject = options.path.display().to_string();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(&options.path, flags).and_then(|connection| {
@@ -67,16 +18,16 @@ pub fn preflight(options: &SqliteOriginOptions) -> Vec<Check> {
     let (connection, mode): (Connection, String) = match opened {
         Ok(opened) => opened,
         Err(cause) => {
-            let check = Check::new("origin.open", subject, cause.to_string());
+            let check = Finding::passed("open", subject, cause.to_string());
             let fix = "name an existing SQLite database that this user may read and write";
             return vec![check.unless(false, fix)];
         }
     };
     let is_wal = mode.eq_ignore_ascii_case("wal");
     let mut checks = vec![
-        Check::new("origin.open", &subject, "readable"),
-        Check::new(
-            "origin.journal_mode",
+        Finding::passed("open", &subject, "readable"),
+        Finding::passed(
+            "journal_mode",
             &subject,
             format!("journal_mode={mode}"),
         )
@@ -88,14 +39,13 @@ pub fn preflight(options: &SqliteOriginOptions) -> Vec<Check> {
     ];
     match shape::captured(&connection, options) {
         Err(error) => checks.push(
-            Check::new("origin.tables", subject, error.message)
+            Finding::passed("tables", subject, error.message)
                 .unless(false, "correct the list of tables"),
         ),
         Ok(schemas) => {
             let found = format!("{} tables", schemas.len());
             let fix = "create the tables first";
-            checks
-                .push(Check::new("origin.tables", subject, found).unless(!schemas.is_empty(), fix));
+            checks.push(Finding::passed("tables", subject, found).unless(!schemas.is_empty(), fix));
             for schema in &schemas {
                 checks.extend(of_table(&connection, schema));
             }
@@ -104,25 +54,25 @@ pub fn preflight(options: &SqliteOriginOptions) -> Vec<Check> {
     checks
 }
 
-fn of_table(connection: &Connection, schema: &TableSchema) -> [Check; 3] {
+fn of_table(connection: &Connection, schema: &TableSchema) -> [Finding; 3] {
     let name = schema.table.to_string();
     let uniques = schema.uniques.len();
     let nullable = key_columns_that_may_be_null(connection, schema).unwrap_or(0);
     [
-        Check::new("origin.key", &name, format!("{} key columns", schema.key.len()))
+        Finding::passed("key", &name, format!("{} key columns", schema.key.len()))
             .unless(
                 schema.has_key(),
                 "give it a PRIMARY KEY: without one all its changes keep one order, and updates compare whole rows",
             )
             .warning(),
-        Check::new("origin.replace", &name, format!("{uniques} secondary unique indexes"))
+        Finding::passed("replace", &name, format!("{uniques} secondary unique indexes"))
             .unless(
                 uniques == 0,
                 "do not write it with INSERT OR REPLACE or UPDATE OR REPLACE, or set PRAGMA recursive_triggers=ON in every writer: \
                  otherwise no trigger fires for a row that REPLACE removes because of a secondary unique index",
             )
             .warning(),
-        Check::new("origin.key_null", &name, format!("{nullable} key columns may hold NULL"))
+        Finding::passed("key_null", &name, format!("{nullable} key columns may hold NULL"))
             .unless(
                 nullable == 0,
                 "declare the key's columns NOT NULL: SQLite takes several rows with a NULL key, which cannot be told apart",
