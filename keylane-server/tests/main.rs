@@ -20,3 +20,5 @@ mod foreign_keys;
 mod in_flight;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
+#[path = "main/redrive.rs"]
+mod redrive;

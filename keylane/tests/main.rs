@@ -10,5 +10,6 @@ mod log_conformance;
 mod missing_rows;
 mod postgres_apply;
 mod postgres_capture;
+mod redrive;
 mod sqlite_apply;
 mod sqlite_capture;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use keylane::envelope::SchemaCache;
 use keylane::sqlite::apply::{SqliteReplica, SqliteReplicaOptions};
 use keylane::sqlite::capture::{SqliteOrigin, SqliteOriginOptions};
 use keylane_core::apply::{
@@ -40,8 +41,8 @@ pub(crate) fn change_of(event: OriginEvent, position: Position) -> Option<Change
 pub(crate) async fn replica(path: &std::path::Path) -> SqliteReplica {
     let replica = SqliteReplica::connect(SqliteReplicaOptions {
         path: path.to_owned(),
-        decoder: Arc::new(|_, _| Err("no parked change is decoded here".to_owned())),
         foreign_keys: true,
+        decoder: Arc::new(SchemaCache::default()),
     })
     .await
     .expect("opened");

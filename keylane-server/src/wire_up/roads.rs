@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane::embedded::{EmbeddedLog, EmbeddedOptions};
-use keylane::envelope::{Connector, SchemaCache};
+use keylane::envelope::{Connector, DebeziumDecoder, DebeziumSettings, DecodeParked, SchemaCache};
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::postgres;
 use keylane::sqlite;
@@ -13,8 +13,8 @@ use keylane::workers::apply::ApplySettings;
 use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
 use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
-use keylane_core::model::{Change, LaneCount, TableName};
-use keylane_core::publish::{Header, Log, LogError, LogErrorKind};
+use keylane_core::model::{LaneCount, TableName};
+use keylane_core::publish::{Log, LogError, LogErrorKind};
 
 use crate::config::{self, Config, ExhaustedAction, ForeignKeys, Pipeline, PipelineName, Snapshot};
 use crate::exit_code::{Exit, Failure};
@@ -181,11 +181,12 @@ async fn replica(
     schemas: &Arc<SchemaCache>,
 ) -> Result<Arc<dyn Replica>, Failure> {
     let foreign_keys = pipeline.apply.foreign_keys == ForeignKeys::Enforce;
-    let decode = Decode(schemas.clone());
+    let decoder: Arc<dyn DecodeParked> = match pipeline.from_topics {
+        Some(_) => Arc::new(DebeziumDecoder::new(DebeziumSettings::default())),
+        None => schemas.clone(),
+    };
     match &pipeline.replica {
         config::Replica::Sqlite { path } => {
-            let decoder =
-                Arc::new(move |value: &[u8], header: Option<&Header>| decode.change(value, header));
             let options = sqlite::apply::SqliteReplicaOptions {
                 path: path.clone(),
                 decoder,
@@ -203,19 +204,9 @@ async fn replica(
                 ..postgres::apply::PostgresReplicaConfig::new(url.expose())
             };
             Ok(Arc::new(postgres::apply::PostgresReplica::new(
-                config,
-                schemas.clone(),
+                config, decoder,
             )))
         }
-    }
-}
-
-/// Reads parked changes back.
-struct Decode(Arc<SchemaCache>);
-
-impl Decode {
-    fn change(&self, value: &[u8], header: Option<&Header>) -> Result<Change, String> {
-        keylane::envelope::decode(value, header, &self.0).map_err(|error| error.to_string())
     }
 }
 

@@ -107,7 +107,7 @@ impl Shop {
     }
 }
 
-fn terminate(mut child: Child, log: &Path) {
+pub(super) fn terminate(mut child: Child, log: &Path) {
     assert!(
         Command::new("kill")
             .arg(child.id().to_string())

@@ -20,14 +20,17 @@ pub use cache::SchemaCache;
 mod decode;
 pub use decode::decode;
 
-mod parked;
-pub use parked::DecodeParked;
-
 mod debezium;
 pub use debezium::{
     DebeziumDecoder, DebeziumPosition, DebeziumSettings, DecimalForm, ForeignChange, Guarantee,
     TimeForm,
 };
+
+mod known_tables;
+pub use known_tables::{KnownTables, Told, schema_of};
+
+mod parked;
+pub use parked::{DecodeParked, ParkedRecord};
 
 mod error;
 pub use error::EnvelopeError;

@@ -142,6 +142,12 @@ impl DebeziumDecoder {
         Some(source(&envelope.members).ok()?.position(op))
     }
 
+    /// Which table a record's change is of, as far as it tells.
+    pub fn table(value: &[u8]) -> Option<TableName> {
+        let envelope = payload(value, "a Debezium envelope").ok()??;
+        source(&envelope.members).ok()?.table_name().ok()
+    }
+
     fn shape(
         &self,
         table: &TableName,

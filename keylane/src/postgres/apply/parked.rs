@@ -113,7 +113,8 @@ pub(super) struct ParkedRecord {
     pub header: Option<String>,
 }
 
-const REDRIVING: &str = "redriving a parked key of keylane.parked";
+/// What is being done, for messages.
+pub(super) const REDRIVING: &str = "redriving a parked key of keylane.parked";
 
 impl Queue<'_> {
     fn place(&self) -> (&str, &str, i32, i32, &[u8]) {

@@ -12,11 +12,12 @@ use keylane_core::apply::{
     singles,
 };
 use keylane_core::error::Remedy;
-use keylane_core::model::Offset;
+use keylane_core::model::{Change, Offset};
 use tokio_postgres::Error;
 
-use crate::envelope::DecodeParked;
+use crate::envelope::{DecodeParked, KnownTables, ParkedRecord, Told, schema_of};
 
+use super::catalog;
 use super::group::Count;
 use super::link::{Call, Failure, Link, Sent, execute, in_one_go};
 use super::parked::{self, PARK, Queue};
@@ -303,6 +304,7 @@ async fn redrive(
     applied: &mut Applied,
 ) -> Result<(), Failure> {
     let mut after = -1;
+    let mut tables = KnownTables::new();
     loop {
         let records = queue.read(&link.client, after).await?;
         let Some(last) = records.last() else {
@@ -311,10 +313,16 @@ async fn redrive(
         after = last.offset;
         let mut work = Vec::with_capacity(records.len());
         for record in &records {
-            let change = decode.decode_parked(&record.value, record.header.as_deref())?;
+            let offset = record.offset;
+            let record = ParkedRecord {
+                key: queue.key,
+                value: &record.value,
+                header: record.header.as_deref(),
+            };
+            let change = decoded(link, decode, record, &mut tables).await?;
             work.push(Work {
                 step: 0,
-                offset: Offset(record.offset.max(0) as u64),
+                offset: Offset(offset.max(0) as u64),
                 key: bytes::Bytes::copy_from_slice(queue.key),
                 action: WorkAction::Apply(Arc::new(change)),
             });
@@ -326,4 +334,25 @@ async fn redrive(
         }
     }
     queue.empty(&link.client).await
+}
+
+/// Reads a parked record, by the replica's table if it asks for it.
+async fn decoded(
+    link: &Link,
+    decode: &dyn DecodeParked,
+    record: ParkedRecord<'_>,
+    tables: &mut KnownTables,
+) -> Result<Change, Failure> {
+    loop {
+        match decode.decode_parked(record, tables)? {
+            Told::Change(change) => return Ok(change),
+            Told::NeedsTable(table) => {
+                let found = catalog::table(&link.client, &table).await;
+                let found = found.map_err(|error| Failure::sql(&error, parked::REDRIVING))?;
+                let schema = found
+                    .map(|found| Arc::new(schema_of(&found.into_replica_table(table.clone()))));
+                tables.insert(table, schema);
+            }
+        }
+    }
 }

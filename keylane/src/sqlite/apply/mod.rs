@@ -15,7 +15,6 @@ mod takers;
 mod progress;
 
 mod parked;
-pub use parked::ParkedDecoder;
 
 mod transaction;
 

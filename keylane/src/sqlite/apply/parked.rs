@@ -4,14 +4,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use keylane_core::apply::{ParkedEntry, ParkedFilter, ParkedSummary, PartitionProgress};
-use keylane_core::model::{Change, Lane, TopicPartition};
-use keylane_core::publish::Header;
+use keylane_core::apply::{
+    ApplyError, ParkedEntry, ParkedFilter, ParkedSummary, PartitionProgress,
+};
+use keylane_core::model::{Lane, TopicPartition};
 use rusqlite::{Connection, params};
-
-/// Reads a parked record's value (the envelope) again; an error is told in words without row values.
-pub type ParkedDecoder =
-    Arc<dyn Fn(&[u8], Option<&Header>) -> Result<Change, String> + Send + Sync>;
 
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS keylane_parked (
@@ -73,8 +70,8 @@ pub(super) fn park(
         .map(|_| ())
 }
 
-/// A queued record: its number, value and header.
-pub(super) type Queued = (i64, Vec<u8>, Option<String>);
+/// A queued record: its value and header.
+pub(super) type Queued = (Vec<u8>, Option<String>);
 
 /// A key's queue, in order.
 pub(super) fn queue(
@@ -84,12 +81,12 @@ pub(super) fn queue(
     key: &[u8],
 ) -> rusqlite::Result<Vec<Queued>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, value, header FROM keylane_parked
+        "SELECT value, header FROM keylane_parked
          WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4 ORDER BY offset",
     )?;
     let rows = statement.query_map(
         params![pipeline, place.topic, place.partition, key],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     rows.collect()
 }
@@ -107,6 +104,37 @@ pub(super) fn empty(
              WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4",
         )?
         .execute(params![pipeline, place.topic, place.partition, key])
+        .map(|_| ())
+}
+
+/// Notes at the queue's first change why its redrive failed, and that it is no longer asked for.
+pub(super) fn redrive_failed(
+    connection: &Connection,
+    pipeline: &str,
+    place: &TopicPartition,
+    key: &[u8],
+    why: &ApplyError,
+) -> rusqlite::Result<()> {
+    let of_queue = params![pipeline, place.topic, place.partition, key];
+    connection
+        .prepare_cached(
+            "UPDATE keylane_parked SET redrive = 0
+             WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4",
+        )?
+        .execute(of_queue)?;
+    connection
+        .prepare_cached(&format!(
+            "UPDATE keylane_parked AS p SET code = ?5, error = ?6, attempts = attempts + 1
+             WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4 AND {FIRST}"
+        ))?
+        .execute(params![
+            pipeline,
+            place.topic,
+            place.partition,
+            key,
+            why.kind.code(),
+            why.message
+        ])
         .map(|_| ())
 }
 

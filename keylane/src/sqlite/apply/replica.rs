@@ -13,10 +13,11 @@ use keylane_core::model::{TableName, TableSchema};
 use rusqlite::Connection;
 
 use super::error::from_sqlite;
-use super::parked::{self, ParkedDecoder};
+use super::parked;
 use super::progress::{self, Refusal};
 use super::session::{Open, Place, SqliteSession};
 use super::table;
+use crate::envelope::DecodeParked;
 use crate::own_thread::OwnThread;
 
 /// Where the replica is.
@@ -25,7 +26,7 @@ pub struct SqliteReplicaOptions {
     /// The file; created if it is not there.
     pub path: PathBuf,
     /// Reads parked records again when they are redriven.
-    pub decoder: ParkedDecoder,
+    pub decoder: Arc<dyn DecodeParked>,
     /// Whether the file's foreign keys are enforced on what is applied, and their actions take place.
     pub foreign_keys: bool,
 }

@@ -10,11 +10,11 @@ use keylane_core::error::ApplyErrorKind;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::from_sqlite;
-use super::parked::ParkedDecoder;
 use super::progress;
 use super::statement::Texts;
 use super::takers::Takers;
 use super::transaction::Transaction;
+use crate::envelope::DecodeParked;
 use crate::own_thread::OwnThread;
 
 /// How long a transaction waits for another process's one.
@@ -24,9 +24,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    pub(super) decoder: ParkedDecoder,
     /// Whether foreign keys are enforced on what is applied.
     pub(super) foreign_keys: bool,
+    pub(super) decoder: Arc<dyn DecodeParked>,
     /// Sessions of this process take turns here: waiting for a mutex costs nothing, waiting for the file is polling.
     pub(super) turn: Arc<Mutex<()>>,
 }
@@ -59,7 +59,7 @@ impl Open {
             path: &self.place.path,
             texts: &mut self.texts,
             takers: &mut self.takers,
-            decoder: &self.place.decoder,
+            decoder: &*self.place.decoder,
         }
         .apply(batch)
     }

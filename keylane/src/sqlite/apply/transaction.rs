@@ -8,24 +8,26 @@ use keylane_core::apply::{
     fold, in_transaction, single,
 };
 use keylane_core::error::{ApplyErrorKind, Remedy};
-use keylane_core::model::{Offset, Position};
+use keylane_core::model::{Change, Offset, Position};
 use keylane_core::publish::Header;
 use rusqlite::{Connection, ffi};
 
 use super::error::from_sqlite;
-use super::parked::{self, ParkedDecoder};
+use super::parked;
 use super::progress;
 use super::row::RowWriter;
 use super::statement::Texts;
+use super::table;
 use super::takers::Takers;
+use crate::envelope::{DecodeParked, KnownTables, ParkedRecord, Told, schema_of};
 
 /// What a transaction works with.
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) path: &'a Path,
     pub(super) texts: &'a mut Texts,
-    pub(super) decoder: &'a ParkedDecoder,
     pub(super) takers: &'a mut Takers,
+    pub(super) decoder: &'a dyn DecodeParked,
 }
 
 impl Transaction<'_> {
@@ -39,6 +41,9 @@ impl Transaction<'_> {
             Mode::Together => self.together(batch),
         };
         self.roll_back_if_open();
+        if let Err(error) = &result {
+            self.note(batch, error);
+        }
         result
     }
 
@@ -300,14 +305,14 @@ impl Transaction<'_> {
         };
         let queue = parked::queue(self.connection, &batch.pipeline, &step.partition, &work.key);
         let mut changes = Vec::new();
-        for (id, value, header) in queue.map_err(|cause| self.explain(&cause))? {
-            let header = header.and_then(|text| Header::decode(text.as_bytes()).ok());
-            let change = (self.decoder)(&value, header.as_ref()).map_err(|words| {
-                ApplyError::new(
-                    ApplyErrorKind::Corrupt,
-                    format!("parked change {id} cannot be read: {words}"),
-                )
-            })?;
+        let mut tables = KnownTables::new();
+        for (value, header) in queue.map_err(|cause| self.explain(&cause))? {
+            let record = ParkedRecord {
+                key: &work.key,
+                value: &value,
+                header: header.as_deref(),
+            };
+            let change = self.decoded(record, &mut tables)?;
             changes.push(Work {
                 action: WorkAction::Apply(Arc::new(change)),
                 ..work.clone()
@@ -319,6 +324,47 @@ impl Transaction<'_> {
         }
         parked::empty(self.connection, &batch.pipeline, &step.partition, &work.key)
             .map_err(|cause| self.explain(&cause))
+    }
+
+    /// Reads a parked record, by the replica's table if it asks for it.
+    fn decoded(
+        &self,
+        record: ParkedRecord<'_>,
+        tables: &mut KnownTables,
+    ) -> Result<Change, ApplyError> {
+        loop {
+            match self.decoder.decode_parked(record, tables)? {
+                Told::Change(change) => return Ok(change),
+                Told::NeedsTable(table) => {
+                    let found = table::describe(self.connection, &table);
+                    let found = found.map_err(|cause| self.explain(&cause))?;
+                    tables.insert(table, found.map(|found| Arc::new(schema_of(&found))));
+                }
+            }
+        }
+    }
+
+    /// A redrive that failed for its own sake is not asked for any more.
+    fn note(&self, batch: &ApplyBatch, error: &ApplyError) {
+        if matches!(
+            error.kind.remedy(),
+            Remedy::RetryForever | Remedy::Retry | Remedy::Yield
+        ) {
+            return;
+        }
+        for work in &batch.work {
+            let (WorkAction::Redrive, Some(step)) = (&work.action, batch.steps.get(work.step))
+            else {
+                continue;
+            };
+            let place = &step.partition;
+            let noted =
+                parked::redrive_failed(self.connection, &batch.pipeline, place, &work.key, error);
+            if let Err(cause) = noted {
+                let untold = self.explain(&cause);
+                tracing::warn!(error = %untold, "why a redrive failed could not be noted");
+            }
+        }
     }
 
     fn commit(&self, batch: &ApplyBatch, applied: &Applied) -> Result<(), ApplyError> {

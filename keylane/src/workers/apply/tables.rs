@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use keylane_core::apply::{ApplyError, Replica};
+use keylane_core::apply::{ApplyError, Replica, ReplicaTable};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{SchemaId, TableName, TableSchema};
 use keylane_core::publish::Log;
@@ -114,31 +114,37 @@ impl Tables {
             return Ok(());
         }
         let found = replica.describe(&schema.table).await?;
-        let lacks = match &found {
-            None => vec![format!("table {}", schema.table)],
-            Some(table) => {
-                let has = |name: &str| table.columns.iter().any(|column| column.name == name);
-                schema
-                    .columns
-                    .iter()
-                    .filter(|column| !has(&column.name))
-                    .map(|column| format!("column {}", column.name))
-                    .collect()
-            }
-        };
-        if !lacks.is_empty() {
+        if let Some(lacks) = lacks(schema, found.as_ref()) {
             if !self.create {
                 let message = format!(
-                    "the replica lacks {} of {}: create it there, or set apply.create_tables, then redrive what was parked",
-                    lacks.join(", "),
-                    schema.table
+                    "the replica lacks {lacks}: create it there, or set apply.create_tables, then redrive what was parked"
                 );
                 return Err(ApplyError::new(ApplyErrorKind::MissingObject, message));
             }
-            info!(table = %schema.table, "creating {} at the replica", lacks.join(", "));
+            info!(table = %schema.table, "creating {lacks} at the replica");
             replica.create_table(schema).await?;
         }
         ready.insert(schema.id);
+        Ok(())
+    }
+
+    /// Makes every captured table ready that may be created: which of them a redriven change is of shows only when it is read back.
+    pub(super) async fn all_ready(&self, replica: &dyn Replica) -> Result<(), ApplyError> {
+        if !self.create {
+            return Ok(());
+        }
+        let topics = self.control.lock().await.state().topics.clone();
+        for topic in topics {
+            let table = TableName::new(topic.schema, topic.table);
+            let Some(schema) = self.schemas.latest(&table) else {
+                continue;
+            };
+            match self.ready(&schema, replica).await {
+                Err(error) if error.kind == ApplyErrorKind::Unreachable => return Err(error),
+                // If it is this table, the redrive says so.
+                Ok(()) | Err(_) => {}
+            }
+        }
         Ok(())
     }
 
@@ -146,4 +152,25 @@ impl Tables {
     pub(super) async fn forget_ready(&self) {
         self.ready.lock().await.clear();
     }
+}
+
+/// What a replica lacks of a table, in words.
+fn lacks(schema: &TableSchema, found: Option<&ReplicaTable>) -> Option<String> {
+    let Some(found) = found else {
+        return Some(format!("table {}", schema.table));
+    };
+    let has = |name: &str| found.columns.iter().any(|column| column.name == name);
+    let columns: Vec<&str> = schema
+        .columns
+        .iter()
+        .map(|column| &*column.name)
+        .filter(|name| !has(name))
+        .collect();
+    let word = if columns.len() == 1 {
+        "column"
+    } else {
+        "columns"
+    };
+    (!columns.is_empty())
+        .then(|| format!("{word} {} of table {}", columns.join(", "), schema.table))
 }

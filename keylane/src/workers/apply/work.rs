@@ -14,7 +14,7 @@ use keylane_core::model::{Change, Offset};
 use rand::Rng as _;
 
 use super::road::Road;
-use crate::envelope::decode;
+use crate::envelope::{DebeziumDecoder, decode};
 use crate::workers::stats::{now_us, raise};
 
 /// The code of a change that stands behind a parked one.
@@ -169,6 +169,9 @@ async fn prepare(
         (BatchKind::Plain, true) => Mode::Folded,
         (BatchKind::Plain, false) => Mode::Unfolded,
     };
+    if batch.lanes.iter().any(|lane| !lane.redrives.is_empty()) {
+        road.tables.all_ready(road.replica.as_ref()).await?;
+    }
     let mut work = Vec::with_capacity(batch.items.len());
     for (step, lane) in batch.lanes.iter().enumerate() {
         let redrive = |key: &bytes::Bytes| Work {
@@ -260,7 +263,10 @@ async fn action(
         ApplyError::new(ApplyErrorKind::Other, "an item of the batch has no lane")
     })?;
     Ok(WorkAction::Park(Box::new(ParkedEntry {
-        table: schema.map(|schema| schema.table.clone()),
+        table: match &road.foreign {
+            Some(_) => DebeziumDecoder::table(&payload.value),
+            None => schema.map(|schema| schema.table.clone()),
+        },
         partition: lane.step.partition.clone(),
         offset: item.item.offset,
         lane: lane.step.lane,
