@@ -145,15 +145,7 @@ impl Session {
             return Ok(self.idle());
         }
         self.follow_shapes()?;
-        let Session {
-            options,
-            connection,
-            open: Some(stream),
-            ..
-        } = self
-        else {
-            return Err(self.not_open());
-        };
+        let (options, connection, stream) = self.parts()?;
         let read = change::read(
             connection,
             &options.path,
@@ -183,15 +175,7 @@ impl Session {
 
     pub(super) fn request_chunk(&mut self, request: &ChunkRequest) -> Result<(), OriginError> {
         self.follow_shapes()?;
-        let Session {
-            options,
-            connection,
-            open: Some(stream),
-            ..
-        } = self
-        else {
-            return Err(self.not_open());
-        };
+        let (options, connection, stream) = self.parts()?;
         let path = &options.path;
         let explain = |cause: rusqlite::Error| from_sqlite(path, &cause);
         let schema = stream
@@ -220,15 +204,7 @@ impl Session {
 
     /// The next piece of a whole table, if one is being told.
     fn next_piece(&mut self, bytes_max: usize) -> Result<Option<Vec<OriginEvent>>, OriginError> {
-        let Session {
-            options,
-            connection,
-            open: Some(stream),
-            ..
-        } = self
-        else {
-            return Ok(None);
-        };
+        let (options, connection, stream) = self.parts()?;
         let explain = |cause: rusqlite::Error| from_sqlite(&options.path, &cause);
         let Some(placed) = &mut stream.chunk else {
             return Ok(None);
@@ -259,15 +235,7 @@ impl Session {
 
     /// Puts triggers and shapes right if the origin's schema changed.
     fn follow_shapes(&mut self) -> Result<(), OriginError> {
-        let Session {
-            options,
-            connection,
-            open: Some(stream),
-            ..
-        } = self
-        else {
-            return Err(self.not_open());
-        };
+        let (options, connection, stream) = self.parts()?;
         let explain = |cause: rusqlite::Error| from_sqlite(&options.path, &cause);
         if schema_version(connection).map_err(explain)? == stream.schema_version {
             return Ok(());
@@ -287,15 +255,7 @@ impl Session {
     }
 
     fn clean_if_due(&mut self) -> Result<(), OriginError> {
-        let Session {
-            options,
-            connection,
-            open: Some(stream),
-            ..
-        } = self
-        else {
-            return Err(self.not_open());
-        };
+        let (options, connection, stream) = self.parts()?;
         if !stream.cleaner.is_due() {
             return Ok(());
         }
@@ -345,14 +305,18 @@ impl Session {
     }
 
     fn stream(&mut self) -> Result<&mut Stream, OriginError> {
+        self.parts().map(|(_, _, stream)| stream)
+    }
+
+    /// What an open session works with, each for itself.
+    fn parts(
+        &mut self,
+    ) -> Result<(&SqliteOriginOptions, &mut Connection, &mut Stream), OriginError> {
         if self.open.is_none() {
             return Err(self.not_open());
         }
-        self.open.as_mut().ok_or_else(|| OriginError {
-            kind: OriginErrorKind::Unreachable,
-            code: UNREADABLE,
-            message: "the capture session is not open".to_owned(),
-        })
+        let stream = self.open.as_mut().expect("just seen to be open");
+        Ok((&self.options, &mut self.connection, stream))
     }
 
     fn not_open(&self) -> OriginError {
