@@ -82,12 +82,7 @@ impl Copied {
         let Some(awaited) = &self.awaited else {
             return Ok(());
         };
-        let lows: BTreeMap<TopicPartition, Offset> = road
-            .lanes()
-            .lows()
-            .into_iter()
-            .map(|low| (low.partition, low.low))
-            .collect();
+        let lows = road.lows();
         let applied = |(partition, end): (&TopicPartition, &Offset)| {
             lows.get(partition).is_some_and(|low| low >= end)
         };

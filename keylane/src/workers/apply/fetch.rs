@@ -64,12 +64,7 @@ pub(super) async fn fetch(
             Err(error) => return road.fail(ApplyFailure::Log(error)),
         }
     }
-    let lows: Vec<_> = road
-        .lanes()
-        .lows()
-        .into_iter()
-        .map(|low| (low.partition, low.low))
-        .collect();
+    let lows: Vec<_> = road.lows().into_iter().collect();
     // A hint for lag tools; the replica's own progress is what counts.
     if let Err(error) = consumer.hint(&lows).await {
         tracing::debug!("the last hint was not taken: {error}");
@@ -136,15 +131,10 @@ fn take_in(
 }
 
 fn behind(road: &Road, consumer: &dyn LogConsumer) {
-    let lows: HashMap<TopicPartition, u64> = road
-        .lanes()
-        .lows()
-        .into_iter()
-        .map(|low| (low.partition, low.low.0))
-        .collect();
+    let lows = road.lows();
     let behind = |(partition, end): (TopicPartition, keylane_core::model::Offset)| {
         lows.get(&partition)
-            .map_or(0, |low| end.0.saturating_sub(*low))
+            .map_or(0, |low| end.0.saturating_sub(low.0))
     };
     road.stats
         .records_behind

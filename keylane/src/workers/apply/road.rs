@@ -1,10 +1,12 @@
 //! What the apply worker's tasks share, and how they wake each other.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use keylane_core::apply::{Lanes, Notice, Replica};
 use keylane_core::consume::RawPayload;
+use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::Log;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +72,12 @@ impl Road {
     /// The lanes. Held for decisions only, never over I/O.
     pub(super) fn lanes(&self) -> MutexGuard<'_, Lanes<RawPayload>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The offset of each partition below which everything is applied.
+    pub(super) fn lows(&self) -> BTreeMap<TopicPartition, Offset> {
+        let lows = self.lanes().lows().into_iter();
+        lows.map(|low| (low.partition, low.low)).collect()
     }
 
     /// Milliseconds since the run began.
