@@ -86,11 +86,7 @@ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> '
 ORDER BY 1, 2";
 
 async fn postgres(url: &str) -> Result<Vec<FoundTable>, Unfound> {
-    let options = ConnectOptions {
-        connect_timeout: ANSWER_MAX,
-        statement_timeout: Some(ANSWER_MAX),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::within(ANSWER_MAX);
     let client = connect(url, "keylane init", &options)
         .await
         .map_err(unfound)?;

@@ -54,11 +54,7 @@ pub async fn retained(origin: &Origin, answer_max: Duration) -> Result<Retained,
 
 /// `None` if there is no such slot.
 async fn slot_bytes(url: &str, slot: &str, answer_max: Duration) -> Result<Option<u64>, String> {
-    let options = ConnectOptions {
-        connect_timeout: answer_max,
-        statement_timeout: Some(answer_max),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::within(answer_max);
     let client = connect(url, "keylane status", &options)
         .await
         .map_err(|error| format!("the origin cannot be asked: {error}"))?;

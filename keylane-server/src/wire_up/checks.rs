@@ -86,11 +86,7 @@ async fn postgres_origin_checks(
     origin: &config::PostgresOrigin,
     pipeline: &Pipeline,
 ) -> Result<Vec<Finding>, String> {
-    let options = ConnectOptions {
-        connect_timeout: ANSWER_MAX,
-        statement_timeout: Some(ANSWER_MAX),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::within(ANSWER_MAX);
     let client = connect(origin.url.expose(), "keylane check", &options)
         .await
         .map_err(|error| error.to_string())?;

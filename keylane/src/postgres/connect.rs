@@ -41,6 +41,17 @@ impl Default for ConnectOptions {
     }
 }
 
+impl ConnectOptions {
+    /// For questions that are given up if they are not answered in time.
+    pub fn within(answer_max: Duration) -> Self {
+        ConnectOptions {
+            connect_timeout: answer_max,
+            statement_timeout: Some(answer_max),
+            ..ConnectOptions::default()
+        }
+    }
+}
+
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectErrorKind {

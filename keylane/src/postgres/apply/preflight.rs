@@ -22,11 +22,7 @@ pub async fn preflight(
     creates: bool,
     enforces: bool,
 ) -> Result<Vec<Finding>, ConnectError> {
-    let options = ConnectOptions {
-        connect_timeout: ANSWER_MAX,
-        statement_timeout: Some(ANSWER_MAX),
-        ..ConnectOptions::default()
-    };
+    let options = ConnectOptions::within(ANSWER_MAX);
     let client = connect(url, "keylane check", &options).await?;
     let mut findings = Vec::new();
     let asked = async {
