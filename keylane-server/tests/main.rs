@@ -2,6 +2,8 @@
 
 #[path = "main/chaos/mod.rs"]
 mod chaos;
+#[path = "main/check_tables.rs"]
+mod check_tables;
 #[path = "main/commands.rs"]
 mod commands;
 #[path = "main/config.rs"]

@@ -13,6 +13,7 @@ use keylane::workers::capture::OriginHints;
 use keylane_core::model::{TableName, TableSchema};
 
 use super::Road;
+use super::roads::{kafka_settings, order_keys, sqlite_origin};
 use crate::check::{Fitting, fits};
 use crate::config::{self, Config, ForeignKeys, Pipeline};
 
@@ -61,10 +62,14 @@ async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Find
 async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Finding> {
     match origin {
         config::Origin::Sqlite { path } => {
-            let options = sqlite::capture::SqliteOriginOptions::at(path);
-            let found = tokio::task::spawn_blocking(move || sqlite::capture::preflight(&options))
-                .await
-                .unwrap_or_default();
+            let (path, pipeline) = (path.clone(), pipeline.clone());
+            let look = move || {
+                let options = sqlite_origin(&path, &pipeline);
+                // A file that cannot be read: the look says so.
+                let every = |_| sqlite::capture::SqliteOriginOptions::at(&path);
+                sqlite::capture::preflight(&options.unwrap_or_else(every))
+            };
+            let found = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             of("origin", found)
         }
         config::Origin::Postgres(origin) => match postgres_origin_checks(origin, pipeline).await {
@@ -102,6 +107,7 @@ async fn postgres_origin_checks(
         .map_err(|error| error.to_string())?;
     let carries = |table: &TableName| pipeline.carries(Some(&table.schema), &table.name);
     config.tables = all.into_iter().filter(carries).collect();
+    config.order_keys = order_keys(pipeline, &config.tables);
     let found = postgres::capture::preflight(&client, &config)
         .await
         .map_err(|error| error.to_string())?;
@@ -112,12 +118,7 @@ async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {
     match log {
         config::Log::Embedded(log) => vec![embedded_check(&log.path)],
         config::Log::Kafka(log) => {
-            let mut settings = kafka::KafkaSettings::new(log.bootstrap.join(","));
-            settings.properties = log
-                .properties
-                .iter()
-                .map(|(name, value)| (name.clone(), value.expose().to_owned()))
-                .collect();
+            let mut settings = kafka_settings(log);
             settings.answer_timeout = ANSWER_MAX;
             let wanted = kafka::Wanted {
                 prefix: pipeline.topics.prefix.clone(),

@@ -1,5 +1,7 @@
 //! From configuration to running parts: the only place that knows every adapter.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -332,12 +334,7 @@ impl Logs {
                 })
             }
             config::Log::Kafka(kafka) => {
-                let mut settings = KafkaSettings::new(kafka.bootstrap.join(","));
-                settings.properties = kafka
-                    .properties
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.expose().to_owned()))
-                    .collect();
+                let mut settings = kafka_settings(kafka);
                 settings.delivery_timeout = DELIVERY_MAX;
                 if let Some(bytes) = in_flight_bytes {
                     settings.in_flight_bytes_max = bytes;
@@ -346,6 +343,49 @@ impl Logs {
             }
         }
     }
+}
+
+/// How to reach the brokers.
+pub(super) fn kafka_settings(log: &config::KafkaLog) -> KafkaSettings {
+    let mut settings = KafkaSettings::new(log.bootstrap.join(","));
+    settings.properties = log
+        .properties
+        .iter()
+        .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+        .collect();
+    settings
+}
+
+/// The tables of a SQLite file that a pipeline carries, and their order keys. Blocks while it reads the file's schema.
+pub(super) fn sqlite_origin(
+    path: &Path,
+    pipeline: &Pipeline,
+) -> Result<sqlite::capture::SqliteOriginOptions, OriginError> {
+    let mut tables = sqlite::capture::plain_tables(path)?;
+    tables.retain(|table| pipeline.carries(Some("main"), table));
+    let order_key = |table: &String| {
+        let columns = pipeline.topics.order_key_of(Some("main"), table)?;
+        Some((table.clone(), columns.to_vec()))
+    };
+    Ok(sqlite::capture::SqliteOriginOptions {
+        order_keys: tables.iter().filter_map(order_key).collect(),
+        tables: Some(tables),
+        ..sqlite::capture::SqliteOriginOptions::at(path)
+    })
+}
+
+/// What keeps its order together in these tables, where it is not the row key.
+pub(super) fn order_keys(
+    pipeline: &Pipeline,
+    tables: &[TableName],
+) -> BTreeMap<TableName, Vec<String>> {
+    let order_key = |table: &TableName| {
+        let named = pipeline
+            .topics
+            .order_key_of(Some(&table.schema), &table.name);
+        Some((table.clone(), named?.to_vec()))
+    };
+    tables.iter().filter_map(order_key).collect()
 }
 
 /// What a capture session of a pipeline needs.
@@ -361,25 +401,9 @@ impl SessionSource for Source {
     async fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError> {
         match &self.origin {
             config::Origin::Sqlite { path } => {
-                let all = sqlite::capture::plain_tables(path)?;
-                let carried: Vec<String> = all
-                    .into_iter()
-                    .filter(|table| self.pipeline.carries(Some("main"), table))
-                    .collect();
-                let order_key = |table: &String| {
-                    Some((
-                        table.clone(),
-                        self.pipeline
-                            .topics
-                            .order_key_of(Some("main"), table)?
-                            .to_vec(),
-                    ))
-                };
                 let options = sqlite::capture::SqliteOriginOptions {
-                    order_keys: carried.iter().filter_map(order_key).collect(),
-                    tables: Some(carried),
                     expected_identity: hints.identity,
-                    ..sqlite::capture::SqliteOriginOptions::at(path)
+                    ..sqlite_origin(path, &self.pipeline)?
                 };
                 Ok(Box::new(
                     sqlite::capture::SqliteOrigin::connect(options).await?,
@@ -409,16 +433,7 @@ impl SessionSource for Source {
                         message: "no table of the origin matches `tables`: create one, or change the patterns".to_owned(),
                     });
                 }
-                let order_key = |table: &TableName| {
-                    Some((
-                        table.clone(),
-                        self.pipeline
-                            .topics
-                            .order_key_of(Some(&table.schema), &table.name)?
-                            .to_vec(),
-                    ))
-                };
-                adapter.config_mut().order_keys = tables.iter().filter_map(order_key).collect();
+                adapter.config_mut().order_keys = order_keys(&self.pipeline, &tables);
                 adapter.config_mut().tables = tables;
                 Ok(Box::new(adapter))
             }

@@ -1,0 +1,55 @@
+//! `keylane check` looks at the pipeline's own tables, by its own order keys.
+
+use serde_json::Value;
+
+use super::commands::Shop;
+
+fn checks(shop: &Shop, code: i32) -> Vec<Value> {
+    let answer = shop.json(&["check", "--format", "json"], code);
+    answer["checks"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn a_table_that_is_not_carried_is_not_looked_at_and_an_order_key_is() {
+    let shop = Shop::new();
+    // No key, and none of the pipeline's.
+    shop.sql("origin.db", "CREATE TABLE scratch(v);");
+    let tables = ["--tables", "customers,orders"];
+    let init = [
+        "init",
+        "--from",
+        "sqlite:origin.db",
+        "--to",
+        "sqlite:replica.db",
+        "--name",
+        "shop",
+    ];
+    assert!(
+        shop.run(&[&init[..], &tables[..]].concat())
+            .status
+            .success()
+    );
+    let about = |checks: &[Value], word: &str| {
+        let subjects = checks.iter().filter_map(|check| check["subject"].as_str());
+        subjects.filter(|subject| subject.contains(word)).count()
+    };
+    let all = checks(&shop, 0);
+    assert_eq!(about(&all, "scratch"), 0, "{all:?}");
+    assert!(about(&all, "orders") > 2, "{all:?}");
+
+    let path = shop.path("keylane.yaml");
+    let text = std::fs::read_to_string(&path).expect("init wrote it");
+    let keyed = "\n    topics:\n      order_keys: { main.orders: [nowhere] }\n";
+    std::fs::write(path, text.replace("\n    topics:\n", keyed)).expect("it is written");
+    let failed: Vec<Value> = checks(&shop, 3)
+        .into_iter()
+        .filter(|check| check["ok"] == false && check["severity"] == "error")
+        .collect();
+    assert!(
+        failed.iter().any(|check| check["id"] == "origin.tables"
+            && check["found"]
+                .as_str()
+                .is_some_and(|found| found.contains("nowhere"))),
+        "{failed:?}"
+    );
+}
