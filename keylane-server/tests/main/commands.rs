@@ -83,10 +83,24 @@ impl Shop {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let config = self.path("keylane.yaml");
-        let text = std::fs::read_to_string(&config).expect("init wrote it");
         // Two roads of two tests may run at once; nobody here asks over HTTP.
-        std::fs::write(config, text.replace("127.0.0.1:7070", "off")).expect("it is written");
+        self.configure("127.0.0.1:7070", "off");
+    }
+
+    /// Puts a text of the configuration in another's place.
+    pub(super) fn configure(&self, from: &str, to: &str) {
+        let path = self.path("keylane.yaml");
+        let text = std::fs::read_to_string(&path).expect("init wrote it");
+        assert!(text.contains(from), "{from:?} is not in {text}");
+        std::fs::write(path, text.replace(from, to)).expect("it is written");
+    }
+
+    /// Waits until everything committed at the origin is applied.
+    pub(super) fn await_settled(&self) {
+        wait_until("the road to settle", PATIENCE, || {
+            Ok(self.run(&["settle", "--timeout", "10s"]).status.success())
+        })
+        .expect("it settles");
     }
 
     pub(super) fn start(&self) -> Child {
@@ -166,10 +180,7 @@ fn settle_returns_when_the_replica_holds_what_the_origin_had() {
     shop.init();
     let road = shop.start();
     let settled = |timeout: &str| shop.run(&["settle", "--timeout", timeout]).status.code();
-    wait_until("the road to settle", PATIENCE, || {
-        Ok(settled("10s") == Some(0))
-    })
-    .expect("it settles");
+    shop.await_settled();
     shop.sql("origin.db", "INSERT INTO orders VALUES (12, 1, 3.0); UPDATE orders SET total = 9 WHERE id = 10; DELETE FROM orders WHERE id = 11;");
     assert_eq!(settled("60s"), Some(0));
     assert_eq!(
@@ -208,14 +219,13 @@ fn a_row_that_the_replica_refuses_is_parked_alone_and_redriven_in_order() {
          CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, total REAL CHECK (total < 100));",
     );
     let road = shop.start();
-    let settle = || shop.run(&["settle", "--timeout", "10s"]).status.code() == Some(0);
-    wait_until("the road to settle", PATIENCE, || Ok(settle())).expect("it settles");
+    shop.await_settled();
     shop.sql(
         "origin.db",
         "INSERT INTO orders VALUES (20, 1, 500); UPDATE orders SET customer = 2 WHERE id = 20; INSERT INTO orders VALUES (21, 1, 5);",
     );
-    wait_until("the others to go on", PATIENCE, || Ok(settle()))
-        .expect("a parked key holds up nothing");
+    // A parked key holds up nothing.
+    shop.await_settled();
     assert_eq!(
         shop.count("replica.db", "SELECT count(*) FROM orders WHERE id = 21"),
         1
@@ -256,7 +266,7 @@ fn a_row_that_the_replica_refuses_is_parked_alone_and_redriven_in_order() {
     };
     wait_until("the parked key to be redriven", PATIENCE, || Ok(there())).expect("it is redriven");
     shop.sql("origin.db", "UPDATE orders SET total = 1 WHERE id = 20;");
-    wait_until("the road to settle", PATIENCE, || Ok(settle())).expect("it settles");
+    shop.await_settled();
     assert_eq!(
         shop.count(
             "replica.db",

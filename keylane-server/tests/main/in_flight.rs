@@ -11,10 +11,8 @@ const ROWS: u64 = 4000;
 fn a_capturer_reads_no_more_than_in_flight_bytes_while_the_embedded_log_is_held_up() {
     let shop = Shop::new();
     shop.init();
-    let path = shop.path("keylane.yaml");
-    let text = std::fs::read_to_string(&path).expect("init wrote it");
     let capture = "\n    capture:\n      in_flight_bytes: 1MiB\n\n    apply:\n";
-    std::fs::write(path, text.replace("\n    apply:\n", capture)).expect("it is written");
+    shop.configure("\n    apply:\n", capture);
     let mut road = shop.start_as(&["run", "--only", "capture"], "run.log");
     let told = |name: &str| {
         let status = std::fs::read(shop.path(".keylane/shop.capture.status.json"));

@@ -10,16 +10,10 @@ use super::commands::{PATIENCE, Shop};
 fn shop(chunk_rows: u32) -> Shop {
     let shop = Shop::new();
     shop.init();
-    let path = shop.path("keylane.yaml");
-    let text = std::fs::read_to_string(&path).expect("init wrote it");
-    let text = text.replace(
-        "\n    apply:\n",
-        &format!(
-            "\n    capture:\n      chunk_rows: {chunk_rows}\n\n    apply:\n      missing_rows: stop\n"
-        ),
+    let lines = format!(
+        "\n    capture:\n      chunk_rows: {chunk_rows}\n\n    apply:\n      missing_rows: stop\n"
     );
-    assert!(text.contains("missing_rows"), "{text}");
-    std::fs::write(path, text).expect("it is written");
+    shop.configure("\n    apply:\n", &lines);
     shop
 }
 

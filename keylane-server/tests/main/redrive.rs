@@ -1,24 +1,19 @@
 //! `keylane parked redrive` where the cause is mended by the configuration, and where it is not mended.
 
-use keylane_parts::wait_until;
-
-use super::commands::{PATIENCE, Shop, terminate};
+use super::commands::{Shop, terminate};
 
 #[test]
 fn what_was_parked_for_want_of_its_table_is_redriven_once_tables_are_created() {
     let shop = Shop::new();
     shop.init();
-    let path = shop.path("keylane.yaml");
-    let text = std::fs::read_to_string(&path).expect("init wrote it");
-    let create = |yes: bool| {
-        let with = format!("\n    apply:\n      create_tables: {yes}\n");
-        std::fs::write(&path, text.replace("\n    apply:\n", &with)).expect("it is written");
-    };
     let parked = || {
         let list = shop.json(&["parked", "list", "--format", "json"], 0);
         list.as_array().expect("a list").clone()
     };
-    create(false);
+    shop.configure(
+        "\n    apply:\n",
+        "\n    apply:\n      create_tables: false\n",
+    );
     let run = shop.run(&["run", "--until-caught-up"]);
     let told = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(0), "{told}");
@@ -29,10 +24,7 @@ fn what_was_parked_for_want_of_its_table_is_redriven_once_tables_are_created() {
 
     // Not mended: tried once each, and parked again.
     let road = shop.start();
-    wait_until("the road to settle", PATIENCE, || {
-        Ok(shop.run(&["settle", "--timeout", "10s"]).status.success())
-    })
-    .expect("it settles");
+    shop.await_settled();
     let failed = shop.run(&["parked", "redrive", "--all"]);
     let told = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert_eq!(failed.status.code(), Some(1), "{told}");
@@ -46,12 +38,9 @@ fn what_was_parked_for_want_of_its_table_is_redriven_once_tables_are_created() {
     }
     terminate(road, &shop.path("run.log"));
 
-    create(true);
+    shop.configure("create_tables: false", "create_tables: true");
     let road = shop.start();
-    wait_until("the road to settle", PATIENCE, || {
-        Ok(shop.run(&["settle", "--timeout", "10s"]).status.success())
-    })
-    .expect("it settles");
+    shop.await_settled();
     let redriven = shop.run(&["parked", "redrive", "--all"]);
     let told = String::from_utf8_lossy(&redriven.stderr).into_owned();
     assert_eq!(redriven.status.code(), Some(0), "{told}");
