@@ -1,5 +1,6 @@
 //! The runs: which faults, how many, on how many partitions.
 
+use super::audit;
 use super::check;
 use super::harness::{Part, Road, RoadOptions};
 use super::workload::Workload;
@@ -27,7 +28,11 @@ fn chaos(options: RoadOptions, kills: usize) {
     road.start_capture();
     road.start_apply();
     road.await_copied();
-    road.audit_from_here();
+    // A chunk of the copy may be written twice: the audit begins behind it, at a moment when both sides are the same.
+    workload.stop(&mut road);
+    road.settle();
+    audit::begin(&road);
+    let workload = Workload::start(&road);
     let mut random = super::harness::Random::new(seed);
     for number in 1..=kills {
         let part = *random.pick(&[
@@ -44,11 +49,13 @@ fn chaos(options: RoadOptions, kills: usize) {
         road.kill9_and_restart(part);
         road.await_progress(&format!("after kill {number} ({part:?})"));
     }
-    workload.stop();
+    workload.stop(&mut road);
     road.settle();
     check::equal(&road);
-    check::exactly_once(&road);
-    check::no_position_twice(&road);
+    audit::same_stories(&road);
+    check::one_by_one(&road);
+    check::notes_come_and_go_once(&road);
+    check::no_position_twice(&road.kafka.bootstrap(), "chaos.public.");
     road.stop();
 }
 
@@ -61,7 +68,7 @@ fn every_change_takes_effect_once_on_8_partitions_under_kill_nine_of_every_part(
             seed: 8,
             ..RoadOptions::default()
         },
-        kills(24),
+        kills(32),
     );
 }
 

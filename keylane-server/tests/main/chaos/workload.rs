@@ -14,7 +14,7 @@ const SCRIPT: &str = "\\set c random(1, 200)
 \\set n random(1, 1000000000)
 begin;
 update counters set version = version + 1, note = 'n' || :n where id = :c;
-insert into notes values (:n, :c, repeat('x', 20)) on conflict do nothing;
+insert into notes values (nextval('note_numbers'), :c, repeat('x', 20));
 update notes set body = body || 'y' where id = (select min(id) from notes where counter = :c);
 update notes set id = id + 1000000000 where id = (select max(id) from notes where counter = :c and id < 1000000000 and id % 7 = 0);
 delete from notes where id = (select min(id) from notes where counter = :c) and :n % 3 = 0;
@@ -74,9 +74,10 @@ impl Workload {
     }
 
     /// Ends the workload; afterwards nobody writes to the origin.
-    pub fn stop(self) {
+    pub fn stop(self, road: &mut Road) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the workload's thread ends");
+        road.await_no_writers();
     }
 }
 
