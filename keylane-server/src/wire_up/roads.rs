@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -161,6 +162,8 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
             pipeline: pipeline.clone(),
             logs: logs.clone(),
             log_bytes,
+            // No place in a log.
+            doubted_place: Arc::new(AtomicU64::new(u64::MAX)),
         };
         let source: Arc<dyn SessionSource> = Arc::new(source);
         (source, settings)
@@ -394,6 +397,7 @@ struct Source {
     pipeline: Pipeline,
     logs: Arc<Logs>,
     log_bytes: usize,
+    doubted_place: Arc<AtomicU64>,
 }
 
 #[async_trait]
@@ -414,6 +418,7 @@ impl SessionSource for Source {
                     heartbeat: origin.heartbeat,
                     expected_identity: hints.identity,
                     published_up_to: hints.published_up_to,
+                    doubted_place: Some(self.doubted_place.clone()),
                     known_schemas: hints.known_schemas,
                     ..postgres::capture::PostgresOriginConfig::new(
                         origin.url.expose(),

@@ -123,6 +123,50 @@ fn a_second_capturer_is_told_that_the_slot_is_busy_and_gets_it_when_the_first_en
 }
 
 #[test]
+fn a_slot_that_another_moved_on_meanwhile_is_foreign_only_if_the_next_session_knows_no_more() {
+    on_every_version("cap_meanwhile", async |database| {
+        database.sql("CREATE TABLE t (id int PRIMARY KEY)");
+        let (mut first, opened) = Capturer::open(database.config()).await.expect("it opens");
+        let mut waiting = database.config();
+        waiting.published_up_to = opened.confirmed;
+        waiting.doubted_place = Some(std::sync::Arc::new(u64::MAX.into()));
+        waiting.take_slot_within = PATIENCE;
+        let (config, name) = (waiting.clone(), database.name);
+        let second = tokio::spawn(async move { refusal(config).await });
+        // The holder goes on while the other waits, publishes, moves the slot, ends.
+        database.sql("INSERT INTO t VALUES (1)");
+        let told = first.commits(1).await;
+        let end = told.iter().find_map(|event| match event {
+            OriginEvent::Commit { end } => Some(*end),
+            _ => None,
+        });
+        let end = end.expect("a commit");
+        first.origin.confirm(end).await.expect("confirmed");
+        let place = format!(
+            "SELECT confirmed_flush_lsn - '0/0' FROM pg_replication_slots WHERE slot_name = '{name}'"
+        );
+        keylane_parts::wait_until("the slot to move", PATIENCE, || {
+            Ok(database.sql(&place) == end.to_string())
+        })
+        .expect("it moves");
+        drop(first);
+        let busy = (OriginErrorKind::Busy, "KL-CAPTURE-102");
+        assert_eq!(second.await.expect("no panic"), busy);
+        // Asked again, the one who waited is told what was published meanwhile.
+        let asked_again = keylane::postgres::capture::PostgresOriginConfig {
+            published_up_to: end,
+            ..waiting.clone()
+        };
+        drop(Capturer::open(asked_again).await.expect("it opens"));
+        // Nobody published more: the slot was moved by a stranger.
+        assert_eq!(
+            refusal(waiting).await,
+            (OriginErrorKind::Lost, "KL-CAPTURE-104")
+        );
+    });
+}
+
+#[test]
 fn what_was_not_confirmed_is_told_again_as_whole_transactions_and_what_was_is_not() {
     on_every_version("cap_again", async |database| {
         database.sql("CREATE TABLE t (id int PRIMARY KEY)");

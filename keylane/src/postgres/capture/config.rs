@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use keylane_core::model::{TableName, TableSchema};
@@ -27,6 +28,9 @@ pub struct PostgresOriginConfig {
     /// The highest place that was ever handed to `confirm` (0 if none), stored *before* it was handed over. A slot that stands further was moved by somebody
     /// else or created anew, and is refused.
     pub published_up_to: u64,
+    /// Shared by the sessions of one capturer, if another may take the slot and give it up while a session is opened: a slot that stands further than
+    /// `published_up_to` is refused only once the next session was told the same place. Until then it is busy.
+    pub doubted_place: Option<Arc<AtomicU64>>,
     /// Tables' shapes as last published, if they were kept. A table that differs in more than added columns is refused; a table that is not listed is taken as
     /// it is first seen.
     pub known_schemas: Vec<Arc<TableSchema>>,
@@ -54,6 +58,7 @@ impl PostgresOriginConfig {
             order_keys: BTreeMap::new(),
             expected_identity: None,
             published_up_to: 0,
+            doubted_place: None,
             known_schemas: Vec::new(),
             take_slot_within: Duration::from_secs(20),
             message_bytes_max: 256 << 20,

@@ -1,6 +1,7 @@
 //! The origin itself: opens a session over slot and publication, and hands its parts their work.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -113,9 +114,25 @@ impl PostgresOrigin {
                 {
                     tokio::time::sleep(BUSY_PAUSE).await;
                 }
+                Err(error) if error.code == code::SLOT_FOREIGN && self.may_be_outdated() => {
+                    return Err(busy(
+                        code::SLOT_BUSY,
+                        format!(
+                            "slot {} has moved since what was published was last asked for, as if another capturer had held it in between; asking again",
+                            self.config.slot
+                        ),
+                    ));
+                }
                 answer => return answer,
             }
         }
+    }
+
+    /// Whether the place up to which was published may have moved on since it was asked for. The next session asks again: the same answer twice is true.
+    fn may_be_outdated(&self) -> bool {
+        let place = self.config.published_up_to;
+        let doubted = self.config.doubted_place.as_ref();
+        doubted.is_some_and(|doubted| doubted.swap(place, Ordering::Relaxed) != place)
     }
 
     async fn try_take(&self, client: &Client) -> Result<(Held, Opened), OriginError> {
@@ -131,7 +148,9 @@ impl PostgresOrigin {
         let identity = format!("{}/{database}/{name}", system.system_id);
         let pid = own_pid(&mut wire).await?;
         let found = slot::read(client, name).await?;
-        if slot::judge(&self.config, &identity, &database, found.as_ref())? == Verdict::Create {
+        let own = Some(pid);
+        let judged = slot::judge(&self.config, &identity, &database, found.as_ref(), own)?;
+        if judged == Verdict::Create {
             slot::create(client, name).await?;
         }
         if let Some(holder) = found.and_then(|slot| slot.active_pid) {
@@ -143,7 +162,7 @@ impl PostgresOrigin {
         let epoch = current_epoch(client).await?;
         let taken = slot::read(client, name).await?;
         // Judged again: between the first look and the start it may have been created anew.
-        slot::judge(&self.config, &identity, &database, taken.as_ref())?;
+        slot::judge(&self.config, &identity, &database, taken.as_ref(), own)?;
         let Some(taken) = taken.filter(|slot| slot.active_pid == Some(pid)) else {
             return Err(busy(
                 code::SLOT_BUSY,

@@ -199,7 +199,7 @@ async fn slot_check(
     let active = found.as_ref().and_then(|slot| slot.active_pid);
     Ok(
         match (
-            slot::judge(config, &identity, &database, found.as_ref()),
+            slot::judge(config, &identity, &database, found.as_ref(), None),
             active,
         ) {
             (Err(error), _) => check("lost or another's").unless(false, error.message),

@@ -99,12 +99,13 @@ pub async fn slot_standing(
     }))
 }
 
-/// Whether the slot may be created or taken; `identity` and `database` are what was found now.
+/// Whether the slot may be created or taken; `identity` and `database` are what was found now, `own_pid` is the server process that serves us.
 pub(super) fn judge(
     config: &PostgresOriginConfig,
     identity: &str,
     database: &str,
     slot: Option<&Slot>,
+    own_pid: Option<i32>,
 ) -> Result<Verdict, OriginError> {
     let name = &config.slot;
     if let Some(expected) = config.expected_identity.as_deref()
@@ -147,7 +148,9 @@ pub(super) fn judge(
             ),
         ));
     };
-    if config.published_up_to > 0 && confirmed > config.published_up_to {
+    // While another holds it, it moves on, and what was published is known only up to when it was last asked for.
+    let is_ours_to_judge = slot.active_pid.is_none_or(|holder| Some(holder) == own_pid);
+    if is_ours_to_judge && config.published_up_to > 0 && confirmed > config.published_up_to {
         return Err(lost(
             code::SLOT_FOREIGN,
             format!(
@@ -251,7 +254,7 @@ mod tests {
         let mut config = PostgresOriginConfig::new("postgres://h/shop", "k", "p");
         config.published_up_to = published_up_to;
         config.expected_identity = expected.map(str::to_owned);
-        let verdict = judge(&config, "1/shop/k", "shop", slot.as_ref());
+        let verdict = judge(&config, "1/shop/k", "shop", slot.as_ref(), Some(7));
         if let Err(error) = &verdict {
             assert_eq!(error.kind, OriginErrorKind::Lost);
         }
@@ -284,6 +287,10 @@ mod tests {
         check(100, None, other(database), Err(code::SLOT_FOREIGN));
         let forgotten = |slot: &mut Slot| slot.confirmed = None;
         check(100, None, other(forgotten), Err(code::SLOT_LOST));
+        let held = |slot: &mut Slot| slot.active_pid = Some(8);
+        check(99, None, other(held), Ok(Verdict::Take));
+        let ours = |slot: &mut Slot| slot.active_pid = Some(7);
+        check(99, None, other(ours), Err(code::SLOT_FOREIGN));
     }
 
     #[test]
