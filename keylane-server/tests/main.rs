@@ -1,5 +1,7 @@
 //! The integration tests of `keylane-server`: one binary, one module per area.
 
+#[path = "main/bed.rs"]
+mod bed;
 #[path = "main/chaos/mod.rs"]
 mod chaos;
 #[path = "main/check_tables.rs"]
@@ -24,3 +26,7 @@ mod in_flight;
 mod missing_rows;
 #[path = "main/redrive.rs"]
 mod redrive;
+#[path = "main/running.rs"]
+mod running;
+#[path = "main/zombies.rs"]
+mod zombies;

@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use keylane_parts::Postgres;
-
-use super::harness::Road;
+/// Asks one side's database.
+pub type Ask<'a> = &'a dyn Fn(&str) -> String;
 
 /// In a schema of its own, which is not captured.
 const AUDIT: &str = "
@@ -31,32 +30,28 @@ const AUDIT: &str = "
         return null;
       end $$;";
 
-/// The audited tables and what identifies a row's story in each.
-const AUDITED: [(&str, &str); 6] = [
-    ("pgbench_accounts", "aid"),
-    ("pgbench_branches", "bid"),
-    ("pgbench_tellers", "tid"),
-    ("pgbench_history", "aid"),
-    ("counters", "id"),
-    ("notes", "id"),
-];
-
-/// Starts writing down what happens on both sides. Only while nobody writes and the replica holds everything: then both audits begin at the same moment.
-pub fn begin(road: &Road) {
-    for side in [&road.origin, &road.replica] {
-        side.psql("postgres", AUDIT).expect("the audit");
-        for (table, key) in AUDITED {
-            let trigger = format!(
+/// Starts writing down what happens to these tables, each with the column that tells its rows apart, on both sides. Only while nobody writes and the replica
+/// holds everything: then both audits begin at the same moment.
+pub fn begin(origin: Ask<'_>, replica: Ask<'_>, tables: &[(&str, &str)]) {
+    for side in [origin, replica] {
+        side(AUDIT);
+        for (table, key) in tables {
+            side(&format!(
                 "create trigger audited after insert or update or delete on {table} for each row execute function proof.audited('{key}')"
-            );
-            side.psql("postgres", &trigger).expect("its trigger");
+            ));
         }
     }
 }
 
-/// Each row's story on both sides, of which none may differ.
-pub fn same_stories(road: &Road) {
-    let (expected, found) = (stories(&road.origin), stories(&road.replica));
+/// How many effects this side has seen. It never sinks.
+pub fn effects(side: Ask<'_>) -> u64 {
+    let count = side("select coalesce(max(seq), 0) from proof.audit");
+    count.trim().parse().expect("a number")
+}
+
+/// Each row's story on both sides, of which none may differ. `logs` is for a failure's reader.
+pub fn same_stories(origin: Ask<'_>, replica: Ask<'_>, logs: &dyn Fn() -> String) {
+    let (expected, found) = (stories(origin), stories(replica));
     let effects: u64 = expected.values().map(|(effects, _)| effects).sum();
     assert!(effects > 0, "the audit saw nothing happen at the origin");
     let rows = expected.keys().chain(found.keys());
@@ -66,24 +61,23 @@ pub fn same_stories(road: &Road) {
     let first = different.first().map_or("", |row| row.as_str());
     assert!(
         different.is_empty(),
-        "seed {}: {} rows had another story at the replica, the first {first}:\norigin\n{}\nreplica\n{}\n{}",
-        road.options.seed,
+        "{} rows had another story at the replica, the first {first}:\norigin\n{}\nreplica\n{}\n{}",
         different.len(),
-        told(&road.origin, first),
-        told(&road.replica, first),
-        road.logs()
+        told(origin, first),
+        told(replica, first),
+        logs()
     );
     eprintln!(
-        "chaos: {effects} effects on {} rows, each once and in order",
+        "{effects} effects on {} rows, each once and in order",
         expected.len()
     );
 }
 
 /// `TABLE|ID` → how many effects, and a digest of all of them in order.
-fn stories(side: &Postgres) -> BTreeMap<String, (u64, String)> {
+fn stories(side: Ask<'_>) -> BTreeMap<String, (u64, String)> {
     let sql = "select tbl || '|' || id, count(*), md5(string_agg(op || coalesce(was, 0) || '>' || coalesce(now, 0), ',' order by seq))
                from proof.audit group by tbl, id";
-    let text = side.psql("postgres", sql).expect("the audit answers");
+    let text = side(sql);
     let story = |line: &str| {
         let (rest, digest) = line.rsplit_once('|')?;
         let (row, effects) = rest.rsplit_once('|')?;
@@ -95,12 +89,13 @@ fn stories(side: &Postgres) -> BTreeMap<String, (u64, String)> {
 }
 
 /// The end of one row's story, for a failure's reader.
-fn told(side: &Postgres, row: &str) -> String {
-    let (table, id) = row.split_once('|').expect("a table and an id");
+fn told(side: Ask<'_>, row: &str) -> String {
+    let Some((table, id)) = row.split_once('|') else {
+        return String::new();
+    };
     let sql = format!(
         "select * from (select seq, op, was, now, old_version, version from proof.audit where tbl = '{table}' and id = {id} order by seq desc limit 20) a
          order by seq"
     );
-    side.psql("postgres", &sql)
-        .unwrap_or_else(|error| error.to_string())
+    side(&sql)
 }

@@ -208,6 +208,16 @@ pipelines:
         });
     }
 
+    /// Asks the origin.
+    pub fn origin_asked(&self) -> impl Fn(&str) -> String {
+        |sql| self.origin.psql("postgres", sql).expect(sql)
+    }
+
+    /// Asks the replica.
+    pub fn replica_asked(&self) -> impl Fn(&str) -> String {
+        |sql| self.replica.psql("postgres", sql).expect(sql)
+    }
+
     fn audit_count(&self) -> u64 {
         let count = self
             .replica

@@ -8,7 +8,7 @@
 mod harness;
 pub use harness::Random;
 
-mod audit;
+pub mod audit;
 
 mod workload;
 

@@ -1,0 +1,271 @@
+//! A road of one test on parts that tests share: its own databases, topics, folder and processes. What it leaves at the parts goes with it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use keylane_parts::{KafkaHandle, PostgresHandle, wait_until};
+use serde_json::Value;
+
+use crate::running::Running;
+
+/// How long any awaited thing may take.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Says that a test is left out where there are no parts.
+pub fn left_out() -> bool {
+    let quick = keylane_parts::quick();
+    if quick {
+        eprintln!("left out: needs Kafka and PostgreSQL");
+    }
+    quick
+}
+
+/// How a pipeline is wired; each text is what stands in its block of the configuration.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    pub name: String,
+    pub origin: String,
+    pub replica: String,
+    pub topics: String,
+    pub capture: String,
+    pub apply: String,
+}
+
+impl Wiring {
+    fn text(&self) -> String {
+        let Wiring {
+            name,
+            origin,
+            replica,
+            topics,
+            capture,
+            apply,
+        } = self;
+        format!(
+            "  {name}:\n    origin: {{ {origin} }}\n    replica: {{ {replica} }}\n    tables: [\"public.*\"]\n    topics: {{ {topics} }}\n    \
+             capture: {{ {capture} }}\n    apply: {{ {apply} }}\n"
+        )
+    }
+}
+
+/// A PostgreSQL database in the configuration.
+pub fn postgres(url: &str) -> String {
+    format!("postgres: {{ url: \"{url}\" }}")
+}
+
+/// Two databases called as the test, and a folder with a configuration.
+pub struct Bed {
+    pub name: &'static str,
+    pub kafka: String,
+    pub http: String,
+    pub folder: tempfile::TempDir,
+    origin: &'static PostgresHandle,
+    replica: &'static PostgresHandle,
+}
+
+impl Bed {
+    /// Databases of this name with `tables` on both sides, and a configuration that copies one to the other. The name is the pipeline's too.
+    pub fn new(name: &'static str, tables: &str) -> Bed {
+        let bed = Bed::bare(name);
+        bed.origin_sql(tables);
+        bed.replica_sql(tables);
+        bed.configure(&[bed.wiring()]);
+        bed
+    }
+
+    /// Empty databases of this name, no configuration yet.
+    pub fn bare(name: &'static str) -> Bed {
+        let kafka = KafkaHandle::shared().expect("Kafka");
+        let origin = PostgresHandle::shared_origin().expect("the origin");
+        let replica = PostgresHandle::shared_replica().expect("the replica");
+        let bed = Bed {
+            name,
+            kafka: kafka.bootstrap().to_owned(),
+            http: "off".to_owned(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            origin,
+            replica,
+        };
+        // A slot that an earlier run left would keep the database.
+        bed.drop_slot();
+        origin
+            .fresh_database(&bed.origin_name())
+            .expect("a database");
+        replica
+            .fresh_database(&bed.replica_name())
+            .expect("a database");
+        bed
+    }
+
+    // Both sides may be one server.
+    fn origin_name(&self) -> String {
+        format!("{}_origin", self.name)
+    }
+
+    fn replica_name(&self) -> String {
+        format!("{}_replica", self.name)
+    }
+
+    pub fn origin_url(&self) -> String {
+        self.origin.url(&self.origin_name())
+    }
+
+    pub fn replica_url(&self) -> String {
+        self.replica.url(&self.replica_name())
+    }
+
+    /// From one database to the other; a table's changes in one partition.
+    pub fn wiring(&self) -> Wiring {
+        Wiring {
+            name: self.name.to_owned(),
+            origin: postgres(&self.origin_url()),
+            replica: postgres(&self.replica_url()),
+            topics: "partitions: 1".to_owned(),
+            capture: String::new(),
+            apply: "fold: false, on_error: { retry: 2 }".to_owned(),
+        }
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.path().join("keylane.yaml")
+    }
+
+    /// Writes the configuration: these pipelines over Kafka.
+    pub fn configure(&self, pipelines: &[Wiring]) {
+        let mut text = format!(
+            "version: 1\nhttp: {{ {} }}\nlog: {{ kafka: {{ bootstrap: \"{}\" }} }}\npipelines:\n",
+            match self.http.as_str() {
+                "off" => "listen: off",
+                block => block,
+            },
+            self.kafka
+        );
+        for wiring in pipelines {
+            write!(text, "{}", wiring.text()).expect("text takes text");
+        }
+        std::fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    pub fn origin_sql(&self, sql: &str) -> String {
+        let answer = self.origin.psql(&self.origin_name(), sql);
+        answer.expect(sql).trim().to_owned()
+    }
+
+    pub fn replica_sql(&self, sql: &str) -> String {
+        let answer = self.replica.psql(&self.replica_name(), sql);
+        answer.expect(sql).trim().to_owned()
+    }
+
+    /// Asks the origin, also from another thread.
+    pub fn origin_asked(&self) -> impl Fn(&str) -> String + Send + use<> {
+        asked(self.origin, self.origin_name())
+    }
+
+    /// Asks the replica.
+    pub fn replica_asked(&self) -> impl Fn(&str) -> String + Send + use<> {
+        asked(self.replica, self.replica_name())
+    }
+
+    /// A Keylane command on this configuration.
+    pub fn keylane(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.keylane(arguments).output().expect("keylane runs")
+    }
+
+    /// Runs a command that prints JSON and ends with `code`.
+    pub fn json(&self, arguments: &[&str], code: i32) -> Value {
+        let output = self.run(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        let read = serde_json::from_slice(&output.stdout);
+        read.expect("one JSON object on stdout")
+    }
+
+    /// This test's pipeline as `keylane status` tells it.
+    pub fn status(&self) -> Value {
+        let all = self.json(&["status", "--format", "json", self.name], 0);
+        all["pipelines"][0].clone()
+    }
+
+    /// Starts `keylane run` with these arguments.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let mut command = self.keylane(&["run"]);
+        command.args(arguments);
+        Running::start(command, self.folder.path())
+    }
+
+    /// Waits for a condition; a failure shows the road's log.
+    pub fn wait(&self, road: &Running, awaited: &str, mut holds: impl FnMut() -> bool) {
+        let waited = wait_until(awaited, PATIENCE, || Ok(holds()));
+        let failed = waited.err().map(|error| error.to_string());
+        assert!(
+            failed.is_none(),
+            "{}\n{}",
+            failed.unwrap_or_default(),
+            road.log()
+        );
+    }
+
+    /// Waits until the replica holds what the origin had when this was called.
+    pub fn settle(&self, road: &Running) {
+        self.wait(road, "the replica to hold what the origin has", || {
+            let settled = self.run(&["settle", self.name, "--timeout", "20s"]);
+            settled.status.success()
+        });
+    }
+
+    /// Both sides hold the same rows.
+    pub fn assert_equal(&self, tables: &[&str]) {
+        for table in tables {
+            let sql = format!(
+                "select count(*), md5(coalesce(string_agg(t::text, E'\\n' order by t::text collate \"C\"), '')) from {table} t"
+            );
+            assert_eq!(
+                self.origin_sql(&sql),
+                self.replica_sql(&sql),
+                "{table} differs (count, md5)"
+            );
+        }
+    }
+
+    fn drop_slot(&self) {
+        let slot = format!("slot_name = 'keylane_{}'", self.name);
+        let gone = wait_until("the slot to be let go", Duration::from_secs(20), || {
+            let end = format!(
+                "select pg_terminate_backend(active_pid) from pg_replication_slots where active and {slot}"
+            );
+            let drop = format!(
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active and {slot}"
+            );
+            self.origin.psql("postgres", &end)?;
+            self.origin.psql("postgres", &drop).ok();
+            let left = format!("select count(*) from pg_replication_slots where {slot}");
+            Ok(self.origin.psql("postgres", &left)?.trim() == "0")
+        });
+        if let Err(error) = gone {
+            eprintln!("{}: {error}", self.name);
+        }
+    }
+}
+
+fn asked(server: &'static PostgresHandle, database: String) -> impl Fn(&str) -> String + Send {
+    move |sql| server.psql(&database, sql).expect(sql)
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        // Its processes ended before, as they were started later. A slot would keep the origin's log.
+        self.drop_slot();
+    }
+}
