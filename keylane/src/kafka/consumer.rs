@@ -187,7 +187,8 @@ impl KafkaConsumer {
                 }
                 Err(error) => {
                     let cause = client.consumer.client().context().cause();
-                    let failure = judge("consuming", &error, &cause);
+                    let what = format!("consuming from Kafka at {}", self.settings.bootstrap);
+                    let failure = judge(&what, &error, &cause);
                     self.failure = self.failure.take().or(failure);
                 }
             }

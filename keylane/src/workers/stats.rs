@@ -95,10 +95,13 @@ pub struct ApplyStats {
 pub struct StateCell(Mutex<(String, String)>);
 
 impl StateCell {
-    /// Sets it.
+    /// Sets it. A worker that tries again (`starting`) is still `degraded` by what was in its way, until it does its work or meets something else.
     pub fn set(&self, state: &str, why: impl Into<String>) {
         if let Ok(mut cell) = self.0.lock() {
-            *cell = (state.to_owned(), why.into());
+            let tries_again = state == "starting" && cell.0 == "degraded";
+            if !tries_again {
+                *cell = (state.to_owned(), why.into());
+            }
         }
     }
 
@@ -120,4 +123,24 @@ pub fn now_us() -> i64 {
 /// Raises an atomic time.
 pub fn raise(cell: &AtomicI64, value: i64) {
     cell.fetch_max(value, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trying_again_hides_nothing() {
+        let state = StateCell::default();
+        let told = |word: &str, why: &str| {
+            state.set(word, why);
+            state.get()
+        };
+        let is = |word: &str, why: &str| (word.to_owned(), why.to_owned());
+        assert_eq!(told("starting", "opening"), is("starting", "opening"));
+        assert_eq!(told("degraded", "away"), is("degraded", "away"));
+        assert_eq!(told("starting", "opening"), is("degraded", "away"));
+        assert_eq!(told("streaming", ""), is("streaming", ""));
+        assert_eq!(told("starting", "opening"), is("starting", "opening"));
+    }
 }

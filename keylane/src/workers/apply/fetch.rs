@@ -1,22 +1,26 @@
 //! Records in: each partition up to its fair share of the buffer, judged, and offered to its lanes.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keylane_core::apply::{PartitionProgress, ReceivedAs};
 use keylane_core::consume::{Intake, Taken};
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{LogConsumer, LogErrorKind, RawRecord};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::foreign::Foreign;
 use super::road::Road;
 use super::run::ApplyFailure;
+use super::troubles::Dependency;
 
 /// How long a fetch waits for the first record.
 const FETCH_WAIT: Duration = Duration::from_millis(200);
 /// A partition is fetched again when this part of its share is free (hysteresis).
 const FREE_PART: usize = 4;
+/// How often a log that was away is asked whether it is back.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// The smallest share of a partition.
 const SHARE_MIN: usize = 64 * 1024;
 
@@ -33,6 +37,7 @@ pub(super) async fn fetch(
     // Half of the budget is for the client's own queues.
     let share = (road.settings.buffer_bytes / 2 / partitions.len().max(1)).max(SHARE_MIN);
     let mut pause = road.settings.backoff.0;
+    let mut answers = Answers::default();
     while !road.stop.is_cancelled() {
         let room = room(road, share);
         if room.is_empty() {
@@ -48,13 +53,13 @@ pub(super) async fn fetch(
         match fetched {
             Ok(fetched) => {
                 pause = road.settings.backoff.0;
+                answers.look(road, !fetched.is_empty());
                 take_in(road, fetched, &mut intakes);
                 behind(road, consumer.as_ref());
             }
             Err(error) if error.kind == LogErrorKind::Unreachable => {
-                road.stats
-                    .state
-                    .set("degraded", format!("the log is not reachable: {error}"));
+                let why = format!("KL-CONSUME-002: the log is not reachable: {error}");
+                road.troubles.met(Dependency::Log, why);
                 tokio::select! {
                     () = road.stop.cancelled() => break,
                     () = tokio::time::sleep(pause) => {}
@@ -68,6 +73,38 @@ pub(super) async fn fetch(
     // A hint for lag tools; the replica's own progress is what counts.
     if let Err(error) = consumer.hint(&lows).await {
         tracing::debug!("the last hint was not taken: {error}");
+    }
+}
+
+/// Whether a log that was away answers again. That no record comes does not tell: there may be none.
+#[derive(Default)]
+struct Answers {
+    asked: Option<(Instant, JoinHandle<()>)>,
+}
+
+impl Answers {
+    fn look(&mut self, road: &Road, records_came: bool) {
+        if records_came {
+            return road.troubles.over(Dependency::Log);
+        }
+        let waits = self
+            .asked
+            .as_ref()
+            .is_some_and(|(at, asking)| at.elapsed() < ASK_INTERVAL || !asking.is_finished());
+        if waits || !road.troubles.is_met(Dependency::Log) {
+            return;
+        }
+        let first = road.lanes().lows().into_iter().next();
+        let Some(partition) = first.map(|low| low.partition) else {
+            return;
+        };
+        let (log, troubles) = (road.log.clone(), road.troubles.clone());
+        let asking = tokio::spawn(async move {
+            if log.bounds(&partition).await.is_ok() {
+                troubles.over(Dependency::Log);
+            }
+        });
+        self.asked = Some((Instant::now(), asking));
     }
 }
 

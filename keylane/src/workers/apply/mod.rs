@@ -3,6 +3,7 @@
 //! - `settings`: what the worker is told.
 //! - `run`: fence, then read progress, then fetch; drain at the end.
 //! - `road`: what the tasks share, and how they wake each other.
+//! - `troubles`: what is in the way now.
 //! - `fetch`: records in.
 //! - `foreign`: topics that another tool wrote.
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
@@ -14,6 +15,8 @@ mod settings;
 pub use settings::ApplySettings;
 
 mod road;
+
+mod troubles;
 
 mod run;
 pub use run::{ApplyFailure, run};

@@ -116,7 +116,9 @@ fn tell(road: &Road) {
     if parked > road.settings.parked_keys_max {
         road.fail(ApplyFailure::TooManyParked(parked));
     }
-    if stats.busy.get() == 0 && !drained {
+    if let Some(troubles) = road.troubles.words() {
+        stats.state.set("degraded", troubles);
+    } else if stats.busy.get() == 0 && !drained {
         if let Some((partition, position, why)) = holdup {
             stats.state.set(
                 "streaming",

@@ -15,6 +15,7 @@ use super::foreign::Foreign;
 use super::run::ApplyFailure;
 use super::settings::ApplySettings;
 use super::tables::Tables;
+use super::troubles::{Troubles, Watched};
 use crate::workers::stats::ApplyStats;
 
 /// Shared by all tasks of one apply run.
@@ -32,6 +33,8 @@ pub(super) struct Road {
     pub work: Notify,
     /// A buffer may have room.
     pub room: Notify,
+    /// What is in the way now.
+    pub troubles: Arc<Troubles>,
     lanes: Mutex<Lanes<RawPayload>>,
     failure: Mutex<Option<ApplyFailure>>,
     began: Instant,
@@ -53,16 +56,18 @@ impl Road {
             None => Lanes::new(settings.lanes),
         };
         let lanes = Mutex::new(lanes);
+        let troubles = Arc::new(Troubles::default());
         Road {
             settings,
             log,
-            replica,
+            replica: Arc::new(Watched::new(replica, troubles.clone())),
             stats,
             tables,
             foreign,
             stop,
             work: Notify::new(),
             room: Notify::new(),
+            troubles,
             lanes,
             failure: Mutex::new(None),
             began: Instant::now(),

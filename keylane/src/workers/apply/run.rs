@@ -269,7 +269,7 @@ async fn catalog(road: &Road) -> Result<Option<ControlState>, ApplyFailure> {
             return Ok(Some(state));
         }
         road.stats.state.set(
-            "starting",
+            "degraded",
             "waiting for a capturer to write the catalog of tables",
         );
         tokio::select! {
