@@ -26,6 +26,10 @@ mod in_flight;
 mod missing_rows;
 #[path = "main/redrive.rs"]
 mod redrive;
+#[path = "main/gate.rs"]
+mod gate;
+#[path = "main/outages.rs"]
+mod outages;
 #[path = "main/running.rs"]
 mod running;
 #[path = "main/zombies.rs"]

@@ -198,6 +198,17 @@ impl Bed {
         all["pipelines"][0].clone()
     }
 
+    /// The failed check of this name; `keylane check` ends with 3.
+    pub fn failed_check(&self, id: &str) -> Value {
+        let checks = self.json(&["check", "--format", "json"], 3);
+        let all = checks["checks"].as_array().expect("a list");
+        let found = all
+            .iter()
+            .find(|check| check["id"] == id && check["ok"] == false);
+        assert!(found.is_some(), "{id} is no failed check: {checks}");
+        found.cloned().unwrap_or_default()
+    }
+
     /// Starts `keylane run` with these arguments.
     pub fn start(&self, arguments: &[&str]) -> Running {
         let mut command = self.keylane(&["run"]);
