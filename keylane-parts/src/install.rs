@@ -21,6 +21,10 @@ pub enum Tool {
     Unpackers,
     /// `kcat`, a reader of topics that is not ours.
     Kcat,
+    /// The `openssl` command, which makes certificates.
+    Openssl,
+    /// What building against the system's OpenSSL takes.
+    OpensslHeaders,
 }
 
 impl Tool {
@@ -31,6 +35,8 @@ impl Tool {
             Self::Postgres => &["postgresql", "postgresql-contrib"],
             Self::Unpackers => &["unzip", "xz-utils"],
             Self::Kcat => &["kcat"],
+            Self::Openssl => &["openssl"],
+            Self::OpensslHeaders => &["libssl-dev", "pkg-config"],
         }
     }
 
@@ -41,6 +47,14 @@ impl Tool {
             Self::Postgres => debian_postgres_bin(None).is_some(),
             Self::Unpackers => on_path("unzip").is_some() && on_path("xz").is_some(),
             Self::Kcat => on_path("kcat").is_some(),
+            Self::Openssl => on_path("openssl").is_some(),
+            Self::OpensslHeaders => {
+                on_path("pkg-config").is_some()
+                    && Command::new("pkg-config")
+                        .args(["--exists", "openssl"])
+                        .status()
+                        .is_ok_and(|status| status.success())
+            }
         }
     }
 }

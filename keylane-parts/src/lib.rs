@@ -6,6 +6,7 @@
 //! - A failure names what was awaited and shows the tail of the part's own log.
 //! - What a part needs is fetched once into a cache folder that any number of processes may share.
 
+mod authority;
 mod cache;
 mod debezium;
 mod error;
@@ -23,12 +24,13 @@ mod usage;
 mod wait;
 mod work_dir;
 
+pub use authority::{Authority, Certificate};
 pub use cache::cache_dir;
 pub use debezium::{Debezium, DebeziumOptions};
 pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;
 pub use install::{Tool, ensure_installed};
-pub use kafka::{Kafka, KafkaHandle, KafkaOptions};
+pub use kafka::{Kafka, KafkaHandle, KafkaListener, KafkaOptions};
 pub use mode::{quick, slow};
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};

@@ -34,3 +34,7 @@ mod outages;
 mod running;
 #[path = "main/zombies.rs"]
 mod zombies;
+#[path = "main/site.rs"]
+mod site;
+#[path = "main/tls/mod.rs"]
+mod tls;

@@ -15,13 +15,21 @@ use std::process::{Command, Stdio};
 const SIM: (&str, &str) = ("20000", "15");
 const SIM_QUICK: (&str, &str) = ("500", "3");
 const VERSIONS_SLOW: &str = "14,15,17,18";
+/// What is tested in a build of its own, with TLS to Kafka.
+const TLS: [&str; 5] = [
+    "-p",
+    "keylane",
+    "-p",
+    "keylane-server",
+    "--features=kafka-ssl",
+];
 
 #[derive(clap::Args)]
 pub(crate) struct TestArguments {
     /// Only what needs no outside parts
     #[arg(long, conflicts_with = "slow")]
     quick: bool,
-    /// PostgreSQL 14, 17 and 18 too, and longer fault runs
+    /// PostgreSQL 14, 17 and 18 too, TLS to Kafka, and longer fault runs
     #[arg(long)]
     slow: bool,
     /// Only the tests whose names hold this; formats, lints and rules are left out
@@ -48,7 +56,13 @@ pub(crate) fn run(root: &Path, arguments: &TestArguments) -> TaskResult {
         });
     }
     let mut summary = Summary::default();
-    steps.step("tests", || cargo_test(root, arguments, &mut summary));
+    let (all, filter) = (["--workspace"], arguments.filter.as_slice());
+    steps.step("tests", || {
+        cargo_test(root, arguments, &all, filter, &mut summary)
+    });
+    if arguments.slow && arguments.filter.is_none() {
+        tls(root, arguments, &mut steps, &mut summary);
+    }
     for step in steps.failed() {
         eprintln!("failed: {step}");
     }
@@ -83,16 +97,41 @@ fn checks(root: &Path, steps: &mut Steps) {
     }
 }
 
+/// The build that speaks TLS to Kafka: its lints, and the tests that are about it.
+fn tls(root: &Path, arguments: &TestArguments, steps: &mut Steps, summary: &mut Summary) {
+    let there = steps.step("parts: OpenSSL's headers", || {
+        ensure_installed(&[Tool::OpensslHeaders]).map(|()| true)
+    });
+    if !there {
+        return;
+    }
+    steps.step("lints, with TLS to Kafka", || {
+        let mut clippy = cargo(root, &["clippy", "--all-targets"]);
+        succeeds(clippy.args(TLS).args(["--", "-D", "warnings"]))
+    });
+    let filter = ["kafka".to_owned()];
+    let mut these = Summary::default();
+    steps.step("tests, with TLS to Kafka", || {
+        cargo_test(root, arguments, &TLS, &filter, &mut these)
+    });
+    // The others are not skipped: they ran before.
+    summary.passed += these.passed;
+    summary.failed += these.failed;
+}
+
 fn cargo_test(
     root: &Path,
     arguments: &TestArguments,
+    packages: &[&str],
+    filter: &[String],
     summary: &mut Summary,
 ) -> Result<bool, Box<dyn Error>> {
     let skipped = std::env::temp_dir().join(format!("keylane-skipped-{}", std::process::id()));
     std::fs::write(&skipped, "")?;
-    let mut tests = cargo(root, &["test", "--workspace", "--no-fail-fast"]);
+    let mut tests = cargo(root, &["test", "--no-fail-fast"]);
     tests
-        .args(&arguments.filter)
+        .args(packages)
+        .args(filter)
         .env("KEYLANE_TEST_SKIPPED_FILE", &skipped)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -5,10 +5,12 @@ mod java;
 mod node;
 mod options;
 mod probe;
+mod security;
 mod server;
 
 pub use handle::KafkaHandle;
 pub use options::KafkaOptions;
+pub use security::KafkaListener;
 pub use server::Kafka;
 
 pub(crate) use java::Java;

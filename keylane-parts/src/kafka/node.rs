@@ -8,13 +8,19 @@ use std::path::Path;
 
 const FORMAT_HEAP_MB: u32 = 128;
 
-/// Formats the log folder of one node as a member of the cluster `cluster_id`.
-pub(crate) fn format(java: &Java, properties: &Path, cluster_id: &str) -> Result<()> {
+/// Formats the log folder of one node as a member of the cluster `cluster_id`; `further` arguments say what else it begins with.
+pub(crate) fn format(
+    java: &Java,
+    properties: &Path,
+    cluster_id: &str,
+    further: &[String],
+) -> Result<()> {
     run(
         "formatting a Kafka folder",
         java.run("kafka.tools.StorageTool", FORMAT_HEAP_MB)
             .args(["format", "-t", cluster_id, "-c"])
-            .arg(properties),
+            .arg(properties)
+            .args(further),
     )?;
     Ok(())
 }

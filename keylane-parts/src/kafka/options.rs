@@ -1,6 +1,12 @@
 //! How a Kafka is started: number of nodes, heap, server settings.
 
+use super::security::Security;
+use crate::authority::Certificate;
 use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What keeps rights at Kafka.
+const AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
 
 /// How to start a [`Kafka`](crate::Kafka).
 #[derive(Clone, Debug)]
@@ -8,6 +14,7 @@ pub struct KafkaOptions {
     pub(crate) nodes: u32,
     pub(crate) heap_mb: u32,
     pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) security: Option<Security>,
 }
 
 impl Default for KafkaOptions {
@@ -16,6 +23,7 @@ impl Default for KafkaOptions {
             nodes: 1,
             heap_mb: 512,
             settings: BTreeMap::new(),
+            security: None,
         }
     }
 }
@@ -42,12 +50,26 @@ impl KafkaOptions {
         self
     }
 
+    /// Four more listeners under `certificate`, which is for `localhost`, and these users with their passwords. See [`Kafka::secured`](crate::Kafka::secured).
+    #[must_use]
+    pub fn secured(mut self, certificate: &Certificate, users: &[(&str, &str)]) -> Self {
+        self.security = Some(Security::new(certificate, users));
+        self
+    }
+
+    /// Nobody may do anything without being allowed to, but whoever comes by the plain listener.
+    #[must_use]
+    pub fn with_rights(self) -> Self {
+        self.set("authorizer.class.name", AUTHORIZER)
+            .set("super.users", "User:ANONYMOUS")
+    }
+
     pub(crate) fn replication(&self) -> u32 {
         self.nodes.min(3)
     }
 
-    /// `server.properties` of node `id` (1-based).
-    pub(crate) fn properties(&self, id: u32, ports: &[NodePorts], log_dir: &str) -> String {
+    /// `server.properties` of node `id` (1-based), whose files are in `folder`.
+    pub(crate) fn properties(&self, id: u32, ports: &[NodePorts], folder: &Path) -> String {
         let own = ports.iter().find(|ports| ports.id == id);
         let own = own.expect("the node's own ports are among the cluster's");
         let voters: Vec<String> = ports
@@ -60,20 +82,19 @@ impl KafkaOptions {
         let mut set = |name: &str, value: String| lines.insert(name.to_owned(), value);
         set("process.roles", "broker,controller".into());
         set("node.id", id.to_string());
-        set(
-            "listeners",
-            format!(
-                "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
-                own.broker, own.controller
-            ),
+        let mut listeners = format!(
+            "PLAINTEXT://127.0.0.1:{},CONTROLLER://127.0.0.1:{}",
+            own.broker, own.controller
         );
-        set(
-            "advertised.listeners",
-            format!("PLAINTEXT://127.0.0.1:{}", own.broker),
-        );
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", own.broker);
+        if let Some(security) = &self.security {
+            security.listeners(own, &mut listeners, &mut advertised);
+        }
+        set("listeners", listeners);
+        set("advertised.listeners", advertised);
         set("controller.listener.names", "CONTROLLER".into());
         set("controller.quorum.voters", voters.join(","));
-        set("log.dirs", log_dir.to_owned());
+        set("log.dirs", folder.join("data").display().to_string());
         set("auto.create.topics.enable", "false".into());
         // Groups form at once, and members may choose short sessions: tests wait for both.
         set("group.initial.rebalance.delay.ms", "0".into());
@@ -101,6 +122,9 @@ impl KafkaOptions {
         // A broker that was killed is let back in only when its former session has run out.
         set("broker.session.timeout.ms", "3000".into());
         set("broker.heartbeat.interval.ms", "500".into());
+        if let Some(security) = &self.security {
+            lines.extend(security.settings(folder));
+        }
         lines.extend(self.settings.clone());
         lines
             .iter()
@@ -115,4 +139,6 @@ pub(crate) struct NodePorts {
     pub(crate) id: u32,
     pub(crate) broker: u16,
     pub(crate) controller: u16,
+    /// Those of the secured listeners, in the order of `KafkaListener::ALL`.
+    pub(crate) secured: [u16; 4],
 }

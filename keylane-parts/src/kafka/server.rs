@@ -4,7 +4,9 @@ use super::java::Java;
 use super::node;
 use super::options::{KafkaOptions, NodePorts};
 use super::probe::brokers_seen;
+use super::security::KafkaListener;
 use crate::error::{IoContext, PartsError, Result};
+use crate::install::run;
 use crate::ports::{PortLease, free_port};
 use crate::process::Process;
 use crate::signal::Signal;
@@ -14,6 +16,8 @@ use std::time::Duration;
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+const ACL_COMMAND: &str = "org.apache.kafka.tools.AclCommand";
+const TOOL_HEAP_MB: u32 = 128;
 
 /// Apache Kafka on loopback ports, in a temporary folder that goes with it. Topics are not created by themselves. Dropping it kills it.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ struct Node {
     ports: NodePorts,
     properties: PathBuf,
     log: PathBuf,
-    _leases: [PortLease; 2],
+    _leases: [PortLease; 6],
 }
 
 impl Kafka {
@@ -81,13 +85,22 @@ impl Kafka {
         let cluster_id = node::cluster_id()?;
         let mut leases = Vec::new();
         for id in 1..=options.nodes {
-            let (broker, controller) = (free_port()?, free_port()?);
+            let own = [
+                free_port()?,
+                free_port()?,
+                free_port()?,
+                free_port()?,
+                free_port()?,
+                free_port()?,
+            ];
+            let [broker, controller, secured @ ..] = own.each_ref().map(PortLease::port);
             let ports = NodePorts {
                 id,
-                broker: broker.port(),
-                controller: controller.port(),
+                broker,
+                controller,
+                secured,
             };
-            leases.push((ports, [broker, controller]));
+            leases.push((ports, own));
         }
         let all_ports: Vec<NodePorts> = leases.iter().map(|(ports, _)| *ports).collect();
         let mut nodes = Vec::new();
@@ -96,9 +109,14 @@ impl Kafka {
             let data = own.join("data");
             std::fs::create_dir_all(&data).doing("creating a node's folder", &data)?;
             let properties = own.join("server.properties");
-            let text = options.properties(ports.id, &all_ports, &data.to_string_lossy());
+            let text = options.properties(ports.id, &all_ports, &own);
             std::fs::write(&properties, text).doing("writing server.properties", &properties)?;
-            node::format(&java, &properties, &cluster_id)?;
+            let mut further = Vec::new();
+            if let Some(security) = &options.security {
+                security.write_store(&own)?;
+                further = security.format_arguments();
+            }
+            node::format(&java, &properties, &cluster_id, &further)?;
             nodes.push(Node {
                 process: None,
                 ports,
@@ -126,6 +144,28 @@ impl Kafka {
             .map(|node| format!("127.0.0.1:{}", node.ports.broker))
             .collect();
         addresses.join(",")
+    }
+
+    /// What clients of a secured listener connect to: `localhost:PORT,…`. See [`KafkaOptions::secured`].
+    #[must_use]
+    pub fn secured(&self, listener: KafkaListener) -> String {
+        let place = KafkaListener::ALL.iter().position(|one| *one == listener);
+        let ports = self.nodes.iter().map(|node| node.ports.secured);
+        let ports = ports.filter_map(|ports| ports.get(place?).copied());
+        let addresses: Vec<String> = ports.map(|port| format!("localhost:{port}")).collect();
+        addresses.join(",")
+    }
+
+    /// Allows `principal` (`User:NAME`) what `words` say in the language of Kafka's own command, such as `--operation Write --topic t`.
+    ///
+    /// # Errors
+    /// With what the command said.
+    pub fn allow(&self, principal: &str, words: &[&str]) -> Result<()> {
+        let mut command = self.java.run(ACL_COMMAND, TOOL_HEAP_MB);
+        command.args(["--bootstrap-server", &self.bootstrap(), "--add"]);
+        command.args(["--allow-principal", principal]).args(words);
+        run("giving a right at Kafka", &mut command)?;
+        Ok(())
     }
 
     /// The process ids of the nodes that run.

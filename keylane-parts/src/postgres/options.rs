@@ -1,6 +1,7 @@
 //! How a PostgreSQL is started: version, settings, password.
 
 use super::binaries::PostgresVersion;
+use crate::authority::Certificate;
 use std::collections::BTreeMap;
 
 /// How to start a [`Postgres`](crate::Postgres).
@@ -9,6 +10,9 @@ pub struct PostgresOptions {
     pub(crate) version: PostgresVersion,
     pub(crate) password: Option<String>,
     pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) certificate: Option<Certificate>,
+    /// Lines of `pg_hba.conf`.
+    pub(crate) access: String,
 }
 
 impl PostgresOptions {
@@ -30,6 +34,8 @@ impl PostgresOptions {
         Self {
             version,
             password: None,
+            certificate: None,
+            access: String::new(),
             settings: settings
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
@@ -40,6 +46,21 @@ impl PostgresOptions {
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
+        self
+    }
+
+    /// A line of `pg_hba.conf`, before those that let everybody in (with the password, if one is asked for).
+    #[must_use]
+    pub fn access(mut self, line: &str) -> Self {
+        self.access.push_str(line);
+        self.access.push('\n');
+        self
+    }
+
+    /// Offers TLS under this certificate, without asking for it, and believes clients whose certificates are of the same authority.
+    #[must_use]
+    pub fn certificate(mut self, certificate: &Certificate) -> Self {
+        self.certificate = Some(certificate.clone());
         self
     }
 

@@ -9,6 +9,7 @@ use crate::ports::{PortLease, free_port};
 use crate::process::Process;
 use crate::signal::Signal;
 use crate::work_dir::WorkDir;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -61,6 +62,7 @@ impl Postgres {
             dir,
         };
         postgres.init()?;
+        postgres.take_certificate()?;
         postgres.restart()?;
         Ok(postgres)
     }
@@ -228,6 +230,36 @@ impl Postgres {
             }
         }
         run("creating a PostgreSQL folder", &mut initdb)?;
+        let path = self.data().join("pg_hba.conf");
+        let usual = std::fs::read_to_string(&path).doing("reading who may connect", &path)?;
+        let text = format!("{}{usual}", self.options.access);
+        std::fs::write(&path, text).doing("writing who may connect", &path)
+    }
+
+    /// Copies the certificate to where the server's own user reads it; it refuses a key that others can read.
+    fn take_certificate(&mut self) -> Result<()> {
+        let Some(certificate) = self.options.certificate.clone() else {
+            return Ok(());
+        };
+        for (from, name, setting) in [
+            (certificate.certificate, "server.crt", "ssl_cert_file"),
+            (certificate.key, "server.key", "ssl_key_file"),
+            (certificate.authority, "authority.crt", "ssl_ca_file"),
+        ] {
+            let to = self.dir.path().join(name);
+            std::fs::copy(&from, &to).doing("copying a certificate", &from)?;
+            let only_owner = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&to, only_owner).doing("closing a key to others", &to)?;
+            if is_root() {
+                let (uid, gid) = unprivileged_ids()?;
+                std::os::unix::fs::chown(&to, Some(uid), Some(gid))
+                    .doing("giving a file to the user postgres", &to)?;
+            }
+            let path = to.display().to_string();
+            self.options.settings.insert(setting.to_owned(), path);
+        }
+        let on = ("ssl".to_owned(), "on".to_owned());
+        self.options.settings.extend([on]);
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Format, runtime};
-use crate::config::{Config, InitAnswers, InitTable, PipelineName, Secret, TablePattern, Template};
+use crate::config::{
+    Config, InitAnswers, InitTable, PipelineName, PostgresUrl, Secret, TablePattern, Template,
+};
 use crate::exit_code::{Exit, Failure};
 use crate::init::{FoundTable, tables_of};
 
@@ -160,6 +162,11 @@ fn seen_from(config: &Path, url: &Secret) -> Secret {
         }
         (None, Some(_)) => false,
     };
+    if let Some(Ok(mut url)) = (!same && !text.contains("${")).then(|| PostgresUrl::parse(text)) {
+        let whole = |path: &str| std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        url.resolve_files(whole);
+        return Secret::new(url.expose());
+    }
     let path = text
         .strip_prefix("sqlite:")
         .map(|path| path.strip_prefix("//").unwrap_or(path));

@@ -46,11 +46,13 @@ pub enum Code {
     OrderKeyTable,
     /// A file written for another version of the format.
     Version,
+    /// Something that this build of Keylane leaves out.
+    NotBuilt,
 }
 
 impl Code {
     /// All codes, in numeric order.
-    pub const ALL: [Code; 20] = [
+    pub const ALL: [Code; 21] = [
         Code::FileUnreadable,
         Code::FileRefused,
         Code::Syntax,
@@ -71,6 +73,7 @@ impl Code {
         Code::Conflict,
         Code::OrderKeyTable,
         Code::Version,
+        Code::NotBuilt,
     ];
 
     /// The code as printed, and the stem of its page.
@@ -96,6 +99,7 @@ impl Code {
             Code::Conflict => "KL-CONFIG-018",
             Code::OrderKeyTable => "KL-CONFIG-019",
             Code::Version => "KL-CONFIG-020",
+            Code::NotBuilt => "KL-CONFIG-021",
         }
     }
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keylane::kafka::{PropertyFaultKind, property_faults};
+
 use super::code::Code;
 use super::keys::{Absent, DAY_MS, Key, MIB, TIB, Takes};
-use super::reader::{Block, Read, Text};
+use super::lists::Named;
+use super::reader::{Block, Read, Reported, Text};
 use super::secret::Secret;
 use super::source::Span;
 use super::tree::{Value, printable_key};
@@ -66,7 +69,7 @@ const KAFKA: &[Key] = &[
             "librdkafka property names with their values; a value may be `${ENV}` or `file:PATH`, and is never shown",
         ),
         absent: Absent::Means("none"),
-        means: "More client settings, such as `security.protocol` or `sasl.password`. Properties that Keylane's guarantees rest on are refused (KL-CONFIG-015).",
+        means: "More client settings, such as `security.protocol` or `sasl.password`. Properties that Keylane's guarantees rest on are refused (KL-CONFIG-015), and so is what needs TLS in a build without it (KL-CONFIG-021).",
     },
 ];
 
@@ -142,39 +145,78 @@ pub(super) fn read(block: &Block<'_>, state_dir: Option<&Path>) -> Read<LogRead>
 
 fn read_kafka(block: &Block<'_>) -> Read<KafkaLog> {
     let bootstrap = bootstrap(block);
-    let properties = block.named("properties", true).and_then(|named| {
-        let mut properties = BTreeMap::new();
+    let properties = block.named("properties", true).and_then(|mut named| {
         let mut refused = None;
-        for property in named {
-            if let Some((_, reason)) = OWNED.iter().find(|(name, _)| *name == property.name) {
-                refused = Some(block.report(
-                    Code::OwnedProperty,
-                    property.name_span,
-                    format!(
-                        "log.kafka.properties: '{}' is set by Keylane",
-                        property.name
-                    ),
-                    &format!("remove it: {reason}"),
-                ));
-            } else if !is_property_name(&property.name) {
-                refused = Some(block.report(
-                    Code::BadName,
-                    property.name_span,
-                    format!(
-                        "log.kafka.properties: '{}' is no property name",
-                        printable_key(&property.name)
-                    ),
-                    "names are lower-case words joined by dots, as in 'security.protocol'",
-                ));
+        for property in &mut named {
+            if is_path(&property.name, &property.text.value) {
+                let path = block.reader.resolve(&property.text.value);
+                property.text.value = path.to_string_lossy().into_owned();
             }
-            properties.insert(property.name, Secret::new(property.text.value));
+            refused = refused.or(refuse_name(block, property));
         }
+        if refused.is_none() {
+            refused = refuse_unusable(block, &named);
+        }
+        let properties = named
+            .into_iter()
+            .map(|property| (property.name, Secret::new(property.text.value)))
+            .collect();
         refused.map_or(Ok(properties), Err)
     });
     Ok(KafkaLog {
         bootstrap: bootstrap?,
         properties: properties?,
     })
+}
+
+/// `ssl.ca.location` and its like start at the file's directory, as every path in it does.
+fn is_path(name: &str, value: &str) -> bool {
+    name.starts_with("ssl.") && name.ends_with(".location") && value != "probe"
+}
+
+fn refuse_name(block: &Block<'_>, property: &Named) -> Option<Reported> {
+    if let Some((_, reason)) = OWNED.iter().find(|(name, _)| *name == property.name) {
+        return Some(block.report(
+            Code::OwnedProperty,
+            property.name_span,
+            format!(
+                "log.kafka.properties: '{}' is set by Keylane",
+                property.name
+            ),
+            &format!("remove it: {reason}"),
+        ));
+    }
+    (!is_property_name(&property.name)).then(|| {
+        block.report(
+            Code::BadName,
+            property.name_span,
+            format!(
+                "log.kafka.properties: '{}' is no property name",
+                printable_key(&property.name)
+            ),
+            "names are lower-case words joined by dots, as in 'security.protocol'",
+        )
+    })
+}
+
+/// What the client library does not know, or was not built with.
+fn refuse_unusable(block: &Block<'_>, named: &[Named]) -> Option<Reported> {
+    let pairs = named
+        .iter()
+        .map(|property| (&*property.name, &*property.text.value));
+    let mut refused = None;
+    for fault in property_faults(pairs) {
+        let code = match fault.kind {
+            PropertyFaultKind::Unknown => Code::BadName,
+            PropertyFaultKind::BadValue => Code::BadValue,
+            PropertyFaultKind::NotBuilt => Code::NotBuilt,
+        };
+        let written = named.iter().find(|property| property.name == fault.name);
+        let message = format!("log.kafka.properties: '{}' {}", fault.name, fault.fault);
+        let span = written.map_or(block.span, |property| property.name_span);
+        refused = Some(block.report(code, span, message, &fault.remedy));
+    }
+    refused
 }
 
 fn is_property_name(name: &str) -> bool {

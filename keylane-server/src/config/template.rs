@@ -150,7 +150,9 @@ fn head(text: &mut String, answers: &InitAnswers) {
             let _ = writeln!(text, "log:\n  kafka:\n    bootstrap: {}", scalar(bootstrap));
             text.push_str(
                 "    # properties:             # further librdkafka settings\n    \
-                 #   security.protocol: SASL_SSL\n    \
+                 #   security.protocol: SASL_SSL      # needs a build with kafka-ssl: docs/guides/security.md\n    \
+                 #   sasl.mechanism: SCRAM-SHA-512\n    \
+                 #   sasl.username: keylane\n    \
                  #   sasl.password: ${KAFKA_PASSWORD}\n\n",
             );
         }

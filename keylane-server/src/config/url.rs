@@ -1,6 +1,7 @@
 //! PostgreSQL URLs: what they must hold, and a printed form without the password.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use super::code::Code;
 use super::interpolate::{Insert, push_encoded};
@@ -11,7 +12,7 @@ pub(super) const URL: Key = Key {
     name: "url",
     takes: Takes::Secret("`postgres://USER@HOST:PORT/DATABASE?sslmode=…`"),
     absent: Absent::Required,
-    means: "The database. A password may stand in it as `${ENV}` (as it is, without escaping), or under `password`. `sslmode` is `disable`, `prefer` (default), `require`, `verify-ca` or `verify-full`; `sslrootcert=FILE` names the authority to trust.",
+    means: "The database. A password may stand in it as `${ENV}` (as it is, without escaping), or under `password`. `sslmode` is `disable`, `prefer` (default), `require`, `verify-ca` or `verify-full`; `sslrootcert=FILE` names the authority to trust (PEM; without it Mozilla's list counts), `sslcert=FILE` and `sslkey=FILE` are for a server that asks for a certificate.",
 };
 
 pub(super) const PASSWORD: Key = Key {
@@ -22,6 +23,8 @@ pub(super) const PASSWORD: Key = Key {
 };
 
 const SSL_MODES: [&str; 5] = ["disable", "prefer", "require", "verify-ca", "verify-full"];
+/// Parameters that name a file.
+const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
 const PORT_DEFAULT: u16 = 5432;
 
 /// A checked `postgres://` URL. `Display` and `Debug` show it without its password.
@@ -59,6 +62,25 @@ impl PostgresUrl {
     /// The user, percent-encoded as in the URL; may be empty.
     pub fn user(&self) -> &str {
         self.0.username()
+    }
+
+    /// Replaces relative paths of certificates.
+    pub fn resolve_files(&mut self, resolve: impl Fn(&str) -> PathBuf) {
+        let is_ours =
+            |name: &str, value: &str| FILES.contains(&name) && Path::new(value).is_relative();
+        let pairs: Vec<(String, String)> = self.0.query_pairs().into_owned().collect();
+        if !pairs.iter().any(|(name, value)| is_ours(name, value)) {
+            return;
+        }
+        let mut query = self.0.query_pairs_mut();
+        query.clear();
+        for (name, value) in &pairs {
+            if is_ours(name, value) {
+                query.append_pair(name, &resolve(value).to_string_lossy());
+            } else {
+                query.append_pair(name, value);
+            }
+        }
     }
 
     /// Checks a URL that a person gave, in `init` for instance. The error says what is wrong, without the URL.
@@ -133,6 +155,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<PostgresUrl> {
     };
     let mut url =
         PostgresUrl::parse(&text.value).map_err(|fault| url_issue(block, &text, &fault))?;
+    url.resolve_files(|path| block.reader.resolve(path));
     if let Some((password, span)) = password? {
         if url.0.password().is_some() {
             return Err(block.report(

@@ -298,7 +298,7 @@ log:
     bootstrap: a:9092, b:9092
     properties:
       sasl.password: ${{TEST_PASSWORD}}
-      ssl.ca.location: /cost/$$5
+      client.rack: /cost/$$5
 "
     );
     let config = load_text(&text).expect("the file loads");
@@ -308,7 +308,7 @@ log:
     assert_eq!(kafka.bootstrap, ["a:9092", "b:9092"]);
     let property = |name: &str| kafka.properties.get(name).map(Secret::expose);
     assert_eq!(property("sasl.password"), Some("hunter2@/:#%"));
-    assert_eq!(property("ssl.ca.location"), Some("/cost/$5"));
+    assert_eq!(property("client.rack"), Some("/cost/$5"));
     let apply = &pipeline(&config, "shop").apply;
     assert_eq!((apply.threads, apply.lanes), (8, 128));
     assert_eq!(apply.on_error.then, ExhaustedAction::Stop);

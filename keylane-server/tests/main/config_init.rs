@@ -113,6 +113,12 @@ fn the_keys_that_init_writes_as_comments_load_when_they_are_uncommented() {
             .collect();
         assert_ne!(uncommented, text);
         let lookup = |_: &str| Some("hunter2".to_owned());
+        let mut uncommented = uncommented;
+        if !keylane::kafka::HAS_TLS {
+            // The comment beside it names the feature; a build without it refuses the line.
+            uncommented = uncommented.replace("SASL_SSL", "SASL_PLAINTEXT");
+            uncommented = uncommented.replace("SCRAM-SHA-512", "PLAIN");
+        }
         Config::parse(&uncommented, Path::new("keylane.yaml"), &lookup)
             .expect("the comments are right");
     }

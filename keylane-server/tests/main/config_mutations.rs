@@ -14,9 +14,10 @@ log:
   kafka:
     bootstrap: a:9092,b:9092
     properties:
-      security.protocol: SASL_SSL
+      security.protocol: SASL_PLAINTEXT
+      sasl.mechanism: PLAIN
       sasl.password: "hunter2"
-      ssl.key.pem: |
+      sasl.username: |
         hunter2
         hunter2
 pipelines:

@@ -47,7 +47,14 @@ pub(super) fn kind_of(code: Code) -> LogErrorKind {
 pub(super) fn failed(what: &str, error: &KafkaError, cause: &str) -> LogError {
     match error.rdkafka_error_code() {
         Some(code) => failed_with(what, code, cause),
-        None => LogError::new(LogErrorKind::Other, format!("{what}: {error}{cause}")),
+        None => {
+            // Its own words would quote the value, which may be a secret.
+            let why = match error {
+                KafkaError::ClientConfig(_, _, name, _) => format!("{name} cannot be used"),
+                other => other.to_string(),
+            };
+            LogError::new(LogErrorKind::Other, format!("{what}: {why}{cause}"))
+        }
     }
 }
 

@@ -26,8 +26,9 @@ impl KafkaLog {
     /// Opens the clients. Connects in the background: an unreachable cluster shows at the first question, within the answer time-out.
     ///
     /// # Errors
-    /// If librdkafka refuses the settings.
+    /// If the settings cannot be used, by librdkafka or by this build.
     pub fn open(settings: KafkaSettings) -> Result<Self, LogError> {
+        settings.check()?;
         Ok(KafkaLog {
             topics: Topics::new(&settings)?,
             readers: Arc::new(Readers::new(&settings)),

@@ -6,6 +6,9 @@
 mod settings;
 pub use settings::KafkaSettings;
 
+mod properties;
+pub use properties::{HAS_TLS, PropertyFault, PropertyFaultKind, property_faults};
+
 mod watch;
 
 mod failure;

@@ -1,13 +1,16 @@
 //! What librdkafka can do and rdkafka has no words for: a topic's identity, and a partition's end as last heard. The only unsafe code of this crate.
 #![expect(unsafe_code, reason = "calls into librdkafka's C interface")]
 
-use std::ffi::{CStr, CString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, c_char};
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::ClientContext as _;
 use rdkafka::bindings as sys;
 use rdkafka::client::Client;
-use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::watch::Watch;
@@ -33,7 +36,73 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// Asks the cluster for a topic; never creates it. `None` if it is not there. Blocks up to `timeout` and a little.
+/// How often a wait looks at what the client has to say of its connections.
+const LOOK_MS: i32 = 50;
+/// A refusal counts when nothing better was heard for this long: another broker may still answer.
+const REFUSED_AFTER: Duration = Duration::from_secs(2);
+
+/// Events that a client without a reader of its own is to tell: those that [`hear`] takes in.
+pub(super) const ENABLED_EVENTS: i32 = sys::RD_KAFKA_EVENT_ERROR;
+
+/// Takes in what the client has to say of its connections. An admin client keeps it in a queue that nobody else reads.
+pub(super) fn hear(client: &Client<Watch>) {
+    // SAFETY: `native_ptr` lives as long as the borrow of `Client`; the queue is freed by `Owned`.
+    let queue = unsafe {
+        Owned(
+            sys::rd_kafka_queue_get_main(client.native_ptr()),
+            sys::rd_kafka_queue_destroy,
+        )
+    };
+    loop {
+        // SAFETY: the queue is alive; the event is freed by `Owned`.
+        let event = unsafe {
+            Owned(
+                sys::rd_kafka_queue_poll(queue.0, 0),
+                sys::rd_kafka_event_destroy,
+            )
+        };
+        if event.0.is_null() {
+            return;
+        }
+        // SAFETY: the event is alive and not null; its texts live as long as it, and are checked before they are read.
+        unsafe { take_in(client.context(), event.0) }
+    }
+}
+
+/// # Safety
+/// `event` must be a live event.
+unsafe fn take_in(watch: &Watch, event: *mut sys::rd_kafka_event_t) {
+    // SAFETY: by this function's own condition; `text` checks its pointer, and the three places outlive the call that fills them.
+    unsafe {
+        match sys::rd_kafka_event_type(event) {
+            sys::RD_KAFKA_EVENT_ERROR => {
+                let code = Code::from(sys::rd_kafka_event_error(event));
+                let reason = text(sys::rd_kafka_event_error_string(event));
+                watch.error(KafkaError::Global(code), reason.trim());
+            }
+            sys::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                if sys::rd_kafka_event_log(event, &mut facility, &mut line, &mut level) == 0 {
+                    let level = RDKafkaLogLevel::Info;
+                    watch.log(level, text(facility).trim(), text(line).trim());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// # Safety
+/// `start` must be null or a C string that outlives the result.
+unsafe fn text<'t>(start: *const c_char) -> Cow<'t, str> {
+    if start.is_null() {
+        return Cow::Borrowed("");
+    }
+    // SAFETY: by this function's own condition.
+    unsafe { CStr::from_ptr(start) }.to_string_lossy()
+}
+
+/// Asks the cluster for a topic; never creates it. `None` if it is not there. Blocks up to `timeout` and a little; much shorter if the client is not let in.
 pub(super) fn describe_topic(
     client: &Client<Watch>,
     name: &str,
@@ -41,6 +110,7 @@ pub(super) fn describe_topic(
 ) -> Result<Option<Described>, Code> {
     let name = CString::new(name).map_err(|_| Code::InvalidTopic)?;
     let timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX / 2);
+    let (watch, asked) = (client.context(), client);
     let client = client.native_ptr();
     let mut names = [name.as_ptr()];
     // SAFETY: `client` lives as long as the borrow of `Client`; `names` and what it points to outlive the call, which copies them.
@@ -60,23 +130,37 @@ pub(super) fn describe_topic(
             Owned(sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_destroy),
         )
     };
-    // SAFETY: all four objects are alive; a null error buffer of size 0 is allowed; the event is freed by `Owned`.
-    let event = unsafe {
+    // SAFETY: all four objects are alive; a null error buffer of size 0 is allowed.
+    unsafe {
         sys::rd_kafka_AdminOptions_set_request_timeout(options.0, timeout_ms, ptr::null_mut(), 0);
         sys::rd_kafka_DescribeTopics(client, topics.0, options.0, queue.0);
-        Owned(
-            sys::rd_kafka_queue_poll(queue.0, timeout_ms.saturating_add(1000)),
-            sys::rd_kafka_event_destroy,
-        )
-    };
-    if event.0.is_null() {
-        return Err(Code::OperationTimedOut);
     }
+    let began = Instant::now();
+    let event = loop {
+        // SAFETY: the queue is alive; the event is freed by `Owned`.
+        let event = unsafe {
+            Owned(
+                sys::rd_kafka_queue_poll(queue.0, LOOK_MS),
+                sys::rd_kafka_event_destroy,
+            )
+        };
+        hear(asked);
+        if !event.0.is_null() {
+            break event;
+        }
+        let waited = began.elapsed();
+        match watch.refusal() {
+            Some(refusal) if waited >= REFUSED_AFTER.min(timeout) => return Err(refusal),
+            _ if waited > timeout + Duration::from_secs(1) => return Err(Code::OperationTimedOut),
+            _ => {}
+        }
+    };
     // SAFETY: the event is alive and not null.
     let code = unsafe { sys::rd_kafka_event_error(event.0) };
     if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return Err(code.into());
+        return Err(watch.refusal().unwrap_or(code.into()));
     }
+    watch.answered();
     // SAFETY: the event is alive to the end of this function, and the description lives as long as it.
     unsafe { read_description(event.0) }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
-use rdkafka::config::FromClientConfigAndContext;
+use keylane_core::publish::{LogError, LogErrorKind};
+use rdkafka::admin::{AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::failure::failed;
+use super::failure::{failed, failed_with};
+use super::native::describe_topic;
 use super::settings::KafkaSettings;
-use super::topics::blocking;
-use super::watch::Watch;
+use super::topics::{blocking, cause, open_admin};
 use crate::preflight::Finding;
 
 /// The longest that one question may take.
@@ -32,24 +33,28 @@ pub struct Wanted {
 /// Looks at the cluster and at the pipeline's topics that are there already.
 pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding> {
     let subject = format!("Kafka at {}", settings.bootstrap);
-    let unreachable = |found: String| {
-        let fix = "start the brokers, or correct log.kafka.bootstrap and log.kafka.properties (security.protocol, sasl.*)";
-        Finding::passed("reachable", &*subject, found).unless(false, fix)
-    };
-    let admin = match AdminClient::from_config_and_context(&settings.client(), Watch::default()) {
+    let opened = settings.check().and_then(|()| open_admin(settings));
+    let admin = match opened {
         Ok(admin) => Arc::new(admin),
-        Err(error) => return vec![unreachable(failed("opening a client", &error, "").message)],
+        Err(error) => return vec![not_reached(&subject, error)],
     };
-    let asked = admin.clone();
+    let (asked, control) = (admin.clone(), format!("{}.keylane", wanted.prefix));
     let metadata = blocking(move || {
         let client = asked.inner();
+        // Asked first: unlike the next question, it ends soon if the client is not let in. A topic that may not be described is told below.
+        match describe_topic(client, &control, ANSWER_MAX) {
+            Err(code) if code != Code::TopicAuthorizationFailed => {
+                return Err(failed_with("asking for the topics", code, &cause(client)));
+            }
+            _ => {}
+        }
         client
             .fetch_metadata(None, ANSWER_MAX)
-            .map_err(|error| failed("asking for the topics", &error, &client.context().cause()))
+            .map_err(|error| failed("asking for the topics", &error, &cause(client)))
     });
     let metadata = match metadata.await {
         Ok(Ok(metadata)) => metadata,
-        Ok(Err(error)) | Err(error) => return vec![unreachable(error.message)],
+        Ok(Err(error)) | Err(error) => return vec![not_reached(&subject, error)],
     };
     let mut findings = cluster(&metadata, &subject, wanted);
     let ours: Vec<&MetadataTopic> = metadata
@@ -78,6 +83,19 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
         findings.extend(of_topic(topic, settings, wanted));
     }
     findings
+}
+
+fn not_reached(subject: &str, error: LogError) -> Finding {
+    let fix = match error.kind {
+        LogErrorKind::Denied => {
+            "correct log.kafka.properties: sasl.username and sasl.password; ssl.ca.location for the authority that issued the brokers' certificates; \
+             ssl.certificate.location and ssl.key.location where brokers ask for one"
+        }
+        _ => {
+            "start the brokers, or correct log.kafka.bootstrap and log.kafka.properties (security.protocol, sasl.*)"
+        }
+    };
+    Finding::passed("reachable", subject, error.message).unless(false, fix)
 }
 
 fn cluster(metadata: &Metadata, subject: &str, wanted: &Wanted) -> Vec<Finding> {

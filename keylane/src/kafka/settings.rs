@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use keylane_core::publish::{LogError, LogErrorKind};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+
+use super::properties::property_faults;
 
 /// How Kafka is reached and used.
 #[derive(Clone)]
@@ -47,6 +50,26 @@ impl KafkaSettings {
         }
     }
 
+    /// Refuses properties that cannot be used, before a client says so in its own words.
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        let properties = self.properties.iter();
+        let faults = property_faults(properties.map(|(name, value)| (&**name, &**value)));
+        match faults.first() {
+            None => Ok(()),
+            Some(fault) => {
+                let message = format!("{} {}; {}", fault.name, fault.fault, fault.remedy);
+                Err(LogError::new(LogErrorKind::Other, message))
+            }
+        }
+    }
+
+    fn speaks_tls(&self) -> bool {
+        let mut properties = self.properties.iter();
+        properties.any(|(name, value)| {
+            name == "security.protocol" && value.to_ascii_lowercase().ends_with("ssl")
+        })
+    }
+
     /// What every client starts from. Nothing logs by itself: what matters reaches the caller as an error.
     pub(super) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -58,7 +81,12 @@ impl KafkaSettings {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.fast.interval.ms", "50")
-            .set_log_level(RDKafkaLogLevel::Warning);
+            // Connections that were lost are told at this level.
+            .set_log_level(RDKafkaLogLevel::Info);
+        if cfg!(feature = "kafka-ssl-vendored") && self.speaks_tls() {
+            // An OpenSSL of our own does not know where this system keeps its authorities.
+            config.set("ssl.ca.location", "probe");
+        }
         for (name, value) in &self.properties {
             config.set(name, value);
         }

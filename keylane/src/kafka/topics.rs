@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Bounds, LogError, LogErrorKind, TopicInfo, TopicSpec};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::failure::{failed, failed_with};
-use super::native::{Described, describe_topic};
+use super::native::{Described, ENABLED_EVENTS, describe_topic, hear};
 use super::settings::KafkaSettings;
 use super::watch::Watch;
 
@@ -25,10 +26,8 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new(settings: &KafkaSettings) -> Result<Self, LogError> {
-        let admin = AdminClient::from_config_and_context(&settings.client(), Watch::default())
-            .map_err(|error| failed("opening a Kafka client", &error, ""))?;
         Ok(Topics {
-            admin: Arc::new(admin),
+            admin: Arc::new(open_admin(settings)?),
             settings: settings.clone(),
         })
     }
@@ -74,7 +73,7 @@ impl Topics {
                 .fetch_watermarks(&asked.topic, number, timeout)
                 .map_err(|error| {
                     let what = format!("asking for the offsets of {asked}");
-                    failed(&what, &error, &client.context().cause())
+                    failed(&what, &error, &cause(client))
                 })
         })
         .await??;
@@ -91,7 +90,7 @@ impl Topics {
         blocking(move || {
             describe_topic(admin.inner(), &asked, timeout).map_err(|code| {
                 let what = format!("asking Kafka at {bootstrap} for topic {asked}");
-                failed_with(&what, code, &admin.inner().context().cause())
+                failed_with(&what, code, &cause(admin.inner()))
             })
         })
         .await?
@@ -106,7 +105,7 @@ impl Topics {
             topic = topic.set(name, value);
         }
         let what = format!("creating topic {}", spec.name);
-        let cause = || self.admin.inner().context().cause();
+        let cause = || cause(self.admin.inner());
         let results = self
             .admin
             .create_topics([&topic], &self.options())
@@ -166,6 +165,20 @@ impl Topics {
             .request_timeout(Some(self.settings.answer_timeout))
             .operation_timeout(Some(self.settings.answer_timeout))
     }
+}
+
+/// A client that asks about topics.
+pub(super) fn open_admin(settings: &KafkaSettings) -> Result<AdminClient<Watch>, LogError> {
+    let mut config = settings.client();
+    config.set("enabled_events", ENABLED_EVENTS.to_string());
+    AdminClient::from_config_and_context(&config, Watch::default())
+        .map_err(|error| failed("opening a Kafka client", &error, ""))
+}
+
+/// What the client last complained of.
+pub(super) fn cause(client: &Client<Watch>) -> String {
+    hear(client);
+    client.context().cause()
 }
 
 fn info(name: &str, found: Described, created: bool) -> TopicInfo {

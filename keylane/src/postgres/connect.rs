@@ -2,7 +2,6 @@
 //!
 //! Passwords never appear in errors: whatever names a connection names its [`redacted`] URL.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -12,7 +11,7 @@ use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use url::Url;
 
-use super::tls::{Trust, client_config};
+use super::tls::{TlsAsked, Use, refusal};
 
 /// What a caller may choose about a session.
 #[derive(Clone, Debug)]
@@ -57,7 +56,7 @@ impl ConnectOptions {
 pub enum ConnectErrorKind {
     /// Nobody answers, the name is unknown, TLS cannot be agreed on, the server is starting, stopping or full.
     Unreachable,
-    /// The server does not let this user in: password, `pg_hba.conf`, rights.
+    /// The server does not let this user in: password, `pg_hba.conf`, rights. Or we do not trust it: its certificate, or that it offers no TLS.
     Denied,
     /// The URL is malformed, or names a database or a setting that is not there.
     BadUrl,
@@ -73,8 +72,8 @@ pub struct ConnectError {
     pub message: String,
 }
 
-/// Connects to `postgres://user@host:port/db?sslmode=disable|prefer|require|verify-ca|verify-full&sslrootcert=FILE` and pins the session: UTC, ISO dates,
-/// shortest exact floats, hex bytes, UTF-8, the C locale for money. The connection is driven by a task of its own, which ends with the client.
+/// Connects to `postgres://user@host:port/db?sslmode=disable|prefer|require|verify-ca|verify-full&sslrootcert=FILE&sslcert=FILE&sslkey=FILE` and pins the session:
+/// UTC, ISO dates, shortest exact floats, hex bytes, UTF-8, the C locale for money. The connection is driven by a task of its own, which ends with the client.
 ///
 /// # Errors
 /// [`ConnectError`]; its text holds no password.
@@ -162,41 +161,17 @@ impl Target {
         if !matches!(parsed.scheme(), "postgres" | "postgresql") {
             return Err(bad("a PostgreSQL URL begins with postgres://".to_owned()));
         }
-        let (mut mode, mut roots, mut others) = ("prefer".to_owned(), None, Vec::new());
-        for (name, value) in parsed.query_pairs() {
-            match name.as_ref() {
-                "sslmode" => mode = value.into_owned(),
-                "sslrootcert" => roots = Some(PathBuf::from(value.as_ref())),
-                _ => others.push((name.into_owned(), value.into_owned())),
-            }
-        }
-        parsed.set_query(None);
-        if !others.is_empty() {
-            parsed.query_pairs_mut().extend_pairs(others);
-        }
+        let asked = TlsAsked::take_from(&mut parsed).map_err(&bad)?;
         let mut config: Config = parsed.as_str().parse().map_err(|error: Error| {
             let why = std::error::Error::source(&error).map(ToString::to_string);
             bad(why.unwrap_or_else(|| error.to_string()))
         })?;
-        let (ssl_mode, trust) = match mode.as_str() {
-            "disable" => (SslMode::Disable, None),
-            "prefer" => (SslMode::Prefer, Some(Trust::Anyone)),
-            // As libpq has it: with a root certificate named, `require` checks the chain.
-            "require" if roots.is_some() => (SslMode::Require, Some(Trust::Authority)),
-            "require" => (SslMode::Require, Some(Trust::Anyone)),
-            "verify-ca" => (SslMode::Require, Some(Trust::Authority)),
-            "verify-full" => (SslMode::Require, Some(Trust::AuthorityAndName)),
-            _ => {
-                return Err(bad(
-                    "sslmode is one of disable, prefer, require, verify-ca, verify-full".to_owned(),
-                ));
-            }
-        };
-        config.ssl_mode(ssl_mode);
-        let tls = match trust {
-            Some(trust) => Some(client_config(trust, roots.as_deref()).map_err(&bad)?),
-            None => None,
-        };
+        config.ssl_mode(match asked.used {
+            Use::Never => SslMode::Disable,
+            Use::IfOffered => SslMode::Prefer,
+            Use::Always => SslMode::Require,
+        });
+        let tls = asked.client_config().map_err(&bad)?;
         Ok(Target {
             config,
             tls,
@@ -236,22 +211,34 @@ impl Target {
     }
 
     fn error(&self, error: &Error) -> ConnectError {
+        let text = with_sources(error);
+        let distrust = distrust(error);
         let kind = match error.code() {
             Some(code) => kind_of_code(code),
-            None if error.to_string().starts_with("invalid configuration") => {
-                ConnectErrorKind::BadUrl
-            }
+            None if text.starts_with("invalid configuration") => ConnectErrorKind::BadUrl,
+            None if distrust.is_some() || text.contains(NO_TLS) => ConnectErrorKind::Denied,
             None => ConnectErrorKind::Unreachable,
         };
-        let said = match error.as_db_error() {
-            Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
-            None => with_sources(error),
+        let said = match (error.as_db_error(), distrust) {
+            (Some(said), _) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+            (None, Some(why)) => format!("{why}: {text}"),
+            (None, None) => text,
         };
         ConnectError {
             kind,
             message: format!("{}: {said}", self.redacted),
         }
     }
+}
+
+/// What the driver says where `sslmode` asks for TLS and the server has none.
+const NO_TLS: &str = "server does not support TLS";
+
+/// Why the server's certificate was turned down, if it was.
+fn distrust(error: &Error) -> Option<&'static str> {
+    let failed = std::error::Error::source(error)?;
+    let failed = failed.downcast_ref::<std::io::Error>()?;
+    refusal(failed.get_ref()?.downcast_ref()?)
 }
 
 fn kind_of_code(code: &SqlState) -> ConnectErrorKind {

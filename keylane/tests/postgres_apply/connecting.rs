@@ -58,7 +58,7 @@ async fn a_wrong_password_a_missing_database_and_a_lost_server_are_told_apart() 
     let refused = connect(&encrypted, "test", &defaults)
         .await
         .expect_err("no TLS there");
-    assert_eq!(refused.kind, ConnectErrorKind::Unreachable, "{refused}");
+    assert_eq!(refused.kind, ConnectErrorKind::Denied, "{refused}");
     server.kill9().expect("killed");
     let lost = client.batch_execute("SELECT 1").await.expect_err("gone");
     assert!(is_connection_lost(&lost), "{lost}");

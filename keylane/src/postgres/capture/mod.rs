@@ -38,6 +38,8 @@ pub use marker::emit_settle_marker;
 
 mod stream;
 
+mod tunnel;
+
 mod origin;
 pub use origin::PostgresOrigin;
 

@@ -138,8 +138,8 @@ impl PostgresOrigin {
     async fn try_take(&self, client: &Client) -> Result<(Held, Opened), OriginError> {
         let name = &self.config.slot;
         let wire_failed = |error| from_wire("taking the slot", &error);
-        let wire_config =
-            replication_config(&self.config, &format!("keylane capture {name} stream"))?;
+        let word = format!("keylane capture {name} stream");
+        let (wire_config, _tunnel) = replication_config(&self.config, &word).await?;
         let mut wire = ReplicationClient::connect_gated(wire_config)
             .await
             .map_err(wire_failed)?;

@@ -9,7 +9,9 @@ use tokio_postgres::config::Host;
 
 use super::PostgresOriginConfig;
 use super::error::{code, refused, unreachable};
+use super::tunnel::Tunnel;
 use crate::postgres::connect::{ConnectErrorKind, ConnectOptions, connect};
+use crate::postgres::tls::{TlsAsked, Trust, Use};
 
 /// Settings that decide how a value is printed, or whether it is shown at all. The stream gets them all; the SQL connections get those that every
 /// connection of ours does not have anyway (`connect`), so that both print alike.
@@ -59,11 +61,11 @@ pub(super) async fn connect_sql(
         })
 }
 
-/// What the replication connection needs, with the same settings.
-pub(super) fn replication_config(
+/// What the replication connection needs, with the same settings; and the tunnel it goes through, if it does, to be kept until it is connected.
+pub(super) async fn replication_config(
     config: &PostgresOriginConfig,
     application_name: &str,
-) -> Result<ReplicationConfig, OriginError> {
+) -> Result<(ReplicationConfig, Option<Tunnel>), OriginError> {
     let (address, tls) = address(&config.url)?;
     let unusable = |what: &str| {
         refused(
@@ -86,16 +88,17 @@ pub(super) fn replication_config(
         .chain(&OURS)
         .map(|(setting, value)| format!("-c {setting}={value} "))
         .collect();
+    let port = address.get_ports().first().copied().unwrap_or(5432);
     let mut wire = ReplicationConfig::new(
-        host,
+        &host,
         user,
         password,
         address.get_dbname().unwrap_or(user),
         &config.slot,
         quote_identifier(&config.publication),
     )
-    .with_port(address.get_ports().first().copied().unwrap_or(5432))
-    .with_tls(tls)
+    .with_port(port)
+    .with_tls(transport_tls(&tls, &host))
     .with_start_lsn(Lsn::ZERO)
     .with_status_interval(STATUS_INTERVAL)
     .with_buffer_size(BUFFERED_MESSAGES)
@@ -104,53 +107,43 @@ pub(super) fn replication_config(
     .with_options(options.trim_end());
     if wire.is_unix_socket() {
         wire.tls = TlsConfig::disabled();
+        return Ok((wire, None));
     }
-    Ok(wire)
+    if tls.used == Use::Never || tls.trust != Trust::Authority {
+        return Ok((wire, None));
+    }
+    let tunnel = Tunnel::open(&host, port, &tls).await?;
+    wire.host = tunnel.folder().to_owned();
+    Ok((wire, Some(tunnel)))
 }
 
-/// Host, port, user and database of a URL, and its TLS asked for by `sslmode` and `sslrootcert`.
-fn address(url: &str) -> Result<(tokio_postgres::Config, TlsConfig), OriginError> {
-    let unusable = || {
-        refused(
-            code::CONFIGURATION,
-            "the origin's URL is not of the form postgres://user@host:port/db?sslmode=…",
-        )
-    };
-    let mut parsed = url::Url::parse(url).map_err(|_| unusable())?;
-    let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
-    let mut tls = TlsConfig {
-        mode: SslMode::Prefer,
-        ..TlsConfig::default()
-    };
-    let mut others = Vec::new();
-    for (name, value) in pairs {
-        match name.as_str() {
-            "sslmode" => tls.mode = ssl_mode(&value).ok_or_else(unusable)?,
-            "sslrootcert" => tls.ca_pem_path = Some(value.into()),
-            _ => others.push((name, value)),
-        }
-    }
-    // As libpq has it: with a root certificate named, `require` checks the chain.
-    if tls.mode == SslMode::Require && tls.ca_pem_path.is_some() {
-        tls.mode = SslMode::VerifyCa;
-    }
-    parsed.set_query(None);
-    if !others.is_empty() {
-        parsed.query_pairs_mut().extend_pairs(others);
-    }
-    let address = parsed.as_str().parse().map_err(|_| unusable())?;
+/// Host, port, user and database of a URL, and the TLS it asks for.
+fn address(url: &str) -> Result<(tokio_postgres::Config, TlsAsked), OriginError> {
+    let unusable = |why: &str| refused(code::CONFIGURATION, format!("the origin's URL: {why}"));
+    let form = "it is not of the form postgres://user@host:port/db?sslmode=…";
+    let mut parsed = url::Url::parse(url).map_err(|_| unusable(form))?;
+    let tls = TlsAsked::take_from(&mut parsed).map_err(|why| unusable(&why))?;
+    let address = parsed.as_str().parse().map_err(|_| unusable(form))?;
     Ok((address, tls))
 }
 
-fn ssl_mode(word: &str) -> Option<SslMode> {
-    Some(match word {
-        "disable" => SslMode::Disable,
-        "prefer" => SslMode::Prefer,
-        "require" => SslMode::Require,
-        "verify-ca" => SslMode::VerifyCa,
-        "verify-full" => SslMode::VerifyFull,
-        _ => return None,
-    })
+/// The transport's own TLS. What checks the chain alone goes by a [`Tunnel`]: the transport would check the name, too.
+fn transport_tls(asked: &TlsAsked, host: &str) -> TlsConfig {
+    let mode = match (asked.used, asked.trust) {
+        (Use::Never, _) | (_, Trust::Authority) => SslMode::Disable,
+        (Use::IfOffered, _) => SslMode::Prefer,
+        (Use::Always, Trust::Anyone) => SslMode::Require,
+        (Use::Always, Trust::AuthorityAndName) => SslMode::VerifyFull,
+    };
+    let (certificate, key) = asked.own.clone().unzip();
+    TlsConfig {
+        mode,
+        ca_pem_path: asked.roots.clone(),
+        // An address is a name as well, if the certificate says so; the transport must be told that it is meant.
+        sni_hostname: Some(host.to_owned()),
+        client_cert_pem_path: certificate,
+        client_key_pem_path: key,
+    }
 }
 
 /// A name as SQL takes it.
@@ -206,7 +199,7 @@ mod tests {
         let (address, tls) =
             address("postgres://u:p%40ss@h:5433/db?sslmode=verify-full&connect_timeout=3")
                 .expect("a URL");
-        assert_eq!(tls.mode, SslMode::VerifyFull);
+        assert_eq!(transport_tls(&tls, "h").mode, SslMode::VerifyFull);
         assert_eq!(address.get_ports(), [5433]);
         assert_eq!(address.get_password(), Some(b"p@ss".as_slice()));
         assert!(super::address("postgres://u@h/db?sslmode=sometimes").is_err());
