@@ -20,21 +20,21 @@ mod debezium;
 mod demo;
 #[path = "main/foreign_keys.rs"]
 mod foreign_keys;
+#[path = "main/gate.rs"]
+mod gate;
 #[path = "main/in_flight.rs"]
 mod in_flight;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
-#[path = "main/redrive.rs"]
-mod redrive;
-#[path = "main/gate.rs"]
-mod gate;
 #[path = "main/outages.rs"]
 mod outages;
+#[path = "main/redrive.rs"]
+mod redrive;
 #[path = "main/running.rs"]
 mod running;
-#[path = "main/zombies.rs"]
-mod zombies;
 #[path = "main/site.rs"]
 mod site;
 #[path = "main/tls/mod.rs"]
 mod tls;
+#[path = "main/zombies.rs"]
+mod zombies;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keylane_core::capture::{Origin, OriginErrorKind, OriginEvent};
+use keylane_core::model::TableName;
 
 use super::harness::{Capturer, lines, on_every_version};
 
@@ -40,37 +41,39 @@ fn an_added_column_flows_through_and_new_constraints_are_seen() {
     });
 }
 
+/// What is done to a table, and what the stop says.
+const STOPS: [(&str, &str); 7] = [
+    (
+        "ALTER TABLE t ADD w int DEFAULT 7; ALTER TABLE t ALTER w DROP DEFAULT",
+        "column w was added with a default",
+    ),
+    ("ALTER TABLE t DROP v", "column v was dropped or renamed"),
+    (
+        "ALTER TABLE t RENAME v TO w",
+        "column v was dropped or renamed",
+    ),
+    (
+        "ALTER TABLE t ALTER v TYPE varchar(99)",
+        "column v changed from text to character varying(99)",
+    ),
+    (
+        "ALTER TABLE t ADD w int NOT NULL DEFAULT 7",
+        "column w was added with a default",
+    ),
+    (
+        "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id, n)",
+        "key changed",
+    ),
+    (
+        "ALTER TABLE t RENAME TO u; CREATE TABLE t (id int PRIMARY KEY)",
+        "named public.t",
+    ),
+];
+
 #[test]
 fn what_must_not_be_guessed_stops_with_a_word() {
     on_every_version("cap_stops", async |database| {
-        for (number, alter, word) in [
-            (1, "ALTER TABLE t DROP v", "column v was dropped or renamed"),
-            (
-                2,
-                "ALTER TABLE t RENAME v TO w",
-                "column v was dropped or renamed",
-            ),
-            (
-                3,
-                "ALTER TABLE t ALTER v TYPE varchar(99)",
-                "column v changed from text to character varying(99)",
-            ),
-            (
-                4,
-                "ALTER TABLE t ADD w int NOT NULL DEFAULT 7",
-                "column w was added with a default",
-            ),
-            (
-                5,
-                "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id, n)",
-                "key changed",
-            ),
-            (
-                6,
-                "ALTER TABLE t RENAME TO u; CREATE TABLE t (id int PRIMARY KEY)",
-                "named public.t",
-            ),
-        ] {
+        for (number, (alter, word)) in STOPS.into_iter().enumerate() {
             database.sql("DROP TABLE IF EXISTS t, u; CREATE TABLE t (id int PRIMARY KEY, v text, n int NOT NULL DEFAULT 0)");
             let mut config = database.config();
             config.slot = format!("cap_stops_{number}");
@@ -104,6 +107,43 @@ fn what_must_not_be_guessed_stops_with_a_word() {
                 let error = capturer.until_error("the stop after a restart").await;
                 assert!(error.message.contains(word), "{alter}: {error}");
             }
+        }
+    });
+}
+
+#[test]
+fn a_default_that_filled_rows_is_seen_after_it_was_dropped_until_the_table_was_rewritten() {
+    on_every_version("cap_filled", async |database| {
+        for (table, made) in [
+            ("t", "CREATE TABLE t (id int PRIMARY KEY, v text)"),
+            (
+                "p",
+                "CREATE TABLE p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100)",
+            ),
+        ] {
+            database.sql(made);
+            let mut config = database.config();
+            config.slot = format!("cap_filled_{table}");
+            config.publication = config.slot.clone();
+            config.tables = vec![TableName::new("public", table)];
+            let (mut capturer, _) = Capturer::open(config.clone()).await.expect("it opens");
+            config.known_schemas = capturer.origin.tables().await.expect("tables");
+            database.sql(&format!(
+                "INSERT INTO {table} VALUES (1, 'a'); ALTER TABLE {table} ADD w int DEFAULT 7; ALTER TABLE {table} ALTER w DROP DEFAULT;
+                 INSERT INTO {table} VALUES (2, 'b', 3)"
+            ));
+            let error = capturer.until_error("the stop").await;
+            let word = "column w was added with a default";
+            assert!(error.message.contains(word), "{table}: {error}");
+            drop(capturer);
+            database.sql(&format!("VACUUM FULL {table}"));
+            config.take_slot_within = super::harness::PATIENCE;
+            let (mut capturer, _) = Capturer::open(config).await.expect("it opens");
+            let told = capturer
+                .until("both rows", |told| lines(told).len() == 2)
+                .await;
+            let expect = [format!("I {table} 1|a"), format!("I {table} 2|b|3")];
+            assert_eq!(lines(&told), expect);
         }
     });
 }

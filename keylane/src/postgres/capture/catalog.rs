@@ -44,7 +44,8 @@ pub(super) struct CatalogColumn {
     pub type_name: String,
     pub form: TextForm,
     pub nullable: bool,
-    /// Whether a default or an identity fills it: adding such a column changes rows that the log does not tell.
+    /// Whether a default or an identity fills it, or a default filled the rows that were there when it was added: such a column changes rows that the log
+    /// does not tell.
     pub filled: bool,
 }
 

@@ -29,7 +29,10 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (n.nspname, c.relname) IN (SELE
 
 const COLUMNS: &str = "
 SELECT a.attrelid, a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type_name, NOT a.attnotnull AS nullable,
-       a.attgenerated <> '' AS generated, a.atthasdef OR a.attidentity <> '' AS filled,
+       a.attgenerated <> '' AS generated,
+       a.atthasdef OR a.attidentity <> '' OR a.atthasmissing OR EXISTS (
+         SELECT 1 FROM pg_partition_tree(a.attrelid) t JOIN pg_attribute l ON l.attrelid = t.relid
+         WHERE l.attname = a.attname AND l.atthasmissing) AS filled,
        (WITH RECURSIVE b(type, below) AS (
           SELECT t.oid, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
           UNION ALL SELECT t.oid, t.typbasetype FROM b JOIN pg_type t ON t.oid = b.below)

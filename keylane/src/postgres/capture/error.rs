@@ -88,7 +88,7 @@ pub(super) fn from_wire(doing: &str, error: &PgWireError) -> OriginError {
         } => refused(
             code::TOO_LARGE,
             format!(
-                "a row of the origin takes {payload_bytes} bytes on the wire, more than the {limit_bytes} accepted; raise capture's message limit and start again"
+                "a row of the origin takes {payload_bytes} bytes on the wire, more than the {limit_bytes} accepted: make it smaller at the origin, then start again with a new copy"
             ),
         ),
         PgWireError::Protocol(text) => refused(

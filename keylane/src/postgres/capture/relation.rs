@@ -307,7 +307,7 @@ fn compare(
             return Err(changed(
                 name,
                 format!("its column {} was dropped or renamed", column.name),
-                "do the same at the replica, then accept the table's new shape and start again",
+                "do the same at the replica, then start again with a new copy",
             ));
         };
         if found.type_name != column.type_name {
@@ -317,7 +317,7 @@ fn compare(
                     "its column {} changed from {} to {}",
                     column.name, column.type_name, found.type_name
                 ),
-                "do the same at the replica, then accept the table's new shape and start again",
+                "do the same at the replica, then start again with a new copy",
             ));
         }
     }
@@ -348,7 +348,7 @@ fn compare(
                 "column {} was added with a default, which changed rows without a word in the log",
                 column.name
             ),
-            "add it at the replica with the same default, then accept the table's new shape and start again",
+            "add it at the replica with the same default, then drop the default at the origin, run VACUUM FULL on the table there, and start again",
         ));
     }
     Ok(!older)

@@ -10,8 +10,8 @@ use super::error::{busy, code, from_sql, lost, refused};
 use super::session::{parse_lsn, print_lsn};
 
 /// What can be done about a lost source.
-pub(super) const WAYS_OUT: &str = "changes may be missing, so this is not gone past by itself. Ways out: bring the right server and slot back; or drop the slot \
-(SELECT pg_drop_replication_slot(…)), forget this pipeline's capture state and start again, which copies the tables anew";
+pub(super) const WAYS_OUT: &str = "changes may be missing, so this is not gone past by itself. Ways out: bring the right server and slot back; or copy anew: drop \
+the slot (SELECT pg_drop_replication_slot(…)), empty the replica's tables, set another topics.prefix and start again";
 
 /// How long the creation of a slot may wait for transactions that were running before it.
 const CREATE_WITHIN: Duration = Duration::from_secs(60);
