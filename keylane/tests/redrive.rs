@@ -7,10 +7,10 @@ use keylane::envelope::{DebeziumDecoder, DecodeParked, SchemaCache, encode_chang
 use keylane::postgres::apply::{PostgresReplica, PostgresReplicaConfig};
 use keylane::sqlite::apply::{SqliteReplica, SqliteReplicaOptions};
 use keylane_core::apply::{
-    ApplyError, ParkedEntry, ParkedFilter, ParkedSummary, Replica, Work, WorkAction,
+    ApplyError, ParkedEntry, ParkedFilter, ParkedSummary, PartitionSpec, Replica, Work, WorkAction,
 };
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, Epoch, Lane, Offset, Position, TableName};
+use keylane_core::model::{Change, Epoch, Lane, Offset, Position, TableName, TopicPartition};
 use keylane_core::publish::{Header, RecordKind};
 
 use crate::changes::{insert, shape, update};
@@ -269,4 +269,112 @@ async fn what_debezium_wrote_is_redriven_at_postgresql() {
     let replica = PostgresReplica::new(config, Arc::new(DebeziumDecoder::default()));
     let read = || bed.sql("SELECT id || ' ' || note || ' ' || day FROM orders");
     redrives_debezium(&replica, &read).await;
+}
+
+/// Parks one change that came by this partition.
+async fn park_by(replica: &dyn Replica, partition: u32, change: &Change) {
+    let specs = [0, 1].map(|number| PartitionSpec {
+        partition: TopicPartition::new("two", number),
+        partitions: 2,
+        ..spec()
+    });
+    let progress = replica.fence("p", &specs).await.expect("fenced");
+    let progress = progress
+        .iter()
+        .find(|one| one.partition.partition == partition)
+        .expect("its progress");
+    let (from, _) = progress.lanes.get(&Lane(0)).copied().unwrap_or_default();
+    let (key, value, header) = own(change);
+    let entry = ParkedEntry {
+        table: Some(change.schema.table.clone()),
+        partition: progress.partition.clone(),
+        offset: from,
+        lane: Lane(0),
+        key: Bytes::from(key),
+        value,
+        header,
+        code: "KL-APPLY-004".to_owned(),
+        error: "did not fit".to_owned(),
+        attempts: 1,
+    };
+    let mut parking = batch(
+        progress.owner_epoch,
+        from.0,
+        Vec::new(),
+        keylane_core::apply::Mode::Folded,
+    );
+    parking.work.push(Work {
+        step: 0,
+        offset: from,
+        key: entry.key.clone(),
+        action: WorkAction::Park(Box::new(entry)),
+    });
+    parking.steps[0].partition = progress.partition.clone();
+    (parking.steps[0].next, parking.steps[0].position) = (from.next(), change.position);
+    let mut session = replica.session().await.expect("a session");
+    session.apply(&parking).await.expect("parked");
+}
+
+/// A row whose order key changes twice comes by two partitions.
+async fn redrives_by_position(
+    replica: &dyn Replica,
+    schemas: &SchemaCache,
+    read: &dyn Fn() -> String,
+) {
+    let t = shape("main.t", 1, &["id integer!", "v text"]);
+    schemas.insert(t.clone());
+    for (partition, change) in [
+        (1, insert(&t, 1, &["1", "first"])),
+        (0, update(&t, 2, &["1", "second"])),
+        (1, update(&t, 3, &["1", "third"])),
+        (0, update(&t, 4, &["1", "last"])),
+    ] {
+        park_by(replica, partition, &change).await;
+    }
+    let listed = listed(replica).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0].behind, 3);
+    let all = ParkedFilter::default();
+    assert_eq!(replica.resolve_parked("p", &all, false).await, Ok(1));
+    let progress = replica.progress("p").await.expect("progress");
+    let one = progress
+        .iter()
+        .find(|one| !one.redrive_keys.is_empty())
+        .expect("it is asked for");
+    let (from, position) = one.lanes.get(&Lane(0)).copied().unwrap_or_default();
+    let mut redrive = batch(
+        one.owner_epoch,
+        from.0,
+        Vec::new(),
+        keylane_core::apply::Mode::Folded,
+    );
+    redrive.steps[0].partition = one.partition.clone();
+    (redrive.steps[0].next, redrive.steps[0].position) = (from, position);
+    redrive.work.push(Work {
+        step: 0,
+        offset: Offset(0),
+        key: one.redrive_keys[0].clone(),
+        action: WorkAction::Redrive,
+    });
+    let mut session = replica.session().await.expect("a session");
+    session.apply(&redrive).await.expect("redriven");
+    assert_eq!(read(), "last");
+    assert_eq!(self::listed(replica).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_changes_came_by_two_partitions_has_one_queue_in_the_order_of_their_positions()
+{
+    let schemas = Arc::new(SchemaCache::default());
+    let sqlite = Sqlite::new(schemas.clone()).await;
+    let table = "CREATE TABLE t (id INTEGER PRIMARY KEY, v TEXT)";
+    sqlite.database().execute_batch(table).expect("made");
+    let read = || sqlite.text("SELECT v FROM t");
+    redrives_by_position(&sqlite.replica, &schemas, &read).await;
+    let Some(bed) = Bed::new("redrive_two_partitions").await else {
+        return;
+    };
+    bed.sql("CREATE SCHEMA main; CREATE TABLE main.t (id int PRIMARY KEY, v text)");
+    let read = || bed.sql("SELECT v FROM main.t");
+    redrives_by_position(&bed.replica, &bed.schemas, &read).await;
 }

@@ -19,7 +19,7 @@ pub use reorder::{Reordering, Turn, in_transaction};
 mod lanes;
 pub use lanes::{
     Batch, BatchId, BatchItem, BatchKind, BatchLane, Disposition, FailurePolicy, LaneKey, Lanes,
-    Limits, Notice, Outcome, PartitionState, ReceivedAs, WhenExhausted,
+    Limits, Notice, Outcome, ParkedMark, PartitionState, ReceivedAs, WhenExhausted,
 };
 
 mod frontier;

@@ -4,6 +4,7 @@
 //! - `wait`: what a lane's head waits for, and who wakes it.
 //! - `take`: a batch for a worker.
 //! - `settle`: what a batch's outcome means for its lanes.
+//! - `parked`: parked keys, what stands behind them, and their redrive.
 //! - `together`: the rest of a transaction, when a change of it violates a constraint in order.
 //!
 //! **Invariant:** a lane is in at most one batch at a time. **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
@@ -19,6 +20,9 @@ pub use take::{Batch, BatchId, BatchItem, BatchKind, BatchLane, Disposition, Lim
 
 mod settle;
 pub use settle::{FailurePolicy, Notice, Outcome, WhenExhausted};
+
+mod parked;
+pub use parked::ParkedMark;
 
 mod together;
 

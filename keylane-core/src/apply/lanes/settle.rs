@@ -141,17 +141,17 @@ impl<P> Lanes<P> {
             part.frontier.done(entry.item.offset);
             part.buffered_bytes = part.buffered_bytes.saturating_sub(entry.item.size_bytes);
             part.waiting = part.waiting.saturating_sub(1);
-            if entry.park.is_some() {
-                part.parked.insert(entry.item.key, key.lane);
+            if entry.park.is_some() || entry.behind {
+                part.note_parked(entry.item.key, key.lane);
             }
-        }
-        for key in redriven {
-            part.parked.remove(key);
         }
         if let Some(state) = part.lanes.get_mut(usize::from(key.lane.0)) {
             state.stored = next;
             state.next = state.next.max(next);
             state.position = state.position.max(position);
+        }
+        for parked in redriven {
+            self.redriven(key.slot, parked);
         }
         self.wake_waiters_of(key);
     }
@@ -229,6 +229,11 @@ impl<P> Lanes<P> {
                 self.redrive_failed(lane, &error, policy, now_ms, jitter, notices);
                 continue;
             }
+            if lane.entries.is_empty() {
+                // It stood by for another's redrive.
+                self.consider(key);
+                continue;
+            }
             self.give_back(lane);
             self.judge(
                 key,
@@ -286,7 +291,8 @@ impl<P> Lanes<P> {
         let Some(state) = self.lane_mut(lane.key) else {
             return;
         };
-        for entry in lane.entries.into_iter().rev() {
+        for mut entry in lane.entries.into_iter().rev() {
+            entry.behind = false;
             state.queue.push_front(entry);
         }
         for key in lane.redrives.into_iter().rev() {

@@ -9,6 +9,7 @@ use crate::consume::Item;
 use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
 use crate::publish::Acceptance;
 
+use super::parked::ParkedKey;
 use super::take::{BatchId, InFlight};
 use super::together::Together;
 
@@ -44,6 +45,8 @@ pub(super) struct ParkReason {
 pub(super) struct Entry<P> {
     pub item: Item<P>,
     pub park: Option<ParkReason>,
+    /// To be parked behind an earlier change of its key.
+    pub behind: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +106,7 @@ pub(super) struct Part<P> {
     pub owner_epoch: u64,
     pub frontier: Frontier,
     pub lanes: Vec<LaneState<P>>,
-    pub parked: HashMap<Bytes, Lane>,
+    pub parked: HashMap<Bytes, ParkedKey>,
     pub buffered_bytes: usize,
     pub waiting: usize,
 }
@@ -192,14 +195,20 @@ impl<P> Lanes<P> {
             owner_epoch: progress.owner_epoch,
             frontier: Frontier::new(progress.low, floor_position, progress.acceptance),
             lanes,
-            parked: progress
-                .parked_keys
-                .iter()
-                .map(|(lane, key)| (key.clone(), *lane))
-                .collect(),
+            parked: HashMap::new(),
             buffered_bytes: 0,
             waiting: 0,
         }));
+        if let Some(Some(part)) = self.slots.get_mut(slot) {
+            for (lane, key) in &progress.parked_keys {
+                let known = part.parked.entry(key.clone());
+                known
+                    .and_modify(|parked| {
+                        parked.lanes.insert(*lane);
+                    })
+                    .or_insert_with(|| ParkedKey::of(*lane));
+            }
+        }
         self.by_name.insert(progress.partition.clone(), slot);
         self.by_hash.insert(
             (
@@ -258,7 +267,11 @@ impl<P> Lanes<P> {
         part.frontier.pending(item.offset, item.position, after);
         part.buffered_bytes += item.size_bytes;
         part.waiting += 1;
-        state.queue.push_back(Entry { item, park: None });
+        state.queue.push_back(Entry {
+            item,
+            park: None,
+            behind: false,
+        });
         if state.standing == Standing::Idle {
             self.consider(LaneKey { slot, lane });
         }
@@ -281,46 +294,6 @@ impl<P> Lanes<P> {
     /// To be called after a run of [`Lanes::offer`] and [`Lanes::passed`]: the watermark may have moved.
     pub fn received(&mut self) {
         self.refresh_low();
-    }
-
-    /// A person asked for the redrive of a parked key.
-    pub fn redrive(&mut self, partition: &TopicPartition, key: &Bytes) {
-        let Some(slot) = self.by_name.get(partition).copied() else {
-            return;
-        };
-        let Some(part) = self.slots.get_mut(slot).and_then(Option::as_mut) else {
-            return;
-        };
-        let Some(lane) = part.parked.get(key).copied() else {
-            return;
-        };
-        let Some(state) = part.lanes.get_mut(usize::from(lane.0)) else {
-            return;
-        };
-        if !state.redrives.contains(key) {
-            state.redrives.push_back(key.clone());
-        }
-        if matches!(state.standing, Standing::Idle | Standing::Waiting) {
-            self.make_ready(LaneKey { slot, lane });
-        }
-    }
-
-    /// A parked key's queue was dropped by a person: its later changes are applied again.
-    pub fn unpark(&mut self, partition: &TopicPartition, key: &Bytes) {
-        if let Some(part) = self.part_mut(partition) {
-            part.parked.remove(key);
-        }
-    }
-
-    /// All parked keys.
-    pub fn parked(&self) -> Vec<(TopicPartition, Bytes)> {
-        let keys = |part: &Part<P>| {
-            part.parked
-                .keys()
-                .map(|key| (part.partition.clone(), key.clone()))
-                .collect::<Vec<_>>()
-        };
-        self.slots.iter().flatten().flat_map(keys).collect()
     }
 
     /// The lowest position that may be unapplied anywhere: everything below it is applied.

@@ -47,7 +47,7 @@ pub struct BatchLane {
     pub key: LaneKey,
     /// Its step in the transaction.
     pub step: LaneStep,
-    /// A parked key whose redrive was asked for. A redrive goes alone: one key, no items, no other lane.
+    /// A parked key whose redrive was asked for. A redrive goes alone: one key, no items, and no other lanes but those by which the key's changes came.
     pub redrives: Vec<Bytes>,
 }
 
@@ -126,7 +126,10 @@ impl<P: Clone> Lanes<P> {
                 .and_then(|lane| lane.redrives.pop_front());
             if let Some(parked) = redrive {
                 careful = false;
-                taken.extend(self.take_redrive(key, parked));
+                match self.take_redrive(key, parked) {
+                    Some(lanes) => taken = lanes,
+                    None => continue,
+                }
                 break;
             }
             careful = self.lane(key).is_some_and(|lane| lane.careful);
@@ -154,10 +157,11 @@ impl<P: Clone> Lanes<P> {
     pub(super) fn hand_out(
         &mut self,
         id: BatchId,
-        taken: Vec<TakenLane<P>>,
+        mut taken: Vec<TakenLane<P>>,
         kind: BatchKind,
     ) -> Batch<P> {
         self.next_batch += 1;
+        self.mark_behind(&mut taken);
         let batch = self.assemble(id, &taken, kind);
         for lane in &taken {
             if let Some(state) = self.lane_mut(lane.key) {
@@ -191,18 +195,6 @@ impl<P: Clone> Lanes<P> {
             })?
         };
         self.ready.remove(index)
-    }
-
-    fn take_redrive(&mut self, key: LaneKey, parked: Bytes) -> Option<TakenLane<P>> {
-        let (next, position) = self.lane(key).map(|lane| (lane.stored, lane.position))?;
-        self.stand(key, Standing::Busy);
-        Some(TakenLane {
-            key,
-            entries: Vec::new(),
-            redrives: vec![parked],
-            next,
-            position,
-        })
     }
 
     fn take_lane(
@@ -313,26 +305,18 @@ impl<P: Clone> Lanes<P> {
                 },
                 redrives: lane.redrives.clone(),
             });
-            let mut newly_parked: Vec<&Bytes> = Vec::new();
             for entry in &lane.entries {
                 let disposition = match &entry.park {
                     Some(ParkReason {
                         code,
                         error,
                         attempts,
-                    }) => {
-                        newly_parked.push(&entry.item.key);
-                        Disposition::Park {
-                            code: code.clone(),
-                            error: error.clone(),
-                            attempts: *attempts,
-                        }
-                    }
-                    None if part.parked.contains_key(&entry.item.key)
-                        || newly_parked.contains(&&entry.item.key) =>
-                    {
-                        Disposition::ParkBehind
-                    }
+                    }) => Disposition::Park {
+                        code: code.clone(),
+                        error: error.clone(),
+                        attempts: *attempts,
+                    },
+                    None if entry.behind => Disposition::ParkBehind,
                     None => Disposition::Apply,
                 };
                 items.push(BatchItem {

@@ -1,5 +1,6 @@
 //! The lanes' rules, one sentence each.
 
+mod parked;
 mod together;
 
 use std::collections::BTreeMap;

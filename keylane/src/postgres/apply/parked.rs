@@ -1,10 +1,9 @@
-//! What could not be applied: one row for each change in `keylane.parked`, a key's rows in the order of their offsets being its queue. A queue's number
-//! is that of its first row.
+//! What could not be applied: one row for each change in `keylane.parked`, a topic's key having one queue, by whatever partitions and lanes its changes came. Rows are
+//! numbered in the order of the changes' positions, since each change is parked only when its row's last one was. A queue's number is that of its first row.
 
 use std::borrow::Cow;
 
-use keylane_core::apply::{ApplyError, LaneStep, ParkedEntry, ParkedFilter, ParkedSummary};
-use keylane_core::model::TopicPartition;
+use keylane_core::apply::{ApplyError, ParkedEntry, ParkedFilter, ParkedSummary};
 use tokio_postgres::{Client, Error};
 
 use super::error::apply_error;
@@ -16,37 +15,38 @@ pub(super) const PARK: &str = r#"
 INSERT INTO keylane.parked (pipeline, topic, partition, lane, record_offset, key, table_name, value, header, code, error, attempts)
 SELECT s.pipeline, s.topic, s.partition::int, s.lane::int, s.record_offset::bigint, s.key::bytea, s.table_name, s.value::bytea, s.header, s.code,
        s.error, s.attempts::int
-FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-     AS s (pipeline, topic, partition, lane, record_offset, key, table_name, value, header, code, error, attempts)
-ORDER BY s.record_offset::bigint"#;
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) WITH ORDINALITY
+     AS s (pipeline, topic, partition, lane, record_offset, key, table_name, value, header, code, error, attempts, place)
+ORDER BY s.place"#;
 
 /// Changes read of a queue at a time when it is redriven; longer queues are folded piece by piece.
 const PIECE: i64 = 4096;
 
 const READ_QUEUE: &str = r#"
-SELECT record_offset, value, header FROM keylane.parked
-WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND lane = $4 AND key = $5 AND record_offset > $6
-ORDER BY record_offset LIMIT $7 FOR UPDATE"#;
+SELECT id, value, header FROM keylane.parked
+WHERE pipeline = $1 AND topic = $2 AND key = $3 AND id > $4
+ORDER BY id LIMIT $5 FOR UPDATE"#;
 
-const EMPTY_QUEUE: &str = "DELETE FROM keylane.parked WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND lane = $4 AND key = $5";
+const EMPTY_QUEUE: &str =
+    "DELETE FROM keylane.parked WHERE pipeline = $1 AND topic = $2 AND key = $3";
 
 const REDRIVE_FAILED: &str = r#"
 UPDATE keylane.parked AS k
-SET redrive = false, code = CASE WHEN first THEN $6 ELSE k.code END, error = CASE WHEN first THEN $7 ELSE k.error END,
+SET redrive = false, code = CASE WHEN first THEN $4 ELSE k.code END, error = CASE WHEN first THEN $5 ELSE k.error END,
     attempts = k.attempts + CASE WHEN first THEN 1 ELSE 0 END
-FROM (SELECT id, row_number() OVER (ORDER BY record_offset) = 1 AS first FROM keylane.parked
-      WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND lane = $4 AND key = $5) AS q
+FROM (SELECT id, row_number() OVER (ORDER BY id) = 1 AS first FROM keylane.parked
+      WHERE pipeline = $1 AND topic = $2 AND key = $3) AS q
 WHERE k.id = q.id"#;
 
 const QUEUES: &str = r#"
 SELECT * FROM (
-    SELECT DISTINCT ON (k.topic, k.partition, k.lane, k.key)
+    SELECT DISTINCT ON (k.topic, k.key)
            k.id, k.pipeline, coalesce(k.table_name, ''), k.key, (extract(epoch FROM k.since) * 1000000)::bigint, k.attempts, k.code, k.error,
-           count(*) OVER queue - 1, bool_or(k.redrive) OVER queue, k.topic, k.partition, k.lane
+           count(*) OVER queue - 1, bool_or(k.redrive) OVER queue, k.topic
     FROM keylane.parked AS k WHERE k.pipeline = $1
-    WINDOW queue AS (PARTITION BY k.topic, k.partition, k.lane, k.key)
-    ORDER BY k.topic, k.partition, k.lane, k.key, k.record_offset
-) AS q (id, pipeline, table_name, key, since_us, attempts, code, error, behind, redriving, topic, partition, lane)
+    WINDOW queue AS (PARTITION BY k.topic, k.key)
+    ORDER BY k.topic, k.key, k.id
+) AS q (id, pipeline, table_name, key, since_us, attempts, code, error, behind, redriving, topic)
 WHERE ($2::bigint IS NULL OR q.id = $2) AND ($3::text IS NULL OR q.table_name = $3)"#;
 
 /// The parameters of [`PARK`], a row for each entry.
@@ -96,8 +96,8 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) struct Queue<'a> {
     /// The pipeline.
     pub pipeline: &'a str,
-    /// Its lane.
-    pub step: &'a LaneStep,
+    /// The topic.
+    pub topic: &'a str,
     /// The record key.
     pub key: &'a [u8],
 }
@@ -105,8 +105,8 @@ pub(super) struct Queue<'a> {
 /// A parked record.
 #[derive(Debug)]
 pub(super) struct ParkedRecord {
-    /// Its place.
-    pub offset: i64,
+    /// Its number.
+    pub id: i64,
     /// As it came.
     pub value: Vec<u8>,
     /// As it came.
@@ -117,29 +117,17 @@ pub(super) struct ParkedRecord {
 pub(super) const REDRIVING: &str = "redriving a parked key of keylane.parked";
 
 impl Queue<'_> {
-    fn place(&self) -> (&str, &str, i32, i32, &[u8]) {
-        let TopicPartition { topic, partition } = &self.step.partition;
-        (
-            self.pipeline,
-            topic,
-            i32::try_from(*partition).unwrap_or(i32::MAX),
-            i32::from(self.step.lane.0),
-            self.key,
-        )
-    }
-
     /// The records behind `after`, a piece of the queue; locked.
     pub async fn read(&self, client: &Client, after: i64) -> Result<Vec<ParkedRecord>, Failure> {
-        let (pipeline, topic, partition, lane, key) = self.place();
         let rows = client
             .query(
                 READ_QUEUE,
-                &[&pipeline, &topic, &partition, &lane, &key, &after, &PIECE],
+                &[&self.pipeline, &self.topic, &self.key, &after, &PIECE],
             )
             .await
             .map_err(|error| Failure::sql(&error, REDRIVING))?;
         let record = |row: &tokio_postgres::Row| ParkedRecord {
-            offset: row.get(0),
+            id: row.get(0),
             value: row.get(1),
             header: row.get(2),
         };
@@ -148,9 +136,8 @@ impl Queue<'_> {
 
     /// Deletes the queue.
     pub async fn empty(&self, client: &Client) -> Result<(), Failure> {
-        let (pipeline, topic, partition, lane, key) = self.place();
         client
-            .execute(EMPTY_QUEUE, &[&pipeline, &topic, &partition, &lane, &key])
+            .execute(EMPTY_QUEUE, &[&self.pipeline, &self.topic, &self.key])
             .await
             .map_err(|error| Failure::sql(&error, REDRIVING))?;
         Ok(())
@@ -158,20 +145,11 @@ impl Queue<'_> {
 
     /// Notes at the queue's first change why its redrive failed, and that it is no longer asked for.
     pub async fn failed(&self, client: &Client, why: &ApplyError) -> Result<(), Error> {
-        let (pipeline, topic, partition, lane, key) = self.place();
         let code = why.kind.code();
         client
             .execute(
                 REDRIVE_FAILED,
-                &[
-                    &pipeline,
-                    &topic,
-                    &partition,
-                    &lane,
-                    &key,
-                    &code,
-                    &why.message,
-                ],
+                &[&self.pipeline, &self.topic, &self.key, &code, &why.message],
             )
             .await?;
         Ok(())
@@ -221,7 +199,7 @@ pub(super) async fn resolve(
         "UPDATE keylane.parked AS k SET redrive = true FROM q"
     };
     let sql = format!(
-        "WITH q AS ({QUEUES}), touched AS ({act} WHERE (k.topic, k.partition, k.lane, k.key) = (q.topic, q.partition, q.lane, q.key) AND k.pipeline = $1 \
+        "WITH q AS ({QUEUES}), touched AS ({act} WHERE (k.topic, k.key) = (q.topic, q.key) AND k.pipeline = $1 \
          RETURNING q.id) SELECT count(DISTINCT id) FROM touched"
     );
     let row = client

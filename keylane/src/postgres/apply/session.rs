@@ -284,7 +284,7 @@ pub(super) async fn redrive_all<'a>(
         };
         let queue = Queue {
             pipeline: &batch.pipeline,
-            step,
+            topic: &step.partition.topic,
             key: &work.key,
         };
         redrive(link, decode, queue, applied)
@@ -310,10 +310,9 @@ async fn redrive(
         let Some(last) = records.last() else {
             break;
         };
-        after = last.offset;
+        after = last.id;
         let mut work = Vec::with_capacity(records.len());
         for record in &records {
-            let offset = record.offset;
             let record = ParkedRecord {
                 key: queue.key,
                 value: &record.value,
@@ -322,7 +321,7 @@ async fn redrive(
             let change = decoded(link, decode, record, &mut tables).await?;
             work.push(Work {
                 step: 0,
-                offset: Offset(offset.max(0) as u64),
+                offset: Offset(0),
                 key: bytes::Bytes::copy_from_slice(queue.key),
                 action: WorkAction::Apply(Arc::new(change)),
             });

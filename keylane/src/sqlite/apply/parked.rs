@@ -1,13 +1,13 @@
-//! Parked changes: a table of the replica, one queue for each key, in offset order.
+//! Parked changes: a table of the replica, one queue for each key of a topic, by whatever partitions and lanes its changes came. Rows are numbered in the order of the
+//! changes' positions, since each change is parked only when its row's last one was.
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use keylane_core::apply::{
     ApplyError, ParkedEntry, ParkedFilter, ParkedSummary, PartitionProgress,
 };
-use keylane_core::model::{Lane, TopicPartition};
+use keylane_core::model::Lane;
 use rusqlite::{Connection, params};
 
 pub(super) const TABLES: &str = "
@@ -28,15 +28,14 @@ CREATE TABLE IF NOT EXISTS keylane_parked (
   since_us INTEGER NOT NULL,
   redrive INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS keylane_parked_queue
-  ON keylane_parked (pipeline, topic, partition, key, offset);
+CREATE INDEX IF NOT EXISTS keylane_parked_key
+  ON keylane_parked (pipeline, topic, key, id);
 ";
 
 /// A key's first entry stands for the key.
 const FIRST: &str = "NOT EXISTS (
   SELECT 1 FROM keylane_parked AS e
-  WHERE e.pipeline = p.pipeline AND e.topic = p.topic AND e.partition = p.partition
-  AND e.key = p.key AND e.offset < p.offset)";
+  WHERE e.pipeline = p.pipeline AND e.topic = p.topic AND e.key = p.key AND e.id < p.id)";
 
 /// Puts a change at the end of its key's queue.
 pub(super) fn park(
@@ -77,17 +76,16 @@ pub(super) type Queued = (Vec<u8>, Option<String>);
 pub(super) fn queue(
     connection: &Connection,
     pipeline: &str,
-    place: &TopicPartition,
+    topic: &str,
     key: &[u8],
 ) -> rusqlite::Result<Vec<Queued>> {
     let mut statement = connection.prepare_cached(
         "SELECT value, header FROM keylane_parked
-         WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4 ORDER BY offset",
+         WHERE pipeline = ?1 AND topic = ?2 AND key = ?3 ORDER BY id",
     )?;
-    let rows = statement.query_map(
-        params![pipeline, place.topic, place.partition, key],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
+    let rows = statement.query_map(params![pipeline, topic, key], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })?;
     rows.collect()
 }
 
@@ -95,15 +93,15 @@ pub(super) fn queue(
 pub(super) fn empty(
     connection: &Connection,
     pipeline: &str,
-    place: &TopicPartition,
+    topic: &str,
     key: &[u8],
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM keylane_parked
-             WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4",
+             WHERE pipeline = ?1 AND topic = ?2 AND key = ?3",
         )?
-        .execute(params![pipeline, place.topic, place.partition, key])
+        .execute(params![pipeline, topic, key])
         .map(|_| ())
 }
 
@@ -111,30 +109,23 @@ pub(super) fn empty(
 pub(super) fn redrive_failed(
     connection: &Connection,
     pipeline: &str,
-    place: &TopicPartition,
+    topic: &str,
     key: &[u8],
     why: &ApplyError,
 ) -> rusqlite::Result<()> {
-    let of_queue = params![pipeline, place.topic, place.partition, key];
+    let of_queue = params![pipeline, topic, key];
     connection
         .prepare_cached(
             "UPDATE keylane_parked SET redrive = 0
-             WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4",
+             WHERE pipeline = ?1 AND topic = ?2 AND key = ?3",
         )?
         .execute(of_queue)?;
     connection
         .prepare_cached(&format!(
-            "UPDATE keylane_parked AS p SET code = ?5, error = ?6, attempts = attempts + 1
-             WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4 AND {FIRST}"
+            "UPDATE keylane_parked AS p SET code = ?4, error = ?5, attempts = attempts + 1
+             WHERE pipeline = ?1 AND topic = ?2 AND key = ?3 AND {FIRST}"
         ))?
-        .execute(params![
-            pipeline,
-            place.topic,
-            place.partition,
-            key,
-            why.kind.code(),
-            why.message
-        ])
+        .execute(params![pipeline, topic, key, why.kind.code(), why.message])
         .map(|_| ())
 }
 
@@ -170,7 +161,7 @@ pub(super) fn list(
     let mut statement = connection.prepare_cached(&format!(
         "SELECT p.id, p.pipeline, coalesce(p.tbl, ''), p.key, p.since_us, p.attempts, p.code, p.error,
            (SELECT count(*) - 1 FROM keylane_parked AS e WHERE e.pipeline = p.pipeline
-            AND e.topic = p.topic AND e.partition = p.partition AND e.key = p.key),
+            AND e.topic = p.topic AND e.key = p.key),
            p.redrive
          FROM keylane_parked AS p
          WHERE p.pipeline = ?1 AND (?2 IS NULL OR p.id = ?2) AND (?3 IS NULL OR p.tbl = ?3) AND {FIRST}
@@ -201,26 +192,23 @@ pub(super) fn resolve(
     discard: bool,
 ) -> rusqlite::Result<u64> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT p.topic, p.partition, p.key FROM keylane_parked AS p
+        "SELECT p.topic, p.key FROM keylane_parked AS p
          WHERE p.pipeline = ?1 AND (?2 IS NULL OR p.id = ?2) AND (?3 IS NULL OR p.tbl = ?3) AND {FIRST}"
     ))?;
     let rows = statement.query_map(params![pipeline, filter.id, filter.table], |row| {
-        Ok((
-            TopicPartition::new(row.get::<_, Arc<str>>(0)?, row.get(1)?),
-            row.get::<_, Vec<u8>>(2)?,
-        ))
+        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
     })?;
     let keys = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    for (place, key) in &keys {
+    for (topic, key) in &keys {
         if discard {
-            empty(connection, pipeline, place, key)?;
+            empty(connection, pipeline, topic, key)?;
         } else {
             connection
                 .prepare_cached(
                     "UPDATE keylane_parked SET redrive = 1
-                     WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND key = ?4",
+                     WHERE pipeline = ?1 AND topic = ?2 AND key = ?3",
                 )?
-                .execute(params![pipeline, place.topic, place.partition, key])?;
+                .execute(params![pipeline, topic, key])?;
         }
     }
     Ok(keys.len() as u64)

@@ -303,7 +303,12 @@ impl Transaction<'_> {
                 "a redrive names no lane of its batch",
             ));
         };
-        let queue = parked::queue(self.connection, &batch.pipeline, &step.partition, &work.key);
+        let queue = parked::queue(
+            self.connection,
+            &batch.pipeline,
+            &step.partition.topic,
+            &work.key,
+        );
         let mut changes = Vec::new();
         let mut tables = KnownTables::new();
         for (value, header) in queue.map_err(|cause| self.explain(&cause))? {
@@ -322,8 +327,13 @@ impl Transaction<'_> {
             // A person asked for it; what a delete takes with it is theirs to know.
             self.write_as_told(write, applied)?;
         }
-        parked::empty(self.connection, &batch.pipeline, &step.partition, &work.key)
-            .map_err(|cause| self.explain(&cause))
+        parked::empty(
+            self.connection,
+            &batch.pipeline,
+            &step.partition.topic,
+            &work.key,
+        )
+        .map_err(|cause| self.explain(&cause))
     }
 
     /// Reads a parked record, by the replica's table if it asks for it.
@@ -357,9 +367,9 @@ impl Transaction<'_> {
             else {
                 continue;
             };
-            let place = &step.partition;
+            let topic = &step.partition.topic;
             let noted =
-                parked::redrive_failed(self.connection, &batch.pipeline, place, &work.key, error);
+                parked::redrive_failed(self.connection, &batch.pipeline, topic, &work.key, error);
             if let Err(cause) = noted {
                 let untold = self.explain(&cause);
                 tracing::warn!(error = %untold, "why a redrive failed could not be noted");

@@ -177,9 +177,9 @@ async fn look(road: &Road, watched: &mut Watched) {
             lanes.redrive(&partition.partition, key);
         }
     }
-    for (partition, key) in parked {
-        if !still.contains(&(partition.clone(), key.clone())) {
-            lanes.unpark(&partition, &key);
+    for mark in parked {
+        if !still.contains(&(mark.partition.clone(), mark.key.clone())) {
+            lanes.unpark(&mark);
         }
     }
     let ready = lanes.has_ready();
