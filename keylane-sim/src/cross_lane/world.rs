@@ -272,8 +272,10 @@ impl World {
             let decode = |value: &[u8]| changes[number_of(value)].clone();
             let mode = match (batch.kind, self.rules.careful_is_folded) {
                 (BatchKind::Careful, false) => Mode::Careful,
-                (BatchKind::Together, _) => Mode::Together,
-                (BatchKind::Plain, _) | (BatchKind::Careful, true) => Mode::Folded,
+                (BatchKind::Together, false) => Mode::Together,
+                (BatchKind::Plain, _) | (BatchKind::Careful | BatchKind::Together, true) => {
+                    Mode::Folded
+                }
             };
             let work = transaction(&batch, mode, &decode);
             outcome(self.replica.apply(&work, &decode))
