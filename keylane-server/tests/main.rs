@@ -38,3 +38,5 @@ mod site;
 mod tls;
 #[path = "main/zombies.rs"]
 mod zombies;
+#[path = "main/settle.rs"]
+mod settle;

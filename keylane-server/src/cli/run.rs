@@ -184,23 +184,37 @@ fn tell(road: &Road, failure: &dyn std::fmt::Display, stop: &CancellationToken) 
     stop.cancel();
 }
 
-/// Returns once everything committed at the origin before the call is applied.
+/// Returns once everything committed at the origin before the call is applied, its copies included.
 async fn caught_up(road: &Road) {
-    let place = loop {
+    loop {
+        while !road.is_copied().await {
+            tokio::time::sleep(CAUGHT_UP_INTERVAL).await;
+        }
+        let place = marked(road).await;
+        while !road.has_applied(place).await.unwrap_or(false) {
+            tokio::time::sleep(CAUGHT_UP_INTERVAL).await;
+        }
+        // A table that came meanwhile is copied behind the mark.
+        if road.is_copied().await {
+            break;
+        }
+    }
+    info!(
+        pipeline = &*road.name,
+        "everything committed before the start is applied"
+    );
+}
+
+/// Marks the origin, again until it takes it; where.
+async fn marked(road: &Road) -> u64 {
+    loop {
         match road.marker().await {
-            Ok(place) => break place,
+            Ok(place) => return place,
             Err(failure) => warn!(
                 pipeline = &*road.name,
                 "no marker could be written to the origin yet: {failure}"
             ),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
-    };
-    while !road.has_applied(place).await.unwrap_or(false) {
-        tokio::time::sleep(CAUGHT_UP_INTERVAL).await;
     }
-    info!(
-        pipeline = &*road.name,
-        "everything committed before the start is applied"
-    );
 }

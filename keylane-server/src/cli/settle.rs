@@ -96,17 +96,54 @@ fn tell(name: &str, end: &Outcome) {
 
 async fn settle(config: &Config, road: &Road, until: Instant) -> Result<Outcome, Failure> {
     let began = Instant::now();
-    let left = || until.saturating_duration_since(Instant::now());
-    let place = match tokio::time::timeout(left(), road.marker()).await {
-        Ok(place) => place?,
+    // What keeps marks from being written is told at once.
+    mark(road, until).await?;
+    loop {
+        while !road.is_copied().await {
+            if left(until).is_zero() {
+                let why = format!("the initial copy is not complete; {}", state(config, road));
+                return Ok(Outcome::Held {
+                    partition: None,
+                    why,
+                });
+            }
+            tokio::time::sleep(LOOK_INTERVAL.min(left(until))).await;
+        }
+        let place = mark(road, until).await?;
+        if let Some(held) = passes(config, road, place, until).await? {
+            return Ok(held);
+        }
+        // A table that came meanwhile is copied behind the mark.
+        if road.is_copied().await {
+            return Ok(Outcome::Settled(began.elapsed()));
+        }
+    }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// Marks the origin; where.
+async fn mark(road: &Road, until: Instant) -> Result<u64, Failure> {
+    match tokio::time::timeout(left(until), road.marker()).await {
+        Ok(place) => place,
         Err(_) => {
             let message = format!("{}: the origin took no marker in time", road.name);
-            return Err(Failure::new(Exit::Unreachable, message));
+            Err(Failure::new(Exit::Unreachable, message))
         }
-    };
+    }
+}
+
+/// Waits until the mark has passed through; what holds it, if it has not in time.
+async fn passes(
+    config: &Config,
+    road: &Road,
+    place: u64,
+    until: Instant,
+) -> Result<Option<Outcome>, Failure> {
     loop {
-        let looked =
-            tokio::time::timeout(left().max(LOOK_INTERVAL), road.replica.progress(&road.name));
+        let looked = tokio::time::timeout(left(until).max(LOOK_INTERVAL), road.progress());
         let progress = match looked.await {
             Ok(Ok(progress)) => Ok(progress),
             Ok(Err(error)) => Err(error.to_string()),
@@ -116,18 +153,22 @@ async fn settle(config: &Config, road: &Road, until: Instant) -> Result<Outcome,
             && !progress.is_empty()
             && lowest_below(progress, place).is_none()
         {
-            return Ok(Outcome::Settled(began.elapsed()));
+            return Ok(None);
         }
-        if left().is_zero() {
+        if left(until).is_zero() {
             return match progress {
-                Ok(progress) => Ok(held(config, road, &progress, place)),
+                Ok(progress) => Ok(Some(Outcome::Held {
+                    partition: lowest_below(&progress, place)
+                        .map(|partition| partition.partition.to_string()),
+                    why: state(config, road),
+                })),
                 Err(why) => Err(Failure::new(
                     Exit::Unreachable,
                     format!("{}: the replica cannot be asked: {why}", road.name),
                 )),
             };
         }
-        tokio::time::sleep(LOOK_INTERVAL.min(left())).await;
+        tokio::time::sleep(LOOK_INTERVAL.min(left(until))).await;
     }
 }
 
@@ -139,7 +180,8 @@ fn lowest_below(progress: &[PartitionProgress], place: u64) -> Option<&Partition
         .min_by_key(|partition| partition.low_position)
 }
 
-fn held(config: &Config, road: &Road, progress: &[PartitionProgress], place: u64) -> Outcome {
+/// What both halves of the road are doing, as far as this machine knows.
+fn state(config: &Config, road: &Road) -> String {
     let processes: Vec<ProcessStatus> = read_all(&config.state_dir)
         .into_iter()
         .filter(|process| *process.pipeline == *road.name && process.is_alive())
@@ -148,7 +190,7 @@ fn held(config: &Config, road: &Road, progress: &[PartitionProgress], place: u64
     let capturing = processes
         .iter()
         .find_map(|process| process.capture.as_ref());
-    let why = match (capturing, applying) {
+    match (capturing, applying) {
         (_, None) => "no applier runs on this machine; start `keylane run`".to_owned(),
         (None, Some(_)) => "no capturer runs on this machine; start `keylane run`".to_owned(),
         (Some(capturing), Some(applying)) => {
@@ -162,10 +204,5 @@ fn held(config: &Config, road: &Road, progress: &[PartitionProgress], place: u64
                 word("apply", &applying.state, &applying.why)
             )
         }
-    };
-    let lowest = lowest_below(progress, place);
-    Outcome::Held {
-        partition: lowest.map(|partition| partition.partition.to_string()),
-        why,
     }
 }

@@ -148,7 +148,7 @@ impl Observer {
             Err(why) => return facts.troubles.push(why),
         };
         let asked = async {
-            let progress = road.replica.progress(name).await?;
+            let progress = road.progress().await?;
             let all = ParkedFilter::default();
             let parked = road.replica.parked(name, &all, PARKED_MAX).await?;
             Ok::<_, keylane_core::apply::ApplyError>((progress, parked))

@@ -14,13 +14,17 @@ use keylane::postgres;
 use keylane::sqlite;
 use keylane::workers::apply::ApplySettings;
 use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
+use keylane::workers::control::ControlReader;
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
 use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
 use keylane_core::model::{LaneCount, TableName};
 use keylane_core::publish::{Log, LogError, LogErrorKind};
+use tokio::sync::Mutex;
 
 use crate::config::{self, Config, ExhaustedAction, ForeignKeys, Pipeline, PipelineName, Snapshot};
 use crate::exit_code::{Exit, Failure};
+
+use super::road::Road;
 
 /// The pauses between attempts while a system is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -36,83 +40,6 @@ const DELIVERY_MAX: Duration = Duration::from_secs(30);
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// Values that the write set holds (about 64 bytes each).
 const WRITE_SET_ENTRIES_MAX: usize = 200_000;
-
-/// A pipeline, wired.
-pub struct Road {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its topics' prefix.
-    pub prefix: Arc<str>,
-    /// The log, for reading.
-    pub log: Arc<dyn Log>,
-    /// The replica.
-    pub replica: Arc<dyn Replica>,
-    /// What captures; `None` for topics that another tool writes.
-    pub capture: Option<(Arc<dyn SessionSource>, CaptureSettings)>,
-    /// How it applies.
-    pub apply: ApplySettings,
-    /// The tables' shapes, as they become known.
-    pub schemas: Arc<SchemaCache>,
-    origin: Option<config::Origin>,
-}
-
-impl Road {
-    /// Writes a marker into the origin. Everything committed there before the call stands below the place it returns.
-    ///
-    /// # Errors
-    /// If the origin cannot be written to.
-    pub async fn marker(&self) -> Result<u64, Failure> {
-        let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Exit::Unreachable,
-                format!("the origin took no marker: {error}"),
-            )
-        };
-        match &self.origin {
-            None => Err(Failure::new(
-                Exit::Error,
-                "this pipeline applies topics of another tool: there is no origin to mark",
-            )),
-            Some(config::Origin::Sqlite { path }) => {
-                let path = path.clone();
-                let emitted =
-                    tokio::task::spawn_blocking(move || sqlite::capture::emit_settle_marker(&path))
-                        .await;
-                emitted
-                    .map_err(|error| unreachable(&error))?
-                    .map_err(|error| unreachable(&error))
-            }
-            Some(config::Origin::Postgres(origin)) => {
-                let options = postgres::connect::ConnectOptions::default();
-                let client =
-                    postgres::connect::connect(origin.url.expose(), "keylane settle", &options)
-                        .await;
-                let client = client.map_err(|error| unreachable(&error))?;
-                postgres::capture::emit_settle_marker(&client)
-                    .await
-                    .map_err(|error| unreachable(&error))
-            }
-        }
-    }
-
-    /// Whether the replica has applied everything up to this place.
-    ///
-    /// # Errors
-    /// If the replica does not answer.
-    pub async fn has_applied(&self, place: u64) -> Result<bool, Failure> {
-        let progress = self.replica.progress(&self.name).await;
-        let progress = progress.map_err(|error| {
-            Failure::new(
-                Exit::Unreachable,
-                format!("the replica does not answer: {error}"),
-            )
-        })?;
-        Ok(!progress.is_empty()
-            && progress
-                .iter()
-                .all(|partition| partition.low_position.commit >= place))
-    }
-}
 
 /// The pipelines of a configuration, or those named.
 ///
@@ -169,7 +96,9 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         (source, settings)
     });
     let apply = apply_settings(&name, &prefix, pipeline);
+    let control = Mutex::new(ControlReader::new(&prefix, schemas.clone()));
     Ok(Road {
+        control,
         schemas,
         name,
         prefix,

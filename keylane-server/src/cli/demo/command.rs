@@ -286,6 +286,7 @@ impl Play<'_> {
         let mut last = "no marker could be written".to_owned();
         while begun.elapsed() < patience {
             let step = match place {
+                None if !stage.road.is_copied().await => Ok(false),
                 None => stage
                     .road
                     .marker()

@@ -32,11 +32,7 @@ pub async fn account(road: &Road) -> Result<Account, Failure> {
         )
     };
     let mut account = Account::default();
-    let progress = road
-        .replica
-        .progress(&road.name)
-        .await
-        .map_err(|error| unreadable(&error))?;
+    let progress = road.progress().await.map_err(|error| unreadable(&error))?;
     for partition in progress {
         let bounds = road
             .log
