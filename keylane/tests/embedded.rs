@@ -1,5 +1,6 @@
 //! The embedded log against its contract, in temporary folders: also over kill -9, with two processes at once, and on full devices.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane::embedded::{EmbeddedLog, EmbeddedOptions};
-use keylane_core::model::{Offset, TopicPartition};
+use keylane::envelope::SchemaCache;
+use keylane::workers::control::{ControlReader, ControlRecord, control_spec, control_topic};
+use keylane_core::model::{Epoch, Offset, TopicPartition};
 use keylane_core::publish::{Log, LogErrorKind};
 
 use crate::log_conformance::{
@@ -173,6 +176,57 @@ async fn what_was_trimmed_is_out_of_range_and_the_file_shrinks() {
         .await
         .expect("held");
     assert_eq!(next.iter().map(number_of).collect::<Vec<_>>(), [7]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_topic_keeps_what_was_written_last_and_what_replaced_another_lately() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = open(&folder.path().join("log.db")).await;
+    log.ensure_topics(&[control_spec("p", 1), spec("t", 1)])
+        .await
+        .expect("created");
+    append(&log, &place(), 0..3).await;
+    let now_ms = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_millis() as i64;
+    let hour = 3_600_000;
+    let none = BTreeMap::new();
+    let checkpoint = |epoch, confirmed, ago_ms| {
+        let partitions = &none;
+        let record = ControlRecord::Checkpoint {
+            confirmed,
+            partitions,
+        };
+        record.record("p", Epoch(epoch), now_ms - ago_ms)
+    };
+    let opened = |epoch, ago_ms| ControlRecord::Open.record("p", Epoch(epoch), now_ms - ago_ms);
+    let mut records = vec![opened(1, hour)];
+    records.extend((0..5000).map(|confirmed| checkpoint(1, confirmed, hour)));
+    records.push(opened(2, hour));
+    records.extend((5000..10_000).map(|confirmed| checkpoint(2, confirmed, hour)));
+    // As if just written: whoever is opening may have read up to one of the former.
+    records.extend((10_000..10_100).map(|confirmed| checkpoint(2, confirmed, 0)));
+    log.append(records)
+        .await
+        .expect("taken")
+        .await
+        .expect("durable");
+    let confirmed = async || {
+        let mut reader = ControlReader::new("p", Arc::new(SchemaCache::default()));
+        reader.poll(&log, None).await.expect("readable");
+        reader.state().confirmed
+    };
+    assert_eq!(confirmed().await, 10_099);
+    log.trim(&place(), Offset(0)).await.expect("trimmed");
+    let control = TopicPartition::new(control_topic("p"), 0);
+    let left = read_all(&log, &control).await;
+    // Two openings, the last checkpoint of each epoch that is old enough, and the late ones.
+    assert_eq!(left.len(), 2 + 1 + 1 + 100);
+    assert_eq!(confirmed().await, 10_099);
+    assert_eq!(numbers(&log).await, [0, 1, 2], "data are not state");
+    let bounds = log.bounds(&control).await.expect("known");
+    assert_eq!((bounds.start, bounds.end), (Offset(0), Offset(10_102)));
 }
 
 fn pages(path: &Path) -> u64 {

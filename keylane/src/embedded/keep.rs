@@ -1,6 +1,7 @@
-//! Keeping the log: topics made and verified, what was applied dropped, the file's free pages given back.
+//! Keeping the log: topics made and verified, what was applied dropped, state that was written again dropped, the file's free pages given back.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{LogError, LogErrorKind, TopicInfo, TopicSpec};
@@ -13,6 +14,10 @@ use super::log::EmbeddedOptions;
 const TRIM_RECORDS_MAX: u64 = 2000;
 /// Free pages that are kept for what comes next, at least; above this and a quarter of the file they are given back.
 const FREE_PAGES_KEPT: u64 = 256;
+/// Control topics are looked through for state that was written again this often.
+const COMPACT_EVERY: Duration = Duration::from_secs(60);
+/// State is dropped once what replaced it is this old: until then a capturer that is just opening may still go by it.
+const COMPACT_AFTER: Duration = Duration::from_secs(600);
 /// Pages given back in one transaction.
 const VACUUM_PAGES_MAX: u64 = 256;
 
@@ -22,6 +27,7 @@ pub(super) struct Keeper {
     connection: Connection,
     retention_ms: i64,
     bytes_max: u64,
+    compacted: Option<Instant>,
 }
 
 impl Keeper {
@@ -32,6 +38,7 @@ impl Keeper {
             connection,
             retention_ms: i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX),
             bytes_max: options.bytes_max,
+            compacted: None,
         })
     }
 
@@ -43,14 +50,10 @@ impl Keeper {
         };
         let used = number("PRAGMA page_count")?.saturating_sub(number("PRAGMA freelist_count")?);
         let crowded = used.saturating_mul(number("PRAGMA page_size")?) > self.bytes_max / 4 * 3;
-        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now_ms = since_1970.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        });
         Ok(if crowded || self.retention_ms == 0 {
             i64::MAX
         } else {
-            now_ms.saturating_sub(self.retention_ms)
+            now_ms().saturating_sub(self.retention_ms)
         })
     }
 
@@ -153,6 +156,45 @@ impl Keeper {
         Ok(upper < goal)
     }
 
+    /// Drops a bounded number of control records whose key was written again, now and then. Whether more are to be dropped.
+    pub(super) fn compact_some(&mut self) -> Result<bool, LogError> {
+        if self
+            .compacted
+            .is_some_and(|at| at.elapsed() < COMPACT_EVERY)
+        {
+            return Ok(false);
+        }
+        let dropped = self
+            .compact_step()
+            .map_err(|error| self.file.explain(&error))?;
+        let more = dropped == TRIM_RECORDS_MAX;
+        if !more {
+            self.compacted = Some(Instant::now());
+        }
+        Ok(more)
+    }
+
+    /// Only control topics hold records of state (`k=x`).
+    fn compact_step(&mut self) -> rusqlite::Result<u64> {
+        let replaced_before_ms = now_ms().saturating_sub(COMPACT_AFTER.as_millis() as i64);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let dropped = transaction
+            .prepare_cached(
+                "WITH state AS (
+                   SELECT topic_no, offset, max(offset) FILTER (WHERE ts < ?1) OVER (PARTITION BY topic_no, key) AS newest
+                   FROM records
+                   WHERE topic_no IN (SELECT no FROM topics WHERE partitions = 1 AND name LIKE '%.keylane') AND partition = 0 AND keylane LIKE '1 k=x %'
+                 )
+                 DELETE FROM records
+                 WHERE partition = 0 AND (topic_no, offset) IN (SELECT topic_no, offset FROM state WHERE offset < newest LIMIT ?2)",
+            )?
+            .execute(params![replaced_before_ms, TRIM_RECORDS_MAX])?;
+        transaction.commit()?;
+        Ok(dropped as u64)
+    }
+
     /// Gives a bounded number of free pages back to the file system. Whether more are to be given back.
     pub(super) fn shrink_some(&mut self) -> Result<bool, LogError> {
         self.shrink_step()
@@ -184,6 +226,14 @@ impl Keeper {
         }
         Ok(more)
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
 }
 
 fn topic(connection: &Connection, name: &str) -> rusqlite::Result<Option<TopicInfo>> {

@@ -249,6 +249,10 @@ impl Log for EmbeddedLog {
         }
         let mut more = true;
         while more {
+            more = self.open.keeper.call(Keeper::compact_some).await??;
+        }
+        let mut more = true;
+        while more {
             more = self.open.keeper.call(Keeper::shrink_some).await??;
         }
         Ok(())
