@@ -3,6 +3,50 @@
 use super::commands::{Shop, terminate};
 
 #[test]
+fn a_pipeline_with_too_many_parked_keys_starts_again_once_their_redrive_is_asked_for() {
+    let shop = Shop::new();
+    shop.sql(
+        "origin.db",
+        "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2099) INSERT INTO orders SELECT i, 1, 500 FROM n;",
+    );
+    shop.sql(
+        "replica.db",
+        "CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, total REAL CHECK (total < 100));",
+    );
+    shop.init();
+    // Redrives one after another, so that they take longer than it takes to count.
+    let lines = "\n    apply:\n      parked_keys_max: 10\n      fold: false\n";
+    shop.configure("\n    apply:\n", lines);
+    for _ in 0..2 {
+        let stopped = shop.run(&["run", "--until-caught-up"]);
+        let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
+        assert_eq!(stopped.status.code(), Some(1), "{told}");
+        assert!(told.contains("KL-APPLY-013"), "{told}");
+    }
+    let parked = || {
+        let list = shop.json(&["parked", "list", "--format", "json"], 0);
+        list.as_array().map_or(0, Vec::len)
+    };
+    assert!(parked() > 10);
+    shop.sql(
+        "replica.db",
+        "ALTER TABLE orders RENAME TO narrow; CREATE TABLE orders(id INTEGER PRIMARY KEY, customer INTEGER, total REAL);
+         INSERT INTO orders SELECT * FROM narrow; DROP TABLE narrow;",
+    );
+    let asked = shop.run(&["parked", "redrive", "--all"]);
+    assert!(asked.status.success());
+    let road = shop.start();
+    shop.await_settled();
+    keylane_parts::wait_until("all to be redriven", super::commands::PATIENCE, || {
+        Ok(parked() == 0)
+    })
+    .expect("they are");
+    let count = "SELECT count(*) FROM orders WHERE total = 500";
+    assert_eq!(shop.count("replica.db", count), 2000);
+    terminate(road, &shop.path("run.log"));
+}
+
+#[test]
 fn what_was_parked_for_want_of_its_table_is_redriven_once_tables_are_created() {
     let shop = Shop::new();
     shop.init();

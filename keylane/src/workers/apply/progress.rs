@@ -1,9 +1,10 @@
 //! What is saved, trimmed and looked at now and then.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use keylane_core::apply::{PartitionLow, ReplicaSession};
+use keylane_core::apply::{PartitionLow, PartitionProgress, ReplicaSession};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::TopicPartition;
 use tracing::debug;
@@ -113,7 +114,8 @@ fn tell(road: &Road) {
         .set(states.iter().map(|state| state.buffered_bytes as u64).sum());
     let parked: usize = states.iter().map(|state| state.parked_keys).sum();
     stats.parked_keys.set(parked as u64);
-    if parked > road.settings.parked_keys_max {
+    let redriving = road.redriving.load(Ordering::Relaxed);
+    if parked.saturating_sub(redriving) > road.settings.parked_keys_max {
         road.fail(ApplyFailure::TooManyParked(parked));
     }
     if let Some(troubles) = road.troubles.words() {
@@ -131,6 +133,15 @@ fn tell(road: &Road) {
     } else {
         stats.state.set("streaming", "");
     }
+}
+
+/// Notes how many parked keys are to be redriven: who has too many mends the cause, asks for their redrive and starts again.
+pub(super) fn note_redriving(road: &Road, progress: &[PartitionProgress]) {
+    let redriving = progress
+        .iter()
+        .map(|partition| partition.redrive_keys.len())
+        .sum();
+    road.redriving.store(redriving, Ordering::Relaxed);
 }
 
 async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {
@@ -162,11 +173,12 @@ async fn look(road: &Road, watched: &mut Watched) {
     }
     let parked: Vec<_> = road.lanes().parked();
     if parked.is_empty() {
-        return;
+        return note_redriving(road, &[]);
     }
     let Ok(progress) = road.replica.progress(&road.settings.pipeline).await else {
         return;
     };
+    note_redriving(road, &progress);
     let mut still = BTreeSet::new();
     let mut lanes = road.lanes();
     for partition in &progress {

@@ -1,6 +1,7 @@
 //! What the apply worker's tasks share, and how they wake each other.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ pub(super) struct Road {
     pub tables: Tables,
     /// For topics that another tool wrote.
     pub foreign: Option<Foreign>,
+    /// Parked keys whose redrive is asked for, as of the last look: they do not count as too many.
+    pub redriving: AtomicUsize,
     /// No new batches: finish what is in work.
     pub stop: CancellationToken,
     /// A worker may find something to do.
@@ -64,6 +67,7 @@ impl Road {
             stats,
             tables,
             foreign,
+            redriving: AtomicUsize::new(0),
             stop,
             work: Notify::new(),
             room: Notify::new(),

@@ -40,7 +40,7 @@ pub enum ApplyFailure {
     Fenced,
     /// More parked keys than allowed.
     #[error(
-        "KL-APPLY-013: {0} keys are parked, more than apply.parked_keys_max allows: see `keylane parked list`, mend the cause, then redrive"
+        "KL-APPLY-013: {0} keys are parked, more than apply.parked_keys_max allows: see `keylane parked list`, mend the cause, then `keylane parked redrive --all` and start again"
     )]
     TooManyParked(usize),
     /// The log no longer holds what this replica has not applied.
@@ -175,6 +175,7 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
     for partition in &partitions {
         no_gap(road, partition).await?;
     }
+    progress::note_redriving(road, &partitions);
     let mut consumer = road
         .log
         .consumer(
