@@ -32,11 +32,11 @@ mod outages;
 mod redrive;
 #[path = "main/running.rs"]
 mod running;
+#[path = "main/settle.rs"]
+mod settle;
 #[path = "main/site.rs"]
 mod site;
 #[path = "main/tls/mod.rs"]
 mod tls;
 #[path = "main/zombies.rs"]
 mod zombies;
-#[path = "main/settle.rs"]
-mod settle;

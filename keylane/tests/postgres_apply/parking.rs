@@ -225,3 +225,31 @@ async fn dropping_parked_keys_touches_those_asked_for_alone() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].table, "public.u");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_behind_a_dropped_change_is_redriven_by_itself() {
+    let Some(bed) = Bed::new("apply_behind").await else {
+        return;
+    };
+    bed.sql("CREATE TABLE t (id int PRIMARY KEY)");
+    let t = shape("t", 1, &["id integer"]);
+    let mut lane = bed.lane(1).await;
+    let key = park(&bed, &mut lane, &[insert(&t, 1, &["1"])]).await;
+    let all = ParkedFilter::default();
+    let dropped = bed.replica.resolve_parked(PIPELINE, &all, true).await;
+    assert_eq!(dropped, Ok(1));
+    // The applier has not noticed yet.
+    let behind = bed.parked(&update(&t, 2, &["1"]), lane.next, lane.lane, "KL-APPLY-011");
+    let action = WorkAction::Park(Box::new(behind));
+    let batch = lane.batch_of(Mode::Careful, vec![(key.clone(), action)]);
+    bed.session().await.apply(&batch).await.expect("parked");
+    let progress = bed.replica.progress(PIPELINE).await.expect("progress");
+    assert_eq!(progress[0].redrive_keys, std::slice::from_ref(&key));
+    // Once for what stands there, once for nothing.
+    for _ in 0..2 {
+        let redrive = lane.batch_of(Mode::Folded, vec![(key.clone(), WorkAction::Redrive)]);
+        bed.session().await.apply(&redrive).await.expect("redriven");
+    }
+    assert_eq!(bed.sql("SELECT * FROM t"), "1");
+    assert_eq!(bed.replica.parked(PIPELINE, &all, 10).await, Ok(Vec::new()));
+}

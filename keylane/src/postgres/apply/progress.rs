@@ -77,12 +77,13 @@ FROM keylane.progress AS p
 WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
 ORDER BY p.topic, p.partition, p.lane"#;
 
+/// A queue whose first change stood behind another one lost that one to a person who dropped it: nothing keeps it any more.
 const READ_PARKED: &str = r#"
-SELECT k.topic, k.partition, k.lane, k.key, bool_or(k.redrive)
-FROM keylane.parked AS k
-WHERE k.pipeline = $1 AND ($2::text[] IS NULL OR (k.topic, k.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
+SELECT k.topic, k.partition, k.lane, k.key, bool_or(k.redrive OR k.first_code = 'KL-APPLY-011')
+FROM (SELECT *, first_value(code) OVER (PARTITION BY topic, key ORDER BY id) AS first_code FROM keylane.parked WHERE pipeline = $1) AS k
+WHERE ($2::text[] IS NULL OR (k.topic, k.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
 GROUP BY k.topic, k.partition, k.lane, k.key
-ORDER BY min(k.record_offset)"#;
+ORDER BY min(k.id)"#;
 
 /// Takes partitions over: see [`keylane_core::apply::Replica::fence`].
 pub(super) async fn fence(

@@ -129,14 +129,18 @@ pub(super) fn redrive_failed(
         .map(|_| ())
 }
 
-/// Fills in which keys are parked.
+/// Fills in which keys are parked. A queue whose first change stood behind another one lost that one to a person who dropped it: nothing keeps it any more.
 pub(super) fn add_keys(
     connection: &Connection,
     pipeline: &str,
     progress: &mut PartitionProgress,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "SELECT lane, key, max(redrive) FROM keylane_parked
+        "SELECT lane, key, max(redrive) OR (
+           SELECT code = 'KL-APPLY-011' FROM keylane_parked AS e
+           WHERE e.pipeline = p.pipeline AND e.topic = p.topic AND e.key = p.key
+           ORDER BY e.id LIMIT 1)
+         FROM keylane_parked AS p
          WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 GROUP BY lane, key ORDER BY min(id)",
     )?;
     let place = progress.partition.clone();

@@ -189,6 +189,7 @@ async fn look(road: &Road, watched: &mut Watched) {
             lanes.redrive(&partition.partition, key);
         }
     }
+    // Dropped by a person. What went behind it meanwhile is seen by the next look, and redriven.
     for mark in parked {
         if !still.contains(&(mark.partition.clone(), mark.key.clone())) {
             lanes.unpark(&mark);
