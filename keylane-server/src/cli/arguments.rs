@@ -2,12 +2,16 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{check, completions, demo, init, parked, run, settle, status};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
+
+/// What questions that nobody waits for any more are given to end.
+const LEFT_OVER_MAX: Duration = Duration::from_millis(500);
 
 /// Row changes from an origin database to a replica, over Kafka or an embedded log: each key in order, each change taking effect exactly once.
 #[derive(Debug, Parser)]
@@ -145,4 +149,12 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Error, format!("cannot start threads: {error}")))
+}
+
+/// Runs a command that looks or waits. What it asked and no longer waits for does not keep it: a question to a broker that is away takes long to fail.
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let end = runtime.block_on(command);
+    runtime.shutdown_timeout(LEFT_OVER_MAX);
+    end
 }

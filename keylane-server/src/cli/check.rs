@@ -6,7 +6,7 @@ use clap::Args;
 use keylane::preflight::Finding;
 use serde_json::json;
 
-use super::{Color, Format, print, runtime};
+use super::{Color, Format, block_on, print};
 use crate::check::{any_failed, tick_list, wire};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
@@ -50,7 +50,7 @@ pub(super) fn run(
 }
 
 fn live(config: &Config) -> Result<Vec<Finding>, Failure> {
-    runtime()?.block_on(async {
+    block_on(async {
         let mut all = Vec::new();
         for road in roads(config, &[]).await? {
             let pipeline = config

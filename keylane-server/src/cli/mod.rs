@@ -2,7 +2,7 @@
 
 mod arguments;
 pub use arguments::{Arguments, Color, Format, main};
-use arguments::{print, runtime};
+use arguments::{block_on, print, runtime};
 
 pub mod demo;
 

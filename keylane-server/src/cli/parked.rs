@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use keylane_core::apply::ParkedFilter;
 use serde_json::json;
 
-use super::{Format, runtime};
+use super::{Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::parked::{ParkedView, details, table};
@@ -82,7 +82,7 @@ impl Which {
 /// Does what was asked for.
 pub(super) fn run(config: &Config, arguments: &ParkedArguments) -> Result<Exit, Failure> {
     let named: Vec<String> = arguments.pipeline.iter().cloned().collect();
-    runtime()?.block_on(async {
+    block_on(async {
         let observer = Observer::new(config, &named, &[])?;
         let list = async |filter: &ParkedFilter| {
             let asked = observer.parked(filter).await;

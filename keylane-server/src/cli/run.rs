@@ -56,6 +56,13 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
             .into_iter()
             .map(Arc::new)
             .collect();
+        if let Some(road) = roads.iter().find(|road| arguments.until_caught_up && road.capture.is_none()) {
+            let message = format!(
+                "{}: this pipeline applies topics of another tool, whose end cannot be told: run it without --until-caught-up",
+                road.name
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let observer = Arc::new(Observer::new(config, &[], &roads)?);
         let served = CancellationToken::new();
         let service = http::serve(&config.http, &config.state_dir, observer, &served).await?;

@@ -6,7 +6,7 @@ use clap::Args;
 use keylane_core::apply::PartitionProgress;
 use serde_json::{Value, json};
 
-use super::{Format, runtime};
+use super::{Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::status::{ProcessStatus, read_all};
@@ -14,6 +14,8 @@ use crate::wire_up::{Road, roads};
 
 /// How often the replica is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// What a part is given to answer when there is no time left.
+const ANSWER_MIN: Duration = Duration::from_millis(500);
 
 /// The arguments of `keylane settle`.
 #[derive(Debug, Args)]
@@ -42,7 +44,7 @@ enum Outcome {
 /// Marks each origin, then waits until the marks have passed through.
 pub(super) fn run(config: &Config, arguments: &SettleArguments) -> Result<Exit, Failure> {
     let until = Instant::now() + arguments.timeout;
-    runtime()?.block_on(async {
+    block_on(async {
         let roads = roads(config, &arguments.pipelines).await?;
         let waits = roads.iter().map(|road| settle(config, road, until));
         let mut ends = Vec::new();
@@ -99,7 +101,7 @@ async fn settle(config: &Config, road: &Road, until: Instant) -> Result<Outcome,
     // What keeps marks from being written is told at once.
     mark(road, until).await?;
     loop {
-        while !road.is_copied().await {
+        while !is_copied(road, until).await {
             if left(until).is_zero() {
                 let why = format!("the initial copy is not complete; {}", state(config, road));
                 return Ok(Outcome::Held {
@@ -114,7 +116,7 @@ async fn settle(config: &Config, road: &Road, until: Instant) -> Result<Outcome,
             return Ok(held);
         }
         // A table that came meanwhile is copied behind the mark.
-        if road.is_copied().await {
+        if is_copied(road, until).await {
             return Ok(Outcome::Settled(began.elapsed()));
         }
     }
@@ -170,6 +172,12 @@ async fn passes(
         }
         tokio::time::sleep(LOOK_INTERVAL.min(left(until))).await;
     }
+}
+
+/// Whether the initial copy is complete. A log that does not answer in time has not said so.
+async fn is_copied(road: &Road, until: Instant) -> bool {
+    let looked = tokio::time::timeout(left(until).max(ANSWER_MIN), road.is_copied());
+    looked.await.unwrap_or(false)
 }
 
 /// The partition that is furthest behind, if one is. Parked keys count as passed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Color, Format, runtime};
+use super::{Color, Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::status::{Observer, table};
@@ -38,7 +38,7 @@ pub(super) fn run(
     let on_terminal = std::io::stdout().is_terminal();
     let colored = color.is_on(on_terminal);
     let observer = Observer::new(config, &arguments.pipelines, &[])?;
-    runtime()?.block_on(async {
+    block_on(async {
         loop {
             let views = observer.views().await;
             let mut text = match arguments.format {

@@ -36,6 +36,8 @@ const REST_MS_MAX: u64 = 10_000;
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// A record whose fate is unknown for this long ends the session; the next one reads the tails and goes on.
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
+/// How long an embedded log that has no room is waited for before the pipeline says so and tries again.
+const FULL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a drain may take.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// Values that the write set holds (about 64 bytes each).
@@ -255,6 +257,7 @@ impl Logs {
                     let options = EmbeddedOptions {
                         bytes_max: log.bytes_max,
                         retention: log.retention,
+                        full_wait_max: FULL_WAIT_MAX,
                         ..EmbeddedOptions::at(&log.path)
                     };
                     EmbeddedLog::open(options).await.map(Arc::new)
