@@ -1,5 +1,9 @@
 //! The integration tests of `keylane-server`: one binary, one module per area.
 
+#[path = "main/bad_records.rs"]
+mod bad_records;
+#[path = "main/bad_rows.rs"]
+mod bad_rows;
 #[path = "main/bed.rs"]
 mod bed;
 #[path = "main/chaos/mod.rs"]
@@ -14,12 +18,16 @@ mod config;
 mod config_init;
 #[path = "main/config_mutations.rs"]
 mod config_mutations;
+#[path = "main/copying.rs"]
+mod copying;
 #[path = "main/debezium.rs"]
 mod debezium;
 #[path = "main/demo.rs"]
 mod demo;
 #[path = "main/foreign_keys.rs"]
 mod foreign_keys;
+#[path = "main/full_disk.rs"]
+mod full_disk;
 #[path = "main/gate.rs"]
 mod gate;
 #[path = "main/in_flight.rs"]

@@ -59,6 +59,8 @@ pub fn postgres(url: &str) -> String {
 pub struct Bed {
     pub name: &'static str,
     pub kafka: String,
+    /// What stands in the configuration's `log` block, if not this Kafka.
+    pub log: Option<String>,
     pub http: String,
     pub folder: tempfile::TempDir,
     origin: &'static PostgresHandle,
@@ -83,7 +85,8 @@ impl Bed {
         let bed = Bed {
             name,
             kafka: kafka.bootstrap().to_owned(),
-            http: "off".to_owned(),
+            log: None,
+            http: "listen: off".to_owned(),
             folder: tempfile::tempdir().expect("a temporary folder"),
             origin,
             replica,
@@ -134,14 +137,10 @@ impl Bed {
 
     /// Writes the configuration: these pipelines over Kafka.
     pub fn configure(&self, pipelines: &[Wiring]) {
-        let mut text = format!(
-            "version: 1\nhttp: {{ {} }}\nlog: {{ kafka: {{ bootstrap: \"{}\" }} }}\npipelines:\n",
-            match self.http.as_str() {
-                "off" => "listen: off",
-                block => block,
-            },
-            self.kafka
-        );
+        let kafka = format!("kafka: {{ bootstrap: \"{}\" }}", self.kafka);
+        let log = self.log.as_ref().unwrap_or(&kafka);
+        let http = &self.http;
+        let mut text = format!("version: 1\nhttp: {{ {http} }}\nlog: {{ {log} }}\npipelines:\n");
         for wiring in pipelines {
             write!(text, "{}", wiring.text()).expect("text takes text");
         }
@@ -196,6 +195,22 @@ impl Bed {
     pub fn status(&self) -> Value {
         let all = self.json(&["status", "--format", "json", self.name], 0);
         all["pipelines"][0].clone()
+    }
+
+    /// What is parked, as scripts see it.
+    pub fn parked(&self) -> Vec<Value> {
+        let parked = self.json(
+            &[
+                "parked",
+                "list",
+                "--format",
+                "json",
+                "--pipeline",
+                self.name,
+            ],
+            0,
+        );
+        parked.as_array().expect("a list").clone()
     }
 
     /// The failed check of this name; `keylane check` ends with 3.

@@ -157,7 +157,7 @@ fn a_broker_that_is_away_at_the_start_and_later_is_waited_for_and_the_origin_s_w
             status["state"] == "degraded" && words.iter().all(|word| why.contains(word))
         });
         let settle = bed.run(&["settle", "--timeout", "1s"]);
-        told(&settle, 1, &["not settled in time", &bed.kafka]);
+        told(&settle, 4, &["the log did not answer in time", &bed.kafka]);
     };
     is_away(
         1,

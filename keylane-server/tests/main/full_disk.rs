@@ -1,0 +1,98 @@
+//! The embedded log's device is full: publishing waits and says so, the origin's writers notice nothing, and everything arrives once there is room.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::bed::{Bed, left_out};
+
+/// What a single small write of an application may take.
+const WRITE_MAX: Duration = Duration::from_secs(5);
+
+/// A device of a few megabytes, until it is dropped.
+struct Device(tempfile::TempDir);
+
+impl Device {
+    /// `None` where mounting is not allowed.
+    fn of(size: &str) -> Option<Device> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mounted = mount(&format!("size={size}"), folder.path());
+        mounted.then(|| Device(folder))
+    }
+
+    fn grow(&self, size: &str) {
+        let grown = mount(&format!("remount,size={size}"), self.0.path());
+        assert!(grown, "the device grows");
+    }
+}
+
+fn mount(options: &str, at: &Path) -> bool {
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", options, "none"])
+        .arg(at)
+        .stderr(Stdio::null());
+    mount.status().is_ok_and(|status| status.success())
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // Lazy: whoever still has a file open there ends a moment later.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_device_under_the_log_lets_publishing_wait_and_the_origin_s_writers_go_on() {
+    if left_out() {
+        return;
+    }
+    let Some(device) = Device::of("4m") else {
+        eprintln!("left out: a small device of its own needs the right to mount");
+        return;
+    };
+    let mut bed = Bed::new("full_disk", "create table t(id int primary key, v text);");
+    let log = device.0.path().join("log.db");
+    bed.log = Some(format!("embedded: {{ path: \"{}\" }}", log.display()));
+    bed.configure(&[bed.wiring()]);
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    let mut rows = 0;
+    let mut write = |count: u32| {
+        let began = Instant::now();
+        bed.origin_sql(&format!(
+            "insert into t select id, repeat(md5(id::text), 8) from generate_series({}, {}) id",
+            rows + 1,
+            rows + count
+        ));
+        rows += count;
+        assert!(began.elapsed() < WRITE_MAX, "the origin's writer waited");
+    };
+    for _ in 0..10 {
+        write(1000);
+    }
+    bed.wait(&road, "the status to say that there is no room", || {
+        let status = bed.status();
+        let why = status["why"].as_str().unwrap_or_default();
+        status["state"] == "degraded" && why.contains("no room left on the device")
+    });
+    let status = bed.status();
+    let why = status["why"].as_str().unwrap_or_default();
+    for word in [
+        "capture",
+        "KL-PUBLISH-001",
+        &log.display().to_string(),
+        "make room",
+    ] {
+        assert!(why.contains(word), "{word} is not in: {why}");
+    }
+    let settle = bed.run(&["settle", "--timeout", "1s"]);
+    let stderr = String::from_utf8_lossy(&settle.stderr);
+    assert_eq!(settle.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("no room left on the device"), "{stderr}");
+    write(10);
+    device.grow("100m");
+    bed.settle(&road);
+    bed.assert_equal(&["t"]);
+    road.terminate();
+}
