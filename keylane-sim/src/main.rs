@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use keylane_sim::{Expect, Simulation, Variant, all, first_failure, shrink};
 
+/// How many times the seeds and the seconds of a sound variant a mutant is looked for.
+const MUTANT_PATIENCE: u64 = 5;
+
 #[derive(Parser)]
 #[command(about = "Drives Keylane's mechanism with seeds and faults")]
 struct Arguments {
@@ -53,13 +56,18 @@ impl Arguments {
 
 fn run(arguments: &Arguments, simulation: &Simulation, variant: &Variant) -> bool {
     let began = Instant::now();
+    // A mutant ends with the first seed that shows it, which may be a late one.
+    let patience = match variant.expect {
+        Expect::Holds => 1,
+        Expect::Caught => MUTANT_PATIENCE,
+    };
     let within = || {
         arguments
             .seconds
-            .is_none_or(|seconds| began.elapsed() < Duration::from_secs(seconds))
+            .is_none_or(|seconds| began.elapsed() < Duration::from_secs(patience * seconds))
     };
     let size = arguments.size.unwrap_or(simulation.size);
-    let seeds = arguments.seed..arguments.seed.saturating_add(arguments.seeds);
+    let seeds = arguments.seed..arguments.seed.saturating_add(patience * arguments.seeds);
     let report = first_failure(simulation, variant, seeds, size, within);
     let name = format!("{}/{}", simulation.name, variant.name);
     let waits = report.findings.waits;

@@ -164,7 +164,9 @@ impl World {
     fn fault(&mut self) {
         self.faults -= 1;
         self.faults_done += 1;
-        if self.chance.percent(50) {
+        // What only a capturer that hangs past its time-out can bring about is looked for with such faults alone.
+        let hangs_only = self.rules.copy_begins_unchecked;
+        if !hangs_only && self.chance.percent(50) {
             return self.applier_dies();
         }
         let index = self.chance.below(self.capturers.len());
@@ -174,7 +176,7 @@ impl World {
         if self.wal.slot.owner == Some(capturer.id) {
             self.wal.slot.owner = None;
         }
-        if self.chance.percent(50) {
+        if !hangs_only && self.chance.percent(50) {
             capturer.alive = false;
             self.log.crash(capturer.id, &mut self.chance);
         } else {
