@@ -7,7 +7,7 @@ use keylane_sim::{Checker, Expect, Simulation, all, first_failure, shrink};
 /// For each sound variant.
 const SOUND: Duration = Duration::from_millis(1_500);
 /// For each mutant; one that lives longer has fooled the checkers.
-const MUTANT: Duration = Duration::from_secs(30);
+const MUTANT: Duration = Duration::from_secs(90);
 /// Fewer seeds than this prove nothing, however slow the machine.
 const SEEDS_MIN: u64 = 50;
 
