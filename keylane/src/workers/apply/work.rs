@@ -33,9 +33,6 @@ pub(super) async fn work(road: &Road) {
             road.stats.retries.add(1);
             if matches!(error.kind, ApplyErrorKind::Unreachable) {
                 session = None;
-                road.stats
-                    .state
-                    .set("degraded", format!("the replica is not reachable: {error}"));
             }
             if matches!(error.kind, ApplyErrorKind::MissingObject) {
                 road.tables.forget_ready().await;
