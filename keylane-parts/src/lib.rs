@@ -30,7 +30,7 @@ pub use debezium::{Debezium, DebeziumOptions};
 pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;
 pub use install::{Tool, ensure_installed};
-pub use kafka::{Kafka, KafkaHandle, KafkaListener, KafkaOptions};
+pub use kafka::{Kafka, KafkaHandle, KafkaListener, KafkaOptions, kafka_tool};
 pub use mode::{quick, slow};
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};

@@ -15,6 +15,7 @@ const ARTIFACTS: [Artifact; 3] = [
     Artifact("org.apache.kafka", "kafka-tools", VERSION),
     Artifact("org.slf4j", "slf4j-simple", "1.7.36"),
 ];
+const TOOL_HEAP_MB: u32 = 128;
 const ARCHIVE: &str = "classes.jsa";
 
 /// What is needed to run a class of Kafka.
@@ -82,6 +83,19 @@ impl Java {
         java.arg("-cp").arg(self.jars.join("*")).arg(class);
         java
     }
+}
+
+/// A program of Kafka's own, such as `kafka-configs`, to be given its arguments.
+///
+/// # Errors
+/// When Kafka or Java are missing and cannot be fetched, or there is no such program.
+pub fn kafka_tool(name: &str) -> Result<Command> {
+    let class = match name {
+        "kafka-configs" => "kafka.admin.ConfigCommand",
+        "kafka-topics" => "org.apache.kafka.tools.TopicCommand",
+        _ => return Err(PartsError::Invalid(format!("Kafka has no tool {name}"))),
+    };
+    Ok(Java::of_kafka()?.run(class, TOOL_HEAP_MB))
 }
 
 fn option(name: &str, path: &Path) -> String {

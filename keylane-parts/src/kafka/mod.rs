@@ -9,6 +9,7 @@ mod security;
 mod server;
 
 pub use handle::KafkaHandle;
+pub use java::kafka_tool;
 pub use options::KafkaOptions;
 pub use security::KafkaListener;
 pub use server::Kafka;

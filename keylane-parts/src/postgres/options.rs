@@ -70,6 +70,13 @@ impl PostgresOptions {
         self.settings.insert(name.to_owned(), value.to_string());
         self
     }
+
+    /// Leaves a setting to the server's own default, so that `ALTER SYSTEM` and a restart can change it.
+    #[must_use]
+    pub fn server_default(mut self, name: &str) -> Self {
+        self.settings.remove(name);
+        self
+    }
 }
 
 impl From<PostgresVersion> for PostgresOptions {

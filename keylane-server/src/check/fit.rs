@@ -28,10 +28,16 @@ pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>
                 "replica.table",
                 subject,
                 "not there, and apply.create_tables is off",
-                format!(
-                    "create it at the replica, with {}; or set apply.create_tables: true",
-                    column_list(schema)
-                ),
+                match fitting.same_kind {
+                    true => format!(
+                        "run at the replica: {} (or set apply.create_tables: true)",
+                        create_sql(schema)
+                    ),
+                    false => format!(
+                        "create it at the replica, with {}; or set apply.create_tables: true",
+                        column_list(schema)
+                    ),
+                },
             )
         }];
     };
@@ -43,7 +49,7 @@ pub fn fits(fitting: Fitting, schema: &TableSchema, there: Option<&ReplicaTable>
             .find(|other| *other.name == *column.name);
         checks.extend(column_check(fitting, schema, column, found));
     }
-    checks.extend(key_check(&subject, schema, there));
+    checks.extend(key_check(fitting, &subject, schema, there));
     checks.extend(surplus_check(&subject, schema, there));
     if checks.is_empty() {
         let columns = there.columns.len();
@@ -65,6 +71,38 @@ fn column_list(schema: &TableSchema) -> String {
     format!("columns {}", columns.join(", "))
 }
 
+fn create_sql(schema: &TableSchema) -> String {
+    let column = |column: &Column| {
+        let not_null = if column.nullable { "" } else { " NOT NULL" };
+        format!("{} {}{not_null}", quoted(&column.name), column.type_name)
+    };
+    let told = schema.columns.iter().filter(|column| !column.generated);
+    let mut parts: Vec<String> = told.map(column).collect();
+    if schema.has_key() {
+        parts.push(format!("PRIMARY KEY ({})", key_sql(schema)));
+    }
+    format!("CREATE TABLE {} ({});", table_sql(schema), parts.join(", "))
+}
+
+/// The origin's row key, in its order.
+fn key_sql(schema: &TableSchema) -> String {
+    let columns = schema
+        .key
+        .iter()
+        .filter_map(|index| schema.columns.get(*index));
+    let names: Vec<String> = columns.map(|column| quoted(&column.name)).collect();
+    names.join(", ")
+}
+
+fn table_sql(schema: &TableSchema) -> String {
+    let table = &schema.table;
+    format!("{}.{}", quoted(&table.schema), quoted(&table.name))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 fn column_check(
     fitting: Fitting,
     schema: &TableSchema,
@@ -75,7 +113,9 @@ fn column_check(
     let Some(found) = found else {
         let add = format!(
             "ALTER TABLE {} ADD COLUMN {} {};",
-            schema.table, column.name, column.type_name
+            table_sql(schema),
+            quoted(&column.name),
+            column.type_name
         );
         return (!fitting.creates).then(|| {
             Finding::failed(
@@ -100,10 +140,14 @@ fn column_check(
                 "replica.not_null",
                 subject,
                 "is NOT NULL, and the origin's may hold NULL: such rows would be parked",
-                format!(
-                    "run at the replica: ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL;",
-                    schema.table, column.name
-                ),
+                match fitting.same_kind {
+                    true => format!(
+                        "run at the replica: ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL;",
+                        table_sql(schema),
+                        quoted(&column.name)
+                    ),
+                    false => "let the replica's column hold NULL".to_owned(),
+                },
             )
             .warning(),
         );
@@ -132,7 +176,9 @@ fn type_check(
             ),
             format!(
                 "run at the replica: ALTER TABLE {} ALTER COLUMN {} TYPE {};",
-                schema.table, column.name, column.type_name
+                table_sql(schema),
+                quoted(&column.name),
+                column.type_name
             ),
         )),
         Width::Unknown => Some(
@@ -151,7 +197,12 @@ fn type_check(
 }
 
 /// Upserts and deletes find rows by the origin's key.
-fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Option<Finding> {
+fn key_check(
+    fitting: Fitting,
+    subject: &str,
+    schema: &TableSchema,
+    there: &ReplicaTable,
+) -> Option<Finding> {
     if !schema.has_key() {
         return None;
     }
@@ -162,6 +213,14 @@ fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Optio
         .map(|column| &*column.name)
         .collect();
     let written = wanted.join(", ");
+    let mend = match fitting.same_kind && there.key.is_empty() {
+        true => format!(
+            "run at the replica: ALTER TABLE {} ADD PRIMARY KEY ({});",
+            table_sql(schema),
+            key_sql(schema)
+        ),
+        false => format!("make the replica's table anew with PRIMARY KEY ({written})"),
+    };
     let mut found: Vec<&str> = there.key.iter().map(String::as_str).collect();
     wanted.sort_unstable();
     found.sort_unstable();
@@ -174,10 +233,7 @@ fn key_check(subject: &str, schema: &TableSchema, there: &ReplicaTable) -> Optio
             "replica.key",
             subject,
             format!("{has}, the origin's row key is ({written})"),
-            format!(
-                "run at the replica: ALTER TABLE {} ADD PRIMARY KEY ({written});",
-                schema.table
-            ),
+            mend,
         )
     })
 }

@@ -79,8 +79,8 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
     let described = admin.describe_configs(resources.iter(), &options).await;
     let described = described.unwrap_or_default();
     for (index, topic) in ours.iter().enumerate() {
-        let settings = described.get(index).and_then(|found| found.as_ref().ok());
-        findings.extend(of_topic(topic, settings, wanted));
+        let found = described.get(index).and_then(|found| found.as_ref().ok());
+        findings.extend(of_topic(topic, found, wanted, &settings.bootstrap));
     }
     findings
 }
@@ -128,22 +128,46 @@ fn cluster(metadata: &Metadata, subject: &str, wanted: &Wanted) -> Vec<Finding> 
     ]
 }
 
+/// A topic, and how its settings are mended.
+struct Place<'a> {
+    name: &'a str,
+    bootstrap: &'a str,
+}
+
+impl Place<'_> {
+    fn subject(&self) -> String {
+        format!("topic {}", self.name)
+    }
+
+    fn alter(&self, setting: &str) -> String {
+        let Place { name, bootstrap } = self;
+        format!(
+            "run: kafka-configs --bootstrap-server {bootstrap} --alter --topic {name} --add-config {setting}"
+        )
+    }
+}
+
 fn of_topic(
     topic: &MetadataTopic,
     settings: Option<&ConfigResource>,
     wanted: &Wanted,
+    bootstrap: &str,
 ) -> Vec<Finding> {
     let name = topic.name();
-    let subject = format!("topic {name}");
+    let place = Place { name, bootstrap };
+    let subject = place.subject();
     let partitions = u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
     let is_control = name == format!("{}.keylane", wanted.prefix);
     let expected = if is_control { 1 } else { wanted.partitions };
     let mut findings = vec![
         Finding::passed("partitions", &*subject, format!("{partitions} partitions")).unless(
             partitions == expected,
-            format!(
-                "keys would move: set topics.partitions to {partitions}, or use another prefix"
-            ),
+            match is_control {
+                true => "its order would be lost: use another prefix".to_owned(),
+                false => format!(
+                    "keys would move: set topics.partitions to {partitions}, or use another prefix"
+                ),
+            },
         ),
     ];
     let leaderless = topic.partitions().iter().filter(|one| one.leader() < 0);
@@ -166,62 +190,54 @@ fn of_topic(
         .map(|one| one.replicas().len())
         .min();
     let copies = copies.unwrap_or(0);
-    findings.push(policy(name, &subject, value("cleanup.policy"), is_control));
+    findings.push(policy(&place, value("cleanup.policy"), is_control));
     if !is_control {
-        findings.push(retention(name, &subject, value("retention.ms")));
+        findings.push(retention(&place, value("retention.ms")));
     }
-    findings.extend(in_sync(
-        name,
-        &subject,
-        value("min.insync.replicas"),
-        copies,
-    ));
+    findings.extend(in_sync(&place, value("min.insync.replicas"), copies));
     findings
 }
 
-fn alter(name: &str, setting: &str) -> String {
-    format!("run: kafka-configs --alter --topic {name} --add-config {setting}")
-}
-
-fn policy(name: &str, subject: &str, is: Option<&str>, is_control: bool) -> Finding {
+fn policy(place: &Place<'_>, is: Option<&str>, is_control: bool) -> Finding {
     let wanted = if is_control { "compact" } else { "delete" };
     let is = is.unwrap_or("unknown");
-    Finding::passed("cleanup_policy", subject, format!("cleanup.policy={is}")).unless(
+    let found = format!("cleanup.policy={is}");
+    Finding::passed("cleanup_policy", place.subject(), found).unless(
         is == wanted,
-        alter(name, &format!("cleanup.policy={wanted}")),
+        place.alter(&format!("cleanup.policy={wanted}")),
     )
 }
 
-fn retention(name: &str, subject: &str, is: Option<&str>) -> Finding {
+fn retention(place: &Place<'_>, is: Option<&str>) -> Finding {
     let ms: Option<i64> = is.and_then(|text| text.parse().ok());
     let long = ms.is_none_or(|ms| !(0..RETENTION_MIN_MS).contains(&ms));
     let found = format!("retention.ms={}", is.unwrap_or("unknown"));
     let fix = format!(
         "a replica that is away for longer must be copied anew; {}",
-        alter(name, "retention.ms=604800000")
+        place.alter("retention.ms=604800000")
     );
-    Finding::passed("retention", subject, found)
+    Finding::passed("retention", place.subject(), found)
         .unless(long, fix)
         .warning()
 }
 
-fn in_sync(name: &str, subject: &str, is: Option<&str>, copies: usize) -> Vec<Finding> {
+fn in_sync(place: &Place<'_>, is: Option<&str>, copies: usize) -> Vec<Finding> {
     let Some(needed) = is.and_then(|text| text.parse::<usize>().ok()) else {
         return Vec::new();
     };
     let found = format!("min.insync.replicas={needed}, {copies} copies");
-    let finding = Finding::passed("in_sync", subject, found);
+    let finding = Finding::passed("in_sync", place.subject(), found);
     if needed > copies {
         let setting = format!("min.insync.replicas={copies}");
         return vec![finding.unless(
             false,
-            format!("nothing can be written; {}", alter(name, &setting)),
+            format!("nothing can be written; {}", place.alter(&setting)),
         )];
     }
     let safe = copies < 3 || needed >= 2;
     let fix = format!(
         "a broker's loss could lose what was acknowledged; {}",
-        alter(name, "min.insync.replicas=2")
+        place.alter("min.insync.replicas=2")
     );
     vec![finding.unless(safe, fix).warning()]
 }
