@@ -8,6 +8,8 @@ mod bad_rows;
 mod bed;
 #[path = "main/chaos/mod.rs"]
 mod chaos;
+#[path = "main/check_mends.rs"]
+mod check_mends;
 #[path = "main/check_tables.rs"]
 mod check_tables;
 #[path = "main/commands.rs"]
@@ -32,6 +34,8 @@ mod full_disk;
 mod gate;
 #[path = "main/in_flight.rs"]
 mod in_flight;
+#[path = "main/init.rs"]
+mod init;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
 #[path = "main/outages.rs"]
