@@ -99,9 +99,13 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), ApplyError> {
     }
 }
 
+/// Whether the tables were created.
+pub(super) async fn are_there(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    Ok(client.query_one(THERE, &[]).await?.get(0))
+}
+
 async fn stored_version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
-    let there = client.query_one(THERE, &[]).await?;
-    if !there.get::<_, bool>(0) {
+    if !are_there(client).await? {
         return Ok(None);
     }
     let row = client

@@ -144,6 +144,21 @@ impl PostgresReplica {
         *control = Some(client.clone());
         Ok(client)
     }
+
+    /// An answer out of Keylane's own tables; where nothing was ever applied there are none, and nothing stands in them.
+    async fn stored<T: Default>(
+        &self,
+        client: &Client,
+        answer: Result<T, ApplyError>,
+    ) -> Result<T, ApplyError> {
+        let Err(error) = answer else { return answer };
+        if error.kind == ApplyErrorKind::MissingObject
+            && let Ok(false) = own_tables::are_there(client).await
+        {
+            return Ok(T::default());
+        }
+        Err(error)
+    }
 }
 
 #[async_trait]
@@ -173,9 +188,9 @@ impl Replica for PostgresReplica {
 
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
         let client = self.control().await?;
-        progress::read(&client, pipeline, None)
-            .await
-            .map_err(|error| apply_error(&error, "reading keylane.progress"))
+        let read = progress::read(&client, pipeline, None).await;
+        let read = read.map_err(|error| apply_error(&error, "reading keylane.progress"));
+        self.stored(&client, read).await
     }
 
     async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError> {
@@ -201,7 +216,9 @@ impl Replica for PostgresReplica {
         filter: &ParkedFilter,
         limit: u32,
     ) -> Result<Vec<ParkedSummary>, ApplyError> {
-        parked::list(&*self.control().await?, pipeline, filter, limit).await
+        let client = self.control().await?;
+        let listed = parked::list(&client, pipeline, filter, limit).await;
+        self.stored(&client, listed).await
     }
 
     async fn resolve_parked(
@@ -210,6 +227,8 @@ impl Replica for PostgresReplica {
         filter: &ParkedFilter,
         discard: bool,
     ) -> Result<u64, ApplyError> {
-        parked::resolve(&*self.control().await?, pipeline, filter, discard).await
+        let client = self.control().await?;
+        let resolved = parked::resolve(&client, pipeline, filter, discard).await;
+        self.stored(&client, resolved).await
     }
 }

@@ -1,6 +1,7 @@
 //! Records in: each partition up to its fair share of the buffer, judged, and offered to its lanes.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keylane_core::apply::{PartitionProgress, ReceivedAs};
@@ -173,7 +174,11 @@ fn behind(road: &Road, consumer: &dyn LogConsumer) {
         lows.get(&partition)
             .map_or(0, |low| end.0.saturating_sub(low.0))
     };
+    let ends = consumer.ends();
+    if ends.len() >= lows.len() {
+        road.ends_known.store(true, Ordering::Relaxed);
+    }
     road.stats
         .records_behind
-        .set(consumer.ends().into_iter().map(behind).sum());
+        .set(ends.into_iter().map(behind).sum());
 }

@@ -31,6 +31,10 @@ pub(super) async fn keep(road: &Road, mut watched: Watched) {
     let mut saved: HashMap<TopicPartition, PartitionLow> = HashMap::new();
     let mut session: Option<Box<dyn ReplicaSession>> = None;
     let (mut looked, mut trimmed) = (Instant::now(), Instant::now());
+    let mut standstill = Standstill {
+        applied: 0,
+        since: Instant::now(),
+    };
     while !road.stop.is_cancelled() {
         tokio::select! {
             () = road.stop.cancelled() => break,
@@ -38,6 +42,7 @@ pub(super) async fn keep(road: &Road, mut watched: Watched) {
         }
         save(road, &mut saved, &mut session).await;
         tell(road);
+        standstill.look(road);
         if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
             look(road, &mut watched).await;
@@ -127,6 +132,8 @@ fn tell(road: &Road) {
                 format!("lowest unapplied change: {partition} at {position}, {why}"),
             );
         }
+    } else if drained && !road.ends_known.load(Ordering::Relaxed) {
+        stats.state.set("starting", "asking how far the log is");
     } else if drained && stats.records_behind.get() == 0 {
         stats.lag_ms.set(0);
         stats.state.set("caught_up", "");
@@ -142,6 +149,25 @@ pub(super) fn note_redriving(road: &Road, progress: &[PartitionProgress]) {
         .map(|partition| partition.redrive_keys.len())
         .sum();
     road.redriving.store(redriving, Ordering::Relaxed);
+}
+
+/// While nothing goes on though there is something to do, the lag grows: the last batch's would be told for ever.
+struct Standstill {
+    applied: u64,
+    since: Instant,
+}
+
+impl Standstill {
+    fn look(&mut self, road: &Road) {
+        let stats = &road.stats;
+        let applied = stats.applied.get();
+        if applied != self.applied || road.lanes().is_drained() {
+            (self.applied, self.since) = (applied, Instant::now());
+            return;
+        }
+        let stands_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        stats.lag_ms.set(stats.lag_ms.get().max(stands_ms));
+    }
 }
 
 async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {

@@ -1,7 +1,7 @@
 //! What the apply worker's tasks share, and how they wake each other.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,6 +38,8 @@ pub(super) struct Road {
     pub room: Notify,
     /// What is in the way now.
     pub troubles: Arc<Troubles>,
+    /// Whether the log has told how far each partition goes: before, having nothing to do does not mean to have caught up.
+    pub ends_known: AtomicBool,
     lanes: Mutex<Lanes<RawPayload>>,
     failure: Mutex<Option<ApplyFailure>>,
     began: Instant,
@@ -72,6 +74,7 @@ impl Road {
             work: Notify::new(),
             room: Notify::new(),
             troubles,
+            ends_known: AtomicBool::new(false),
             lanes,
             failure: Mutex::new(None),
             began: Instant::now(),

@@ -155,7 +155,8 @@ async fn is_still_owner(road: &Road, stop: &CancellationToken) -> bool {
     };
     loop {
         match road.replica.progress(&road.settings.pipeline).await {
-            Ok(progress) => return progress.iter().all(same),
+            // Without any, Keylane's tables were dropped under it.
+            Ok(progress) => return !progress.is_empty() && progress.iter().all(same),
             Err(error) => road.stats.state.set("degraded", error.to_string()),
         }
         tokio::select! {
