@@ -1,4 +1,5 @@
-//! Metrics as Prometheus reads them: base units, one family for each figure, labelled by pipeline. What is unknown has no sample.
+//! Metrics as Prometheus reads them: base units, one family for each figure, named after the stage it tells of, labelled by pipeline. What is unknown has no
+//! sample.
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -23,49 +24,53 @@ struct OfState {
 type Read = fn(&PipelineView) -> Option<u64>;
 
 const COUNTERS: &[(&str, &str, Read)] = &[
-    ("keylane_captured", "Changes told by the origin", |view| {
-        view.captured
-    }),
     (
-        "keylane_published",
-        "Changes that the log holds durably",
-        |view| view.published,
-    ),
-    ("keylane_applied", "Changes applied", |view| view.applied),
-    (
-        "keylane_replays_skipped",
-        "Changes that came again and were skipped",
-        |view| view.replays_skipped,
+        "keylane_capture_changes",
+        "Changes told by the origin",
+        |view| view.captured,
     ),
     (
-        "keylane_snapshot_rows",
+        "keylane_capture_copied_rows",
         "Rows copied by the snapshot",
         |view| view.snapshot_rows,
     ),
     (
-        "keylane_rows_written",
+        "keylane_publish_changes",
+        "Changes that the log holds durably",
+        |view| view.published,
+    ),
+    (
+        "keylane_consume_unreadable_records",
+        "Records that could not be read",
+        |view| view.unreadable,
+    ),
+    ("keylane_apply_changes", "Changes applied", |view| {
+        view.applied
+    }),
+    (
+        "keylane_apply_rows",
         "Rows written to the replica after folding",
         |view| view.rows_written,
     ),
     (
-        "keylane_transactions",
+        "keylane_apply_transactions",
         "Transactions committed at the replica",
         |view| view.transactions,
     ),
     (
-        "keylane_missing_rows",
+        "keylane_apply_missing_rows",
         "Updates and deletes that hit no row",
         |view| view.missing_rows,
     ),
     (
-        "keylane_unreadable_records",
-        "Records that could not be read",
-        |view| view.unreadable,
-    ),
-    (
-        "keylane_retries",
+        "keylane_apply_retries",
         "Batches rolled back and tried again",
         |view| view.retries,
+    ),
+    (
+        "keylane_replays_skipped",
+        "Changes that came again, to either half, and were skipped",
+        |view| view.replays_skipped,
     ),
 ];
 
@@ -77,37 +82,46 @@ const GAUGES: &[(&str, Option<Unit>, &str, Read)] = &[
         |view| view.lag_changes,
     ),
     (
-        "keylane_parked_keys",
-        None,
-        "Keys whose changes are parked",
-        |view| view.parked,
-    ),
-    ("keylane_threads", None, "Workers that apply", |view| {
-        view.threads
-    }),
-    (
-        "keylane_busy_threads",
-        None,
-        "Workers applying at this moment",
-        |view| view.busy,
-    ),
-    (
-        "keylane_origin_retained",
+        "keylane_capture_retained",
         Some(Unit::Bytes),
         "Bytes of its log that the origin keeps for this pipeline",
         |view| view.retained_bytes,
     ),
     (
-        "keylane_origin_retained_changes",
+        "keylane_capture_retained_changes",
         None,
         "Changes that the origin keeps for this pipeline",
         |view| view.retained_changes,
     ),
     (
-        "keylane_buffered",
+        "keylane_publish_in_flight",
+        Some(Unit::Bytes),
+        "Bytes captured and not durable in the log yet",
+        |view| view.in_flight_bytes,
+    ),
+    (
+        "keylane_consume_buffered",
         Some(Unit::Bytes),
         "Bytes fetched and not applied yet",
         |view| view.buffered_bytes,
+    ),
+    (
+        "keylane_apply_threads",
+        None,
+        "Workers that apply",
+        |view| view.threads,
+    ),
+    (
+        "keylane_apply_busy_threads",
+        None,
+        "Workers applying at this moment",
+        |view| view.busy,
+    ),
+    (
+        "keylane_apply_parked_keys",
+        None,
+        "Keys whose changes are parked",
+        |view| view.parked,
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! Health, metrics and the same JSON as the commands', over HTTP on `http.listen`, by the process that runs the pipelines.
 //!
-//! - `/healthz`: 200 as long as the process answers; `/readyz`: 200 if every pipeline does its work, else 503 with the reasons. Neither asks for the token.
+//! - `/healthz`: 200 as long as the process answers; `/readyz`: 200 if every pipeline does its work and has caught up, else 503 with the reasons. Neither
+//!   asks for the token.
 //! - `/metrics`: OpenMetrics text; `/v1/status`, `/v1/parked`: what `keylane status` and `keylane parked list` print with `--format json`.
 //!
 //! All of it is read-only.
@@ -10,6 +11,8 @@ pub use source::{Answer, Source};
 
 mod metrics;
 pub use metrics::open_metrics;
+
+mod ready;
 
 mod service;
 pub use service::service;

@@ -1,6 +1,6 @@
 //! The paths and what they answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State as Shared};
 use axum::http::{StatusCode, header};
@@ -11,9 +11,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use super::metrics::open_metrics;
+use super::ready::Readiness;
 use super::source::Source;
 use crate::config::Secret;
-use crate::status::State;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -31,10 +31,20 @@ pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
         .route("/readyz", get(readyz))
         .merge(guarded)
         .fallback(nothing)
-        .with_state(source)
+        .with_state(Served {
+            source,
+            ready: Arc::default(),
+        })
 }
 
-type From = Shared<Arc<dyn Source>>;
+/// What the handlers share.
+#[derive(Clone)]
+struct Served {
+    source: Arc<dyn Source>,
+    ready: Arc<Mutex<Readiness>>,
+}
+
+type From = Shared<Served>;
 
 async fn healthz() -> Response {
     let version = env!("CARGO_PKG_VERSION");
@@ -42,13 +52,15 @@ async fn healthz() -> Response {
     Json(json!({"ok": true, "service": "keylane", "version": version, "pid": pid})).into_response()
 }
 
-async fn readyz(Shared(source): From) -> Response {
-    let views = source.status().await;
+async fn readyz(Shared(served): From) -> Response {
+    let views = served.source.status().await;
+    let mut ready = served.ready.lock().unwrap_or_else(PoisonError::into_inner);
     let not_ready: Vec<_> = views
         .iter()
-        .filter(|view| view.state >= State::Degraded)
+        .filter(|view| !ready.is_ready(view))
         .map(|view| json!({"name": view.name, "state": view.state, "why": view.why}))
         .collect();
+    drop(ready);
     let code = match not_ready.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -57,17 +69,17 @@ async fn readyz(Shared(source): From) -> Response {
     (code, Json(body)).into_response()
 }
 
-async fn metrics(Shared(source): From) -> Response {
-    let text = open_metrics(&source.status().await);
+async fn metrics(Shared(served): From) -> Response {
+    let text = open_metrics(&served.source.status().await);
     ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }
 
-async fn status(Shared(source): From) -> Response {
-    Json(json!({"pipelines": source.status().await})).into_response()
+async fn status(Shared(served): From) -> Response {
+    Json(json!({"pipelines": served.source.status().await})).into_response()
 }
 
-async fn parked(Shared(source): From) -> Response {
-    match source.parked().await {
+async fn parked(Shared(served): From) -> Response {
+    match served.source.parked().await {
         Ok(parked) => Json(parked).into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"error": why}))).into_response(),
     }
