@@ -32,6 +32,8 @@ mod foreign_keys;
 mod full_disk;
 #[path = "main/gate.rs"]
 mod gate;
+#[path = "main/http.rs"]
+mod http;
 #[path = "main/in_flight.rs"]
 mod in_flight;
 #[path = "main/init.rs"]
