@@ -48,6 +48,8 @@ mod redrive;
 mod running;
 #[path = "main/settle.rs"]
 mod settle;
+#[path = "main/roles.rs"]
+mod roles;
 #[path = "main/site.rs"]
 mod site;
 #[path = "main/tls/mod.rs"]

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use tokio::sync::Notify;
 
-use super::failure::{failed, kind_of};
+use super::failure::{failed, is_about_the_group, kind_of};
 use super::native::last_known_end;
 use super::reader::{out_of_range, place_in};
 use super::record::raw_record;
@@ -258,9 +258,13 @@ impl Part {
     }
 }
 
-/// What the caller must know: a single broker's lost connection is not, since the client finds another.
+/// What the caller must know: a single broker's lost connection is not, since the client finds another; nor what is about the group, which only lag tools look at.
 fn judge(what: &str, error: &KafkaError, cause: &str) -> Option<LogError> {
     let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+    if is_about_the_group(code) {
+        tracing::debug!("{what}: {code}");
+        return None;
+    }
     let unreachable = kind_of(code) == LogErrorKind::Unreachable;
     (!unreachable || code == Code::AllBrokersDown).then(|| failed(what, error, cause))
 }

@@ -43,6 +43,14 @@ pub(super) fn kind_of(code: Code) -> LogErrorKind {
     }
 }
 
+/// Whether a code tells of the consumer group alone. Nothing rests on it: partitions are taken and progress is kept elsewhere.
+pub(super) fn is_about_the_group(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed | Code::CoordinatorNotAvailable | Code::NotCoordinator
+    )
+}
+
 /// An error while doing `what`; `cause` is what the client last complained of.
 pub(super) fn failed(what: &str, error: &KafkaError, cause: &str) -> LogError {
     match error.rdkafka_error_code() {

@@ -22,6 +22,15 @@ pub(super) struct Described {
     pub(super) id: Option<String>,
     /// How many partitions.
     pub(super) partitions: u32,
+    /// What this user may do with it; `None` if the cluster does not tell.
+    pub(super) rights: Option<Rights>,
+}
+
+/// What a user may do with a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) read: bool,
+    pub(super) write: bool,
 }
 
 /// Frees a C object when the scope ends.
@@ -133,6 +142,8 @@ pub(super) fn describe_topic(
     // SAFETY: all four objects are alive; a null error buffer of size 0 is allowed.
     unsafe {
         sys::rd_kafka_AdminOptions_set_request_timeout(options.0, timeout_ms, ptr::null_mut(), 0);
+        let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options.0, 1);
+        drop(Owned(refused, sys::rd_kafka_error_destroy));
         sys::rd_kafka_DescribeTopics(client, topics.0, options.0, queue.0);
     }
     let began = Instant::now();
@@ -193,8 +204,28 @@ unsafe fn read_description(event: *mut sys::rd_kafka_event_t) -> Result<Option<D
         Ok(Some(Described {
             id: id.map(|id| id.to_string_lossy().into_owned()),
             partitions: u32::try_from(partitions).unwrap_or(u32::MAX),
+            rights: read_rights(topic),
         }))
     }
+}
+
+/// # Safety
+/// `topic` must be a live description.
+unsafe fn read_rights(topic: *const sys::rd_kafka_TopicDescription_t) -> Option<Rights> {
+    use sys::rd_kafka_AclOperation_t as Operation;
+    let mut count = 0;
+    // SAFETY: by this function's own condition; the pointer is checked, and `count` operations stand behind it as long as the description lives.
+    let operations = unsafe {
+        let first = sys::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
+        if first.is_null() || count == 0 {
+            return None;
+        }
+        std::slice::from_raw_parts(first, count)
+    };
+    Some(Rights {
+        read: operations.contains(&Operation::RD_KAFKA_ACL_OPERATION_READ),
+        write: operations.contains(&Operation::RD_KAFKA_ACL_OPERATION_WRITE),
+    })
 }
 
 /// A partition's end as the last fetch response told it, without asking; `None` before the first.

@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::failure::{failed, failed_with};
-use super::native::describe_topic;
+use super::native::{Rights, describe_topic};
 use super::settings::KafkaSettings;
 use super::topics::{blocking, cause, open_admin};
 use crate::preflight::Finding;
@@ -42,21 +42,24 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
     let metadata = blocking(move || {
         let client = asked.inner();
         // Asked first: unlike the next question, it ends soon if the client is not let in. A topic that may not be described is told below.
-        match describe_topic(client, &control, ANSWER_MAX) {
-            Err(code) if code != Code::TopicAuthorizationFailed => {
+        let rights = match describe_topic(client, &control, ANSWER_MAX) {
+            Ok(described) => Ok(described.and_then(|topic| topic.rights)),
+            Err(Code::TopicAuthorizationFailed) => Err(()),
+            Err(code) => {
                 return Err(failed_with("asking for the topics", code, &cause(client)));
             }
-            _ => {}
-        }
-        client
+        };
+        let metadata = client
             .fetch_metadata(None, ANSWER_MAX)
-            .map_err(|error| failed("asking for the topics", &error, &cause(client)))
+            .map_err(|error| failed("asking for the topics", &error, &cause(client)));
+        metadata.map(|metadata| (metadata, rights))
     });
-    let metadata = match metadata.await {
-        Ok(Ok(metadata)) => metadata,
+    let (metadata, rights) = match metadata.await {
+        Ok(Ok(told)) => told,
         Ok(Err(error)) | Err(error) => return vec![not_reached(&subject, error)],
     };
     let mut findings = cluster(&metadata, &subject, wanted);
+    findings.extend(may(rights, wanted));
     let ours: Vec<&MetadataTopic> = metadata
         .topics()
         .iter()
@@ -80,6 +83,8 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
     let described = described.unwrap_or_default();
     for (index, topic) in ours.iter().enumerate() {
         let found = described.get(index).and_then(|found| found.as_ref().ok());
+        // Who may not read them is told none.
+        let found = found.filter(|told| !told.entries.is_empty());
         findings.extend(of_topic(topic, found, wanted, &settings.bootstrap));
     }
     findings
@@ -96,6 +101,35 @@ fn not_reached(subject: &str, error: LogError) -> Finding {
         }
     };
     Finding::passed("reachable", subject, error.message).unless(false, fix)
+}
+
+/// What the user may do with the pipeline's topics, by that of the control topic; nothing where the cluster does not tell.
+fn may(rights: Result<Option<Rights>, ()>, wanted: &Wanted) -> Option<Finding> {
+    let subject = format!("topics {}.*", wanted.prefix);
+    let (found, is_error) = match rights {
+        Err(()) => ("this user may not even describe them", true),
+        Ok(None) => return None,
+        Ok(Some(rights)) => match (rights.read, rights.write) {
+            (true, true) => {
+                return Some(Finding::passed(
+                    "rights",
+                    subject,
+                    "may be read and written",
+                ));
+            }
+            (true, false) => (
+                "may be read, not written: enough for `run --only apply`",
+                false,
+            ),
+            (false, _) => ("may not be read", true),
+        },
+    };
+    let fix = format!(
+        "run: kafka-acls --add --allow-principal User:… --operation Create --operation Read --operation Write --operation DescribeConfigs --topic {}. --resource-pattern-type prefixed",
+        wanted.prefix
+    );
+    let finding = Finding::passed("rights", subject, found).unless(false, fix);
+    Some(if is_error { finding } else { finding.warning() })
 }
 
 fn cluster(metadata: &Metadata, subject: &str, wanted: &Wanted) -> Vec<Finding> {

@@ -162,7 +162,11 @@ impl Producer {
     fn over(&self) -> LogError {
         let why = self.client.context().over.get();
         why.cloned().map_or_else(dropped, |why| {
-            LogError::new(LogErrorKind::SessionOver, why.message)
+            let kind = match why.kind {
+                LogErrorKind::Denied => LogErrorKind::Denied,
+                _ => LogErrorKind::SessionOver,
+            };
+            LogError::new(kind, why.message)
         })
     }
 }
@@ -236,9 +240,19 @@ impl ClientContext for Session {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(Code::Fatal) {
-            let message = format!("the producer cannot go on: {reason}");
-            self.end(LogError::new(LogErrorKind::SessionOver, message));
+        match error.rdkafka_error_code() {
+            Some(Code::Fatal) => {
+                let message = format!("the producer cannot go on: {reason}");
+                self.end(LogError::new(LogErrorKind::SessionOver, message));
+            }
+            // Asked for at the start, and granted to whoever may write to some topic.
+            Some(Code::ClusterAuthorizationFailed) => {
+                let message = format!(
+                    "this user may not write: {reason}; allow it to Write to the pipeline's topics"
+                );
+                self.end(LogError::new(LogErrorKind::Denied, message));
+            }
+            _ => {}
         }
         self.watch.error(error, reason);
     }
@@ -254,6 +268,10 @@ impl ProducerContext for Session {
                 let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
                 let what = format!("writing to {}/{}", message.topic(), message.partition());
                 let mut failure = failed_with(&what, code, &self.watch.cause());
+                if let Some(why) = self.over.get().filter(|_| code == Code::PurgeQueue) {
+                    // Purged because of it.
+                    failure = why.clone();
+                }
                 if matches!(
                     failure.kind,
                     LogErrorKind::Unreachable | LogErrorKind::Other

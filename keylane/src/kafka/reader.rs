@@ -12,13 +12,15 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::failure::{failed, kind_of};
+use super::failure::{failed, is_about_the_group, kind_of};
 use super::record::raw_record;
 use super::settings::KafkaSettings;
 use super::watch::Watch;
 
 /// Clients kept for later reads.
 const IDLE_MAX: usize = 2;
+/// After this long nothing that a reader asked of its client is still under way.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The readers of a log.
 pub(super) struct Readers {
@@ -48,8 +50,13 @@ impl Readers {
         bytes_max: usize,
     ) -> Result<Vec<RawRecord>, LogError> {
         let mut reader = self.take(partition, from)?;
-        let records = reader.read(partition, from, bytes_max, self.settings.answer_timeout)?;
-        // A reader that failed is not kept.
+        let records = match reader.read(partition, from, bytes_max, self.settings.answer_timeout) {
+            Ok(records) => records,
+            Err(error) => {
+                retire(reader);
+                return Err(error);
+            }
+        };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(reader);
@@ -150,6 +157,7 @@ impl Reader {
         let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
         match kind_of(code) {
             LogErrorKind::Unreachable => Ok(()),
+            _ if is_about_the_group(code) => Ok(()),
             LogErrorKind::OutOfRange => Err(out_of_range(partition, from)),
             _ => {
                 let cause = self.client.client().context().cause();
@@ -157,6 +165,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// Ends a reader that failed. Not at once: librdkafka aborts the process when a partition that it is still taking away from its last place is to be stopped again.
+fn retire(reader: Reader) {
+    let ending = move || {
+        std::thread::sleep(SETTLED_AFTER);
+        drop(reader);
+    };
+    // Without a thread for it, it is left alone.
+    let _ = std::thread::Builder::new()
+        .name("kafka-reader-end".to_owned())
+        .spawn(ending);
 }
 
 /// Adds a partition at an offset.

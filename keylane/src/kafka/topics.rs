@@ -134,9 +134,14 @@ impl Topics {
             .admin
             .describe_configs(resource.iter(), &self.options())
             .await;
-        // Some clusters keep their settings to themselves: what cannot be verified is not a reason to stop.
-        let Ok(Some(Ok(actual))) = described.map(|results| results.into_iter().next()) else {
-            tracing::warn!(topic = &*spec.name, "the topic's settings cannot be read");
+        // Some clusters keep their settings to themselves, and who may not read them is told none: what cannot be verified is not a reason to stop.
+        let described = described.map(|results| results.into_iter().next());
+        let told = described.ok().flatten().and_then(Result::ok);
+        let Some(actual) = told.filter(|told| !told.entries.is_empty()) else {
+            tracing::warn!(
+                topic = &*spec.name,
+                "the topic's settings cannot be read (DescribeConfigs)"
+            );
             return Ok(());
         };
         for (name, wanted) in &spec.settings {

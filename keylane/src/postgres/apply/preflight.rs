@@ -85,30 +85,64 @@ async fn server(client: &Client) -> Result<Vec<Finding>, Error> {
     ])
 }
 
+/// What the role must be granted on Keylane's own tables, if it does not own them.
+const OWN_GRANTS: [(&str, &str); 3] = [
+    ("meta", "SELECT"),
+    ("progress", "SELECT, INSERT, UPDATE"),
+    ("parked", "SELECT, INSERT, UPDATE, DELETE"),
+];
+
 async fn own_schema(client: &Client) -> Result<Vec<Finding>, Error> {
     let row = client
         .query_one(
-            "SELECT to_regnamespace('keylane') IS NOT NULL,
-                    has_database_privilege(current_database(), 'CREATE'),
-                    coalesce(has_schema_privilege(to_regnamespace('keylane')::oid, 'USAGE, CREATE'), false),
-                    quote_ident(current_database()), quote_ident(current_user)",
+            "SELECT n.oid IS NOT NULL, has_database_privilege(current_database(), 'CREATE'),
+                    coalesce(has_schema_privilege(n.oid, 'USAGE'), false), coalesce(has_schema_privilege(n.oid, 'CREATE'), false),
+                    quote_ident(current_database()), quote_ident(current_user), n.oid
+             FROM (SELECT to_regnamespace('keylane')::oid AS oid) AS n",
             &[],
         )
         .await?;
-    let (there, may_create, may_use): (bool, bool, bool) =
-        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let (database, role): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+    let (there, may_create): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let (may_use, may_add): (bool, bool) = (row.try_get(2)?, row.try_get(3)?);
+    let (database, role): (String, String) = (row.try_get(4)?, row.try_get(5)?);
     let subject = "schema keylane (progress and parked changes)";
-    Ok(vec![match there {
-        true => Finding::passed("own_schema", subject, "there").unless(
-            may_use,
-            format!("run: GRANT USAGE, CREATE ON SCHEMA keylane TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA keylane TO {role};"),
-        ),
-        false => Finding::passed("own_schema", subject, "is created at the start").unless(
-            may_create,
-            format!("run: GRANT CREATE ON DATABASE {database} TO {role};"),
-        ),
-    }])
+    if !there {
+        let fix = format!("run: GRANT CREATE ON DATABASE {database} TO {role};");
+        let finding = Finding::passed("own_schema", subject, "is created at the start");
+        return Ok(vec![finding.unless(may_create, fix)]);
+    }
+    let (mut complete, mut may_write) = (true, true);
+    for (name, privileges) in OWN_GRANTS {
+        let every: Vec<&str> = privileges.split(", ").collect();
+        let schema: Option<u32> = row.try_get(6)?;
+        let found = client
+            .query_opt(
+                "SELECT (SELECT bool_and(has_table_privilege(c.oid, privilege)) FROM unnest($3::text[]) AS privilege)
+                 FROM pg_class c WHERE c.relnamespace = $1 AND c.relname = $2",
+                &[&schema, &name, &every],
+            )
+            .await?;
+        match found {
+            Some(row) => may_write &= row.try_get::<_, bool>(0)?,
+            None => complete = false,
+        }
+    }
+    let (holds, found, fix) = if complete {
+        let grants = OWN_GRANTS
+            .map(|(name, privileges)| format!(" GRANT {privileges} ON keylane.{name} TO {role};"));
+        let fix = format!(
+            "run: GRANT USAGE ON SCHEMA keylane TO {role};{}",
+            grants.concat()
+        );
+        (may_use && may_write, "there", fix)
+    } else {
+        let fix = format!("run: GRANT USAGE, CREATE ON SCHEMA keylane TO {role};");
+        let found = "there, its tables are created at the start";
+        (may_use && may_add, found, fix)
+    };
+    Ok(vec![
+        Finding::passed("own_schema", subject, found).unless(holds, fix),
+    ])
 }
 
 /// Whether the role may create the tables that are missing.
@@ -120,7 +154,8 @@ async fn may_create(client: &Client, tables: &[TableSchema]) -> Result<Vec<Findi
                     coalesce(has_schema_privilege(to_regnamespace(quote_ident(w.schema))::oid, 'CREATE'),
                              has_database_privilege(current_database(), 'CREATE')), quote_ident(current_user)
              FROM unnest($1::text[], $2::text[]) AS w(schema, name)
-             WHERE to_regclass(quote_ident(w.schema) || '.' || quote_ident(w.name)) IS NULL",
+             WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                               WHERE n.nspname = w.schema AND c.relname = w.name)",
             &[&schemas, &names],
         )
         .await?;
@@ -182,11 +217,13 @@ async fn of_tables(
                     AND has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'TRUNCATE'),
                     (SELECT string_agg(tgname, ', ') FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled IN ('O', 'A')),
                     (SELECT string_agg(conname, ', ') FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),
-                    quote_ident(current_user), c.oid::regclass::text,
+                    quote_ident(current_user), quote_ident(n.nspname) || '.' || quote_ident(c.relname),
+                    has_schema_privilege(n.oid, 'USAGE'), quote_ident(n.nspname),
                     (SELECT string_agg(conname, ', ') FROM pg_constraint WHERE confrelid = c.oid AND contype = 'f'
                      AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')))
              FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(schema, name, place)
-             JOIN pg_class c ON c.oid = to_regclass(quote_ident(w.schema) || '.' || quote_ident(w.name))
+             JOIN pg_namespace n ON n.nspname = w.schema
+             JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
              ORDER BY w.place",
             &[&schemas, &names],
         )
@@ -208,16 +245,21 @@ fn of_table(row: &Row, schema: &TableSchema, enforces: bool) -> Result<Vec<Findi
     let may: bool = row.try_get(1)?;
     let (triggers, foreign): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
     let (role, table): (String, String) = (row.try_get(4)?, row.try_get(5)?);
+    let (may_use, namespace): (bool, String) = (row.try_get(6)?, row.try_get(7)?);
     let subject = format!("table {table}");
-    let found = if may {
-        "may be written"
-    } else {
-        "may not be written"
+    let (found, fix) = match (may_use, may) {
+        (false, _) => (
+            "its schema may not be used",
+            format!("run: GRANT USAGE ON SCHEMA {namespace} TO {role};"),
+        ),
+        (true, false) => (
+            "may not be written",
+            format!("run: GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON {table} TO {role};"),
+        ),
+        (true, true) => ("may be written", String::new()),
     };
-    let mut findings = vec![Finding::passed("grants", &*subject, found).unless(
-        may,
-        format!("run: GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON {table} TO {role};"),
-    )];
+    let mut findings =
+        vec![Finding::passed("grants", &*subject, found).unless(may && may_use, fix)];
     if let Some(triggers) = triggers {
         findings.push(
             Finding::passed("triggers", &*subject, format!("has triggers that fire for applied changes too: {triggers}"))
@@ -228,7 +270,7 @@ fn of_table(row: &Row, schema: &TableSchema, enforces: bool) -> Result<Vec<Findi
                 .warning(),
         );
     }
-    let actions: Option<String> = row.try_get(6)?;
+    let actions: Option<String> = row.try_get(8)?;
     findings.extend(actions.filter(|_| enforces).map(|actions| {
         let found = format!("its deletes take rows of other tables with them, by {actions}: each goes with its whole transaction, in order");
         let fix = "slower, and too large a transaction is parked: let the foreign keys have no action (the origin's own deletes come anyway), or set apply.foreign_keys: trust";

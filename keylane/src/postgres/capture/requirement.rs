@@ -317,15 +317,22 @@ fn table_check(table: &CatalogTable, config: &PostgresOriginConfig) -> Finding {
 async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Finding, OriginError> {
     let row = client
         .query_one(
-            "SELECT has_table_privilege($1::oid, 'SELECT'), has_table_privilege($1::oid, 'UPDATE, DELETE, TRUNCATE'), current_user::text",
+            "SELECT has_table_privilege($1::oid, 'SELECT'), has_table_privilege($1::oid, 'UPDATE, DELETE, TRUNCATE'), current_user::text,
+                    coalesce((SELECT has_schema_privilege(relnamespace, 'USAGE') FROM pg_class WHERE oid = $1), false)",
             &[&table.oid],
         )
         .await
         .map_err(|error| from_sql("checking its grants", &error))?;
     let (may_read, may_lock): (bool, bool) = (get(&row, 0)?, get(&row, 1)?);
     let role = quote_identifier(&get::<String>(&row, 2)?);
+    let may_use: bool = get(&row, 3)?;
     let quoted = quoted_table(&table.name);
     let subject = format!("table {}", table.name);
+    if !may_use {
+        let namespace = quote_identifier(&table.name.schema);
+        let fix = format!("run: GRANT USAGE ON SCHEMA {namespace} TO {role};");
+        return Ok(Check::new("grants", subject, "its schema may not be used").unless(false, fix));
+    }
     // A table without a key is copied under a short lock against writers, which takes a right to write.
     if may_read && !may_lock && table.key().is_none() {
         return Ok(Finding::passed(
