@@ -50,6 +50,8 @@ mod running;
 mod settle;
 #[path = "main/roles.rs"]
 mod roles;
+#[path = "main/secrets.rs"]
+mod secrets;
 #[path = "main/site.rs"]
 mod site;
 #[path = "main/tls/mod.rs"]

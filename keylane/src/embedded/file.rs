@@ -1,5 +1,7 @@
 //! The log's file: opened, created or refused; SQLite's errors in the log's words. No message holds a record's content.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -50,7 +52,17 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens a connection; creates the log where there is no file.
     pub(super) fn connect(&self) -> Result<Connection, LogError> {
+        self.close_to_others();
         self.connect_raw().map_err(|error| self.explain(&error))?
+    }
+
+    /// A log holds rows: a new one is its owner's alone, and so are the files that SQLite puts beside it. Whatever keeps it from being made, opening it tells.
+    fn close_to_others(&self) {
+        let _ = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path);
     }
 
     fn connect_raw(&self) -> rusqlite::Result<Result<Connection, LogError>> {

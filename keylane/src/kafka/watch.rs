@@ -92,9 +92,12 @@ impl ClientContext for Watch {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(Code::PartitionEOF) {
+            return;
+        }
         tracing::debug!(target: "librdkafka", "{error}: {reason}");
         // Said of every outage, after what caused it.
-        let code = error.rdkafka_error_code();
         if code == Some(Code::AllBrokersDown) && self.last().is_some() {
             return;
         }
