@@ -90,6 +90,8 @@ async fn park(replica: &dyn Replica, table: &TableName, records: &[Parked]) {
     }
     apply(replica, actions).await.expect("parked");
     assert_eq!(offset, Offset(from.0 + records.len() as u64));
+    let last = listed(replica).await.pop().expect("it is listed");
+    assert_eq!((last.partition, last.offset), (spec().partition, from));
 }
 
 async fn listed(replica: &dyn Replica) -> Vec<ParkedSummary> {

@@ -140,6 +140,10 @@ pub struct ParkedSummary {
     pub table: String,
     /// The key.
     pub key: String,
+    /// Where its first change stands in the log.
+    pub partition: TopicPartition,
+    /// Where its first change stands in the log.
+    pub offset: Offset,
     /// Since when, microseconds since 1970.
     pub since_us: i64,
     /// How often its first change was tried.

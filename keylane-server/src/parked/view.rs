@@ -16,6 +16,12 @@ pub struct ParkedView {
     pub table: String,
     /// The row's key.
     pub key: String,
+    /// The topic in which its first change stands.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The offset.
+    pub offset: u64,
     /// Since when, RFC 3339.
     pub since: String,
     /// How often its first change was tried.
@@ -37,6 +43,9 @@ impl From<ParkedSummary> for ParkedView {
             pipeline: parked.pipeline,
             table: parked.table,
             key: parked.key,
+            topic: parked.partition.topic.to_string(),
+            partition: parked.partition.partition,
+            offset: parked.offset.0,
             since: rfc3339(parked.since_us),
             attempts: parked.attempts,
             error_code: parked.code,
@@ -82,12 +91,15 @@ pub fn details(key: &ParkedView) -> String {
         "parked"
     };
     format!(
-        "id        {}\npipeline  {}\ntable     {}\nkey       {}\nsince     {}\nattempts  {}\nbehind    {}\nstate     {state}\nerror     {}: {}\n\n\
+        "id        {}\npipeline  {}\ntable     {}\nkey       {}\nplace     {}/{} offset {}\nsince     {}\nattempts  {}\nbehind    {}\nstate     {state}\nerror     {}: {}\n\n\
          Mend the cause, then: keylane parked redrive {}\nOr drop the changes:   keylane parked discard {}\n",
         key.id,
         key.pipeline,
         key.table,
         key.key,
+        key.topic,
+        key.partition,
+        key.offset,
         key.since,
         key.attempts,
         key.behind,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use keylane_core::apply::{ApplyError, ParkedEntry, ParkedFilter, ParkedSummary};
+use keylane_core::model::{Offset, TopicPartition};
 use tokio_postgres::{Client, Error};
 
 use super::error::apply_error;
@@ -42,11 +43,11 @@ const QUEUES: &str = r#"
 SELECT * FROM (
     SELECT DISTINCT ON (k.topic, k.key)
            k.id, k.pipeline, coalesce(k.table_name, ''), k.key, (extract(epoch FROM k.since) * 1000000)::bigint, k.attempts, k.code, k.error,
-           count(*) OVER queue - 1, bool_or(k.redrive) OVER queue, k.topic
+           count(*) OVER queue - 1, bool_or(k.redrive) OVER queue, k.topic, k.partition, k.record_offset
     FROM keylane.parked AS k WHERE k.pipeline = $1
     WINDOW queue AS (PARTITION BY k.topic, k.key)
     ORDER BY k.topic, k.key, k.id
-) AS q (id, pipeline, table_name, key, since_us, attempts, code, error, behind, redriving, topic)
+) AS q (id, pipeline, table_name, key, since_us, attempts, code, error, behind, redriving, topic, partition, record_offset)
 WHERE ($2::bigint IS NULL OR q.id = $2) AND ($3::text IS NULL OR q.table_name = $3)"#;
 
 /// The parameters of [`PARK`], a row for each entry.
@@ -182,6 +183,11 @@ pub(super) async fn list(
         error: row.get(7),
         behind: row.get::<_, i64>(8).max(0) as u64,
         redriving: row.get(9),
+        partition: TopicPartition::new(
+            row.get::<_, String>(10),
+            row.get::<_, i32>(11).max(0) as u32,
+        ),
+        offset: Offset(row.get::<_, i64>(12).max(0) as u64),
     };
     Ok(rows.iter().map(summary).collect())
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use keylane_core::apply::{
     ApplyError, ParkedEntry, ParkedFilter, ParkedSummary, PartitionProgress,
 };
-use keylane_core::model::Lane;
+use keylane_core::model::{Lane, Offset, TopicPartition};
 use rusqlite::{Connection, params};
 
 pub(super) const TABLES: &str = "
@@ -166,7 +166,7 @@ pub(super) fn list(
         "SELECT p.id, p.pipeline, coalesce(p.tbl, ''), p.key, p.since_us, p.attempts, p.code, p.error,
            (SELECT count(*) - 1 FROM keylane_parked AS e WHERE e.pipeline = p.pipeline
             AND e.topic = p.topic AND e.key = p.key),
-           p.redrive
+           p.redrive, p.topic, p.partition, p.offset
          FROM keylane_parked AS p
          WHERE p.pipeline = ?1 AND (?2 IS NULL OR p.id = ?2) AND (?3 IS NULL OR p.tbl = ?3) AND {FIRST}
          ORDER BY p.id LIMIT ?4"
@@ -183,6 +183,8 @@ pub(super) fn list(
             error: row.get(7)?,
             behind: row.get(8)?,
             redriving: row.get(9)?,
+            partition: TopicPartition::new(row.get::<_, Arc<str>>(10)?, row.get(11)?),
+            offset: Offset(row.get(12)?),
         })
     })?;
     rows.collect()
