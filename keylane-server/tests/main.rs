@@ -58,3 +58,5 @@ mod site;
 mod tls;
 #[path = "main/zombies.rs"]
 mod zombies;
+#[path = "main/status.rs"]
+mod status;

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::http;
 use crate::shutdown;
-use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus};
+use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
 use crate::wire_up::{Road, roads};
 
 /// How often the status file is replaced.
@@ -106,15 +106,23 @@ async fn pipeline(
         (captured.unwrap_or(false), applied.unwrap_or(false))
     };
     let status = async {
+        let (mut capturing, mut applying) = (RateMeter::default(), RateMeter::default());
         loop {
             let last = ended.is_cancelled();
-            let status = ProcessStatus {
+            let now_us = now_us();
+            let mut status = ProcessStatus {
                 pipeline: road.name.to_string(),
                 pid: std::process::id(),
-                updated_us: now_us(),
+                updated_us: now_us,
                 capture: captures.then(|| CaptureStatus::of(&capture_stats)),
                 apply: applies.then(|| ApplyStatus::of(&apply_stats)),
             };
+            if let Some(capture) = &mut status.capture {
+                capture.captured_per_s = capturing.per_s(now_us, capture.captured);
+            }
+            if let Some(apply) = &mut status.apply {
+                apply.applied_per_s = applying.per_s(now_us, apply.applied);
+            }
             if let Err(error) = crate::status::write(&config.state_dir, &status) {
                 warn!(
                     pipeline = &*road.name,
