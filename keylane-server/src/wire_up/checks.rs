@@ -15,7 +15,7 @@ use keylane_core::model::{TableName, TableSchema};
 use super::Road;
 use super::roads::{kafka_settings, order_keys, sqlite_origin};
 use crate::check::{Fitting, fits};
-use crate::config::{self, Config, ForeignKeys, Pipeline};
+use crate::config::{self, Config, ForeignKeys, Pipeline, TablePattern};
 
 /// The longest that one part may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -67,7 +67,13 @@ async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Find
                 let options = sqlite_origin(&path, &pipeline);
                 // A file that cannot be read: the look says so.
                 let every = |_| sqlite::capture::SqliteOriginOptions::at(&path);
-                sqlite::capture::preflight(&options.unwrap_or_else(every))
+                let mut found = sqlite::capture::preflight(&options.unwrap_or_else(every));
+                if let Ok(there) = sqlite::capture::plain_tables(&path) {
+                    let named = |name: &String| TableName::new("main", name.as_str());
+                    let there: Vec<TableName> = there.iter().map(named).collect();
+                    found.extend(unmatched(&pipeline, &there));
+                }
+                found
             };
             let found = tokio::task::spawn_blocking(look).await.unwrap_or_default();
             of("origin", found)
@@ -105,13 +111,36 @@ async fn postgres_origin_checks(
         .plain_tables()
         .await
         .map_err(|error| error.to_string())?;
+    let unmatched = unmatched(pipeline, &all);
     let carries = |table: &TableName| pipeline.carries(Some(&table.schema), &table.name);
     config.tables = all.into_iter().filter(carries).collect();
     config.order_keys = order_keys(pipeline, &config.tables);
-    let found = postgres::capture::preflight(&client, &config)
+    let mut found = postgres::capture::preflight(&client, &config)
         .await
         .map_err(|error| error.to_string())?;
+    found.extend(unmatched);
     Ok(of("origin", found))
+}
+
+/// Patterns under `tables` that mean no table: most often a name is misspelt.
+fn unmatched(pipeline: &Pipeline, there: &[TableName]) -> Vec<Finding> {
+    let means = |pattern: &TablePattern| {
+        there
+            .iter()
+            .any(|table| pattern.matches(Some(&table.schema), &table.name))
+    };
+    let unmatched = pipeline.tables.iter().filter(|pattern| !means(pattern));
+    let finding = |pattern: &TablePattern| {
+        let fix = "create the table, or correct its name under `tables`; until then nothing is carried for it";
+        Finding::failed(
+            "pattern",
+            format!("tables: {pattern}"),
+            "means no table of the origin",
+            fix,
+        )
+        .warning()
+    };
+    unmatched.map(finding).collect()
 }
 
 async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {

@@ -37,6 +37,18 @@ fn a_table_that_is_not_carried_is_not_looked_at_and_an_order_key_is() {
     assert_eq!(about(&all, "scratch"), 0, "{all:?}");
     assert!(about(&all, "orders") > 2, "{all:?}");
 
+    shop.configure("      - orders", "      - ordrs\n      - orders");
+    let misspelt: Vec<Value> = checks(&shop, 0)
+        .into_iter()
+        .filter(|check| check["id"] == "origin.pattern")
+        .collect();
+    assert_eq!(misspelt.len(), 1, "{misspelt:?}");
+    assert_eq!(misspelt[0]["subject"], "shop: tables: ordrs");
+    assert_eq!(
+        (&misspelt[0]["ok"], &misspelt[0]["severity"]),
+        (&false.into(), &"warning".into())
+    );
+
     let keyed = "\n    topics:\n      order_keys: { main.orders: [nowhere] }\n";
     shop.configure("\n    topics:\n", keyed);
     let failed: Vec<Value> = checks(&shop, 3)
