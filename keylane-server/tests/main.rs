@@ -34,6 +34,8 @@ mod full_disk;
 mod gate;
 #[path = "main/http.rs"]
 mod http;
+#[path = "main/docs_commands.rs"]
+mod docs_commands;
 #[path = "main/in_flight.rs"]
 mod in_flight;
 #[path = "main/init.rs"]
