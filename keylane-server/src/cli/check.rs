@@ -10,7 +10,7 @@ use super::{Color, Format, block_on, print};
 use crate::check::{any_failed, tick_list, wire};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::wire_up::{checks, roads};
+use crate::wire_up::checks;
 
 /// The arguments of `keylane check`.
 #[derive(Debug, Args)]
@@ -52,14 +52,8 @@ pub(super) fn run(
 fn live(config: &Config) -> Result<Vec<Finding>, Failure> {
     block_on(async {
         let mut all = Vec::new();
-        for road in roads(config, &[]).await? {
-            let pipeline = config
-                .pipelines
-                .iter()
-                .find(|(name, _)| name.as_str() == &*road.name);
-            if let Some((_, pipeline)) = pipeline {
-                all.extend(checks(config, &road, pipeline).await);
-            }
+        for (name, pipeline) in &config.pipelines {
+            all.extend(checks(config, name, pipeline).await);
         }
         Ok(all)
     })

@@ -12,23 +12,22 @@ use keylane::sqlite;
 use keylane::workers::capture::OriginHints;
 use keylane_core::model::{TableName, TableSchema};
 
-use super::Road;
-use super::roads::{kafka_settings, order_keys, sqlite_origin};
+use super::roads::{Logs, capture, kafka_settings, order_keys, replica, sqlite_origin};
 use crate::check::{Fitting, fits};
-use crate::config::{self, Config, ForeignKeys, Pipeline, TablePattern};
+use crate::config::{self, Config, ForeignKeys, Pipeline, PipelineName, TablePattern};
 
 /// The longest that one part may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// All checks of one pipeline: origin, log, replica, and whether the tables of both sides fit. A part that cannot be reached is a failed check, and keeps only what needs
 /// it from being looked at.
-pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Finding> {
+pub async fn checks(config: &Config, name: &PipelineName, pipeline: &Pipeline) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
     }
     all.extend(log_checks(&config.log, pipeline).await);
-    let schemas = match origin_tables(road).await {
+    let schemas = match origin_tables(config, name, pipeline).await {
         Ok(schemas) => schemas,
         Err(check) => {
             all.extend(check);
@@ -36,15 +35,20 @@ pub async fn checks(config: &Config, road: &Road, pipeline: &Pipeline) -> Vec<Fi
         }
     };
     all.extend(replica_checks(pipeline, &schemas).await);
-    all.extend(fit_checks(road, pipeline, &schemas).await);
+    all.extend(fit_checks(pipeline, &schemas).await);
     for check in &mut all {
-        check.subject = format!("{}: {}", road.name, check.subject);
+        check.subject = format!("{name}: {}", check.subject);
     }
     all
 }
 
-async fn origin_tables(road: &Road) -> Result<Vec<Arc<TableSchema>>, Option<Finding>> {
-    let Some((source, _)) = &road.capture else {
+async fn origin_tables(
+    config: &Config,
+    name: &PipelineName,
+    pipeline: &Pipeline,
+) -> Result<Vec<Arc<TableSchema>>, Option<Finding>> {
+    let logs = Logs::unopened(&config.log);
+    let Some((source, _)) = capture(&name.as_str().into(), pipeline, &logs) else {
         return Err(None);
     };
     let tables = async { source.origin(OriginHints::default()).await?.tables().await };
@@ -216,12 +220,8 @@ async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Ve
     }
 }
 
-/// Whether the tables of both sides fit. A replica that does not answer was told about already.
-async fn fit_checks(
-    road: &Road,
-    pipeline: &Pipeline,
-    schemas: &[Arc<TableSchema>],
-) -> Vec<Finding> {
+/// Whether the tables of both sides fit. A replica that does not answer was told about already; a file that is not there is not created here.
+async fn fit_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Finding> {
     let same_kind = matches!(
         (&pipeline.origin, &pipeline.replica),
         (
@@ -234,8 +234,24 @@ async fn fit_checks(
         same_kind,
     };
     let mut all = Vec::new();
+    let is_there = match &pipeline.replica {
+        config::Replica::Sqlite { path } => path.exists(),
+        config::Replica::Postgres { .. } => true,
+    };
+    let schemas_met = Arc::default();
+    let replica = match is_there {
+        true => match replica(pipeline, &schemas_met).await {
+            Ok(replica) => Some(replica),
+            Err(_) => return all,
+        },
+        false => None,
+    };
     for schema in schemas {
-        let Ok(there) = road.replica.describe(&schema.table).await else {
+        let there = match &replica {
+            Some(replica) => replica.describe(&schema.table).await,
+            None => Ok(None),
+        };
+        let Ok(there) = there else {
             return all;
         };
         all.extend(fits(fitting, schema, there.as_ref()));

@@ -58,10 +58,7 @@ pub async fn roads(config: &Config, named: &[String]) -> Result<Vec<Road>, Failu
             return Err(Failure::new(Exit::Usage, message));
         }
     }
-    let logs = Arc::new(Logs {
-        config: config.log.clone(),
-        embedded: tokio::sync::OnceCell::new(),
-    });
+    let logs = Logs::unopened(&config.log);
     let mut roads = Vec::new();
     for (name, pipeline) in &config.pipelines {
         if named.is_empty() || named.iter().any(|one| one == name.as_str()) {
@@ -80,23 +77,7 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         .map_err(|error| Failure::new(Exit::Error, format!("KL-PUBLISH-001: {error}")))?;
     let schemas = Arc::new(SchemaCache::default());
     let replica = replica(pipeline, &schemas).await?;
-    let captured = pipeline
-        .origin
-        .clone()
-        .filter(|_| pipeline.from_topics.is_none());
-    let capture = captured.map(|origin| {
-        let (settings, log_bytes) = capture_settings(&name, &prefix, pipeline, &origin);
-        let source = Source {
-            origin,
-            pipeline: pipeline.clone(),
-            logs: logs.clone(),
-            log_bytes,
-            // No place in a log.
-            doubted_place: Arc::new(AtomicU64::new(u64::MAX)),
-        };
-        let source: Arc<dyn SessionSource> = Arc::new(source);
-        (source, settings)
-    });
+    let capture = capture(&name, pipeline, logs);
     let apply = apply_settings(&name, &prefix, pipeline);
     let control = Mutex::new(ControlReader::new(&prefix, schemas.clone()));
     Ok(Road {
@@ -112,7 +93,31 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
     })
 }
 
-async fn replica(
+/// What captures a pipeline, and how. Opens nothing.
+pub(super) fn capture(
+    name: &Arc<str>,
+    pipeline: &Pipeline,
+    logs: &Arc<Logs>,
+) -> Option<(Arc<dyn SessionSource>, CaptureSettings)> {
+    let origin = pipeline
+        .origin
+        .clone()
+        .filter(|_| pipeline.from_topics.is_none())?;
+    let prefix: Arc<str> = pipeline.topics.prefix.as_str().into();
+    let (settings, log_bytes) = capture_settings(name, &prefix, pipeline, &origin);
+    let source = Source {
+        origin,
+        pipeline: pipeline.clone(),
+        logs: logs.clone(),
+        log_bytes,
+        // No place in a log.
+        doubted_place: Arc::new(AtomicU64::new(u64::MAX)),
+    };
+    Some((Arc::new(source), settings))
+}
+
+/// A pipeline's replica. A SQLite file is created if it is not there.
+pub(super) async fn replica(
     pipeline: &Pipeline,
     schemas: &Arc<SchemaCache>,
 ) -> Result<Arc<dyn Replica>, Failure> {
@@ -235,12 +240,20 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
 }
 
 /// Opens the configured log. The embedded one's file is shared by all pipelines of the process; writers are each their own.
-struct Logs {
+pub(super) struct Logs {
     config: config::Log,
     embedded: tokio::sync::OnceCell<Arc<EmbeddedLog>>,
 }
 
 impl Logs {
+    /// Nothing is opened yet.
+    pub(super) fn unopened(config: &config::Log) -> Arc<Self> {
+        Arc::new(Logs {
+            config: config.clone(),
+            embedded: tokio::sync::OnceCell::new(),
+        })
+    }
+
     /// For a capturer with a bound on what is in flight, or for reading.
     async fn open(&self, in_flight_bytes: Option<usize>) -> Result<Arc<dyn Log>, LogError> {
         match &self.config {

@@ -63,3 +63,30 @@ fn a_table_that_is_not_carried_is_not_looked_at_and_an_order_key_is() {
         "{failed:?}"
     );
 }
+
+#[test]
+fn a_look_before_the_first_start_creates_nothing_and_finds_nothing_wrong() {
+    let shop = Shop::new();
+    shop.init();
+    let all = checks(&shop, 0);
+    let file = all.iter().find(|check| check["id"] == "replica.file");
+    let found = file.map_or("", |check| check["found"].as_str().unwrap_or_default());
+    assert!(found.contains("not there"), "{all:?}");
+    for created in ["replica.db", ".keylane/log.db"] {
+        assert!(!shop.path(created).exists(), "{created}");
+    }
+    // As a replica that was made by hand, and a log, before anything was applied.
+    shop.sql(
+        "replica.db",
+        "CREATE TABLE customers(id INTEGER PRIMARY KEY, email TEXT);",
+    );
+    shop.run(&["settle", "--timeout", "1ms"]);
+    assert!(shop.path(".keylane/log.db").exists());
+    let status = shop.json(&["status", "--format", "json"], 0);
+    assert_eq!(
+        status["pipelines"][0]["why"], "not running on this machine",
+        "{status}"
+    );
+    let parked = shop.json(&["parked", "list", "--format", "json"], 0);
+    assert_eq!(parked, serde_json::json!([]));
+}

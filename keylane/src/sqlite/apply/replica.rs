@@ -84,6 +84,13 @@ async fn start(place: &Place, name: &str) -> Result<OwnThread<Open>, ApplyError>
     OwnThread::start(name, move || Open::connect(place)).await
 }
 
+/// Whether the replica was ever prepared.
+fn has_own_tables(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM sqlite_schema WHERE name = 'keylane_parked'")?
+        .exists([])
+}
+
 fn with_keys(
     connection: &Connection,
     pipeline: &str,
@@ -140,6 +147,9 @@ impl Replica for SqliteReplica {
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
         let pipeline = pipeline.to_owned();
         self.look(move |connection| {
+            if !has_own_tables(connection)? {
+                return Ok(Vec::new());
+            }
             let found = progress::read(connection, &pipeline, None)?;
             with_keys(connection, &pipeline, found)
         })
@@ -170,8 +180,13 @@ impl Replica for SqliteReplica {
         limit: u32,
     ) -> Result<Vec<ParkedSummary>, ApplyError> {
         let (pipeline, filter) = (pipeline.to_owned(), filter.clone());
-        self.look(move |connection| parked::list(connection, &pipeline, &filter, limit))
-            .await
+        self.look(move |connection| {
+            if !has_own_tables(connection)? {
+                return Ok(Vec::new());
+            }
+            parked::list(connection, &pipeline, &filter, limit)
+        })
+        .await
     }
 
     async fn resolve_parked(
