@@ -13,6 +13,10 @@ pub enum Exit {
     Findings,
     /// A dependency is not reachable.
     Unreachable,
+    /// SIGINT came before there was a result.
+    Interrupted,
+    /// SIGTERM came before there was a result.
+    Terminated,
 }
 
 impl Exit {
@@ -24,6 +28,8 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Findings => 3,
             Exit::Unreachable => 4,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
         }
     }
 }

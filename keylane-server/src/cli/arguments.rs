@@ -102,7 +102,10 @@ pub fn main() -> u8 {
             return code;
         }
     };
-    crate::logging::start(arguments.verbose, arguments.quiet, arguments.color);
+    // The demo tells what happens by itself; its workers' logs are in its folder.
+    let tells_itself = matches!(arguments.command, Command::Demo(_)) && arguments.verbose == 0;
+    let quiet = arguments.quiet || tells_itself;
+    crate::logging::start(arguments.verbose, quiet, arguments.color);
     match dispatch(arguments) {
         Ok(exit) => exit.code(),
         Err(failure) => {

@@ -86,11 +86,10 @@ impl Spoil {
 pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Result<Exit, Failure> {
     let (colored_out, colored_err) = colors;
     let traffic = Duration::from_secs(u64::from(arguments.seconds));
-    let display = Display::new(traffic, quiet, colored_err);
     // On this thread: the kernel ties the workers' lives to the thread that starts them.
     let report = runtime()?.block_on(async {
         let stop = CancellationToken::new();
-        shutdown::on_signal(stop.clone())?;
+        let asked = shutdown::on_signal(stop.clone())?;
         let seed = arguments
             .seed
             .unwrap_or_else(|| rand::random_range(1..1_000_000));
@@ -98,7 +97,7 @@ pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Resu
         let play = Play {
             arguments,
             traffic,
-            display,
+            display: Display::new(traffic, quiet, colored_err),
             stop: stop.clone(),
             started: Instant::now(),
         };
@@ -106,7 +105,9 @@ pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Resu
             Ok(report) => report,
             Err(mut failure) => {
                 stage.abandon();
-                if !stop.is_cancelled() {
+                if stop.is_cancelled() {
+                    failure.exit = asked.exit();
+                } else {
                     stage.folder.keep();
                     failure.message += &format!(
                         "\n  seed {seed}; everything is left in {}",

@@ -197,9 +197,9 @@ impl Display {
     /// Takes the live lines away; what was said stays.
     pub fn close(&mut self) {
         if let Some(live) = self.live.take() {
-            for bar in [live.capture, live.publish, live.apply, live.bar] {
-                bar.finish_and_clear();
-            }
+            // All at once, and nothing is drawn after it.
+            let _ = live.screen.clear();
+            live.screen.set_draw_target(ProgressDrawTarget::hidden());
         }
     }
 }

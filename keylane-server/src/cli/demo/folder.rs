@@ -35,6 +35,9 @@ impl Folder {
                 temporary: Some(temporary),
             });
         };
+        if path.exists() && !path.is_dir() {
+            return Err(cannot(path, io::Error::other("it is a file, not a folder")));
+        }
         fs::create_dir_all(path).map_err(|error| cannot(path, error))?;
         let path = path.canonicalize().map_err(|error| cannot(path, error))?;
         clear(&path).map_err(|error| cannot(&path, error))?;
@@ -78,9 +81,9 @@ fn clear(path: &Path) -> io::Result<()> {
     let ours = |name: &str| {
         let database = |file: &str| {
             name == file
-                || name
-                    .strip_prefix(file)
-                    .is_some_and(|rest| matches!(rest, "-wal" | "-shm" | "-journal"))
+                || name.strip_prefix(file).is_some_and(|rest| {
+                    matches!(rest, "-wal" | "-shm" | "-journal" | ".keylane-lock")
+                })
         };
         database("origin.db")
             || database("replica.db")
