@@ -89,6 +89,20 @@ fn an_interrupted_demo_ends_its_workers_and_says_by_its_exit_code_that_nothing_w
     }
 }
 
+#[test]
+fn a_demo_that_nobody_reads_goes_on_to_its_end() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_keylane"));
+    demo.args(["demo", "--seconds", "3", "--dir"])
+        .arg(folder.path().join("demo"))
+        .stdout(writer.try_clone().expect("a second end"))
+        .stderr(writer);
+    let end = demo.status().expect("the demo runs");
+    assert_eq!(end.code(), Some(0));
+}
+
 /// A worker's process, once it has told of itself.
 fn pid(dir: &Path, role: &str) -> Option<u32> {
     let status = std::fs::read(dir.join(format!(".keylane/shop.{role}.status.json"))).ok()?;

@@ -13,7 +13,7 @@ use super::report::Report;
 use super::stage::Stage;
 use super::traffic::Traffic;
 use super::{ledger, proof, shop};
-use crate::cli::{Format, runtime};
+use crate::cli::{Format, print, runtime};
 use crate::exit_code::{Exit, Failure};
 use crate::shutdown;
 
@@ -125,14 +125,14 @@ pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Resu
             (!stage.folder.is_temporary()).then(|| stage.folder.path().display().to_string());
         Ok(report)
     })?;
-    match arguments.format {
-        Format::Text => print!("{}", report.text(colored_out)),
-        Format::Json => println!(
-            "{}",
-            serde_json::to_string(&report)
-                .map_err(|error| Failure::new(Exit::Error, error.to_string()))?
-        ),
-    }
+    let told = match arguments.format {
+        Format::Text => report.text(colored_out),
+        Format::Json => {
+            let json = serde_json::to_string(&report);
+            json.map_err(|error| Failure::new(Exit::Error, error.to_string()))? + "\n"
+        }
+    };
+    print(told.as_bytes());
     Ok(report.exit())
 }
 

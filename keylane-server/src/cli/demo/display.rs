@@ -1,7 +1,7 @@
 //! What the demo shows while it runs, on stderr: on a terminal three live lines and a progress bar under the events; elsewhere a line now and then.
 
 use std::collections::VecDeque;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -77,6 +77,11 @@ impl Live {
     }
 }
 
+/// A line on stderr. Nobody may be reading it any more; the demo goes on.
+fn told(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
@@ -103,7 +108,7 @@ impl Display {
                 // The screen may be gone; the demo goes on.
                 let _ = live.screen.println(line);
             }
-            None if !self.quiet => eprintln!("{line}"),
+            None if !self.quiet => told(line),
             None => {}
         }
     }
@@ -177,11 +182,11 @@ impl Display {
                 ("applied", view.totals.applied, apply_rate),
             ]
             .map(|(word, count, rate)| format!("{word} {} ({}/s)", grouped(count), grouped(rate)));
-            eprintln!(
+            told(&format!(
                 "  {:>5.1} s  {doing}: {}, {busy}, {lag}",
                 self.started.elapsed().as_secs_f64(),
                 counts.join(", ")
-            );
+            ));
         }
     }
 
