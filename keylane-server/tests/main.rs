@@ -44,6 +44,8 @@ mod init;
 mod missing_rows;
 #[path = "main/outages.rs"]
 mod outages;
+#[path = "main/parked.rs"]
+mod parked;
 #[path = "main/redrive.rs"]
 mod redrive;
 #[path = "main/running.rs"]
@@ -56,6 +58,8 @@ mod roles;
 mod secrets;
 #[path = "main/site.rs"]
 mod site;
+#[path = "main/states.rs"]
+mod states;
 #[path = "main/tls/mod.rs"]
 mod tls;
 #[path = "main/zombies.rs"]
