@@ -26,6 +26,8 @@ mod copying;
 mod debezium;
 #[path = "main/demo.rs"]
 mod demo;
+#[path = "main/docs_commands.rs"]
+mod docs_commands;
 #[path = "main/foreign_keys.rs"]
 mod foreign_keys;
 #[path = "main/full_disk.rs"]
@@ -34,8 +36,6 @@ mod full_disk;
 mod gate;
 #[path = "main/http.rs"]
 mod http;
-#[path = "main/docs_commands.rs"]
-mod docs_commands;
 #[path = "main/in_flight.rs"]
 mod in_flight;
 #[path = "main/init.rs"]
@@ -48,21 +48,21 @@ mod outages;
 mod parked;
 #[path = "main/redrive.rs"]
 mod redrive;
-#[path = "main/running.rs"]
-mod running;
-#[path = "main/settle.rs"]
-mod settle;
 #[path = "main/roles.rs"]
 mod roles;
+#[path = "main/running.rs"]
+mod running;
 #[path = "main/secrets.rs"]
 mod secrets;
+#[path = "main/settle.rs"]
+mod settle;
 #[path = "main/site.rs"]
 mod site;
 #[path = "main/states.rs"]
 mod states;
+#[path = "main/status.rs"]
+mod status;
 #[path = "main/tls/mod.rs"]
 mod tls;
 #[path = "main/zombies.rs"]
 mod zombies;
-#[path = "main/status.rs"]
-mod status;

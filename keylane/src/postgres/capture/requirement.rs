@@ -331,7 +331,9 @@ async fn grant_check(client: &Client, table: &CatalogTable) -> Result<Finding, O
     if !may_use {
         let namespace = quote_identifier(&table.name.schema);
         let fix = format!("run: GRANT USAGE ON SCHEMA {namespace} TO {role};");
-        return Ok(Check::new("grants", subject, "its schema may not be used").unless(false, fix));
+        return Ok(
+            Finding::passed("grants", subject, "its schema may not be used").unless(false, fix),
+        );
     }
     // A table without a key is copied under a short lock against writers, which takes a right to write.
     if may_read && !may_lock && table.key().is_none() {

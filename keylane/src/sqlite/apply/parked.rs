@@ -183,7 +183,7 @@ pub(super) fn list(
             error: row.get(7)?,
             behind: row.get(8)?,
             redriving: row.get(9)?,
-            partition: TopicPartition::new(row.get::<_, Arc<str>>(10)?, row.get(11)?),
+            partition: TopicPartition::new(row.get::<_, String>(10)?, row.get(11)?),
             offset: Offset(row.get(12)?),
         })
     })?;

@@ -61,7 +61,7 @@ impl Road {
             None => Lanes::new(settings.lanes),
         };
         let lanes = Mutex::new(lanes);
-        let troubles = Arc::new(Troubles::default());
+        let troubles = Arc::new(Troubles::new(settings.pipeline.clone()));
         Road {
             settings,
             log,

@@ -8,8 +8,9 @@ use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, ParkedFilter, ParkedSummary, PartitionLow, PartitionProgress,
     PartitionSpec, Replica, ReplicaSession, ReplicaTable,
 };
-use keylane_core::error::Remedy;
+use keylane_core::error::{ApplyErrorKind, Remedy};
 use keylane_core::model::{TableName, TableSchema};
+use tracing::{info, warn};
 
 /// What the applier depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,32 +21,57 @@ pub(super) enum Dependency {
     Replica,
 }
 
+impl Dependency {
+    fn name(self) -> &'static str {
+        match self {
+            Dependency::Log => "log",
+            Dependency::Replica => "replica",
+        }
+    }
+}
+
 /// The troubles that are not over.
-#[derive(Debug, Default)]
-pub(super) struct Troubles(Mutex<BTreeMap<Dependency, String>>);
+#[derive(Debug)]
+pub(super) struct Troubles {
+    pipeline: Arc<str>,
+    met: Mutex<BTreeMap<Dependency, String>>,
+}
 
 impl Troubles {
+    /// None yet; a pipeline's log says when one begins and ends.
+    pub(super) fn new(pipeline: Arc<str>) -> Self {
+        Troubles {
+            pipeline,
+            met: Mutex::default(),
+        }
+    }
+
     /// It does not do its part.
     pub(super) fn met(&self, with: Dependency, why: String) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut troubles = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if !troubles.contains_key(&with) {
+            warn!(pipeline = &*self.pipeline, "{why}");
+        }
         troubles.insert(with, why);
     }
 
     /// It does.
     pub(super) fn over(&self, with: Dependency) {
-        let mut troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.remove(&with);
+        let mut troubles = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if troubles.remove(&with).is_some() {
+            info!(pipeline = &*self.pipeline, "the {} is back", with.name());
+        }
     }
 
     /// Whether it is in the way.
     pub(super) fn is_met(&self, with: Dependency) -> bool {
-        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         troubles.contains_key(&with)
     }
 
     /// All of them in words; `None` if there are none.
     pub(super) fn words(&self) -> Option<String> {
-        let troubles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         let words: Vec<&str> = troubles.values().map(String::as_str).collect();
         (!words.is_empty()).then(|| words.join("; "))
     }
@@ -55,7 +81,11 @@ impl Troubles {
         match &answer {
             Ok(_) => self.over(Dependency::Replica),
             Err(error) if error.kind.remedy() == Remedy::RetryForever => {
-                let why = format!("{}: {error}", error.kind.code());
+                let what = match error.kind {
+                    ApplyErrorKind::NoRoom => "has no room",
+                    _ => "is away",
+                };
+                let why = format!("the replica {what}: {}: {error}", error.kind.code());
                 self.met(Dependency::Replica, why);
             }
             Err(_) => {}
@@ -147,13 +177,11 @@ impl ReplicaSession for WatchedSession {
 
 #[cfg(test)]
 mod tests {
-    use keylane_core::error::ApplyErrorKind;
-
     use super::*;
 
     #[test]
     fn a_trouble_lasts_until_its_part_answers() {
-        let troubles = Troubles::default();
+        let troubles = Troubles::new("p".into());
         let fails = |kind| {
             troubles
                 .heard::<()>(Err(ApplyError::new(kind, "word")))
@@ -165,7 +193,10 @@ mod tests {
         fails(ApplyErrorKind::Misfit);
         troubles.met(Dependency::Log, "gone".to_owned());
         let words = troubles.words();
-        assert_eq!(words.as_deref(), Some("gone; KL-APPLY-008: word"));
+        assert_eq!(
+            words.as_deref(),
+            Some("gone; the replica has no room: KL-APPLY-008: word")
+        );
         troubles.over(Dependency::Log);
         troubles.heard(Ok(())).ok();
         assert_eq!(troubles.words(), None);
