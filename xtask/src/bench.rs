@@ -1,7 +1,7 @@
 //! `bench`: benchmarks on real parts, in release mode.
 
 use crate::report::{Outcome, TaskResult};
-use crate::steps::{cargo, succeeds};
+use crate::steps::{cargo, succeeds, target};
 use std::path::Path;
 use std::process::Command;
 
@@ -29,7 +29,7 @@ pub(crate) fn run(root: &Path, arguments: &BenchArguments) -> TaskResult {
     if !succeeds(&mut cargo(root, &build))? {
         return Ok(Outcome::Fails);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
+    let target = target(root);
     let mut bench = Command::new(target.join("release/keylane-bench"));
     bench.current_dir(root).arg(&arguments.name);
     bench.arg("--keylane").arg(target.join("release/keylane"));

@@ -3,6 +3,7 @@
 //! Progress goes to stderr, results to stdout. Exit status 0 means that everything asked for holds.
 
 mod bench;
+mod chaos;
 mod dev;
 mod report;
 mod sim;
@@ -35,6 +36,8 @@ enum Task {
     Tidy,
     /// Run the simulator over many seeds
     Sim(sim::SimArguments),
+    /// Run the road on real parts for a while, killing every part again and again, with a new seed each round
+    Chaos(chaos::ChaosArguments),
     /// Measure on real parts, in release mode
     Bench(bench::BenchArguments),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Down => dev::down(&root),
         Task::Tidy => tidy::run(&root),
         Task::Sim(arguments) => sim::run(&root, &arguments),
+        Task::Chaos(arguments) => chaos::run(&root, &arguments),
         Task::Bench(arguments) => bench::run(&root, &arguments),
     };
     match outcome {

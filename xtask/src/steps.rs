@@ -1,6 +1,6 @@
 //! Steps of a task, each with a line before and a line with the elapsed time after it. A failed step does not hide the next: all are run, then named.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,21 @@ pub(crate) fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut cargo = Command::new(program);
     cargo.current_dir(root).args(arguments);
+    // What cargo told this program of itself is not for the next: some crates are built anew when it differs, and again when it is gone.
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    for name in ours.filter(|name| is_told_by_cargo(&name.to_string_lossy())) {
+        cargo.env_remove(name);
+    }
     cargo
+}
+
+/// Where cargo builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into)
+}
+
+fn is_told_by_cargo(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
 }
 
 /// Whether `command` ends well; its output goes where ours goes.

@@ -15,3 +15,5 @@ mod workload;
 pub mod check;
 
 mod runs;
+
+mod round;

@@ -23,7 +23,7 @@ fn kills(default: usize) -> usize {
 }
 
 /// The run: copy under load, kills, drain, checks.
-fn chaos(options: RoadOptions, kills: usize) {
+pub(super) fn chaos(options: RoadOptions, kills: usize) {
     if keylane_parts::quick() {
         eprintln!("left out: needs Kafka and PostgreSQL");
         return;
