@@ -48,6 +48,8 @@ mod outages;
 mod parked;
 #[path = "main/redrive.rs"]
 mod redrive;
+#[path = "main/help.rs"]
+mod help;
 #[path = "main/roles.rs"]
 mod roles;
 #[path = "main/running.rs"]

@@ -5,6 +5,7 @@
 mod bench;
 mod chaos;
 mod dev;
+mod man;
 mod report;
 mod sim;
 mod steps;
@@ -38,6 +39,8 @@ enum Task {
     Sim(sim::SimArguments),
     /// Run the road on real parts for a while, killing every part again and again, with a new seed each round
     Chaos(chaos::ChaosArguments),
+    /// Write the manual pages of every command
+    Man(man::ManArguments),
     /// Measure on real parts, in release mode
     Bench(bench::BenchArguments),
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(&root),
         Task::Sim(arguments) => sim::run(&root, &arguments),
         Task::Chaos(arguments) => chaos::run(&root, &arguments),
+        Task::Man(arguments) => man::run(&root, &arguments),
         Task::Bench(arguments) => bench::run(&root, &arguments),
     };
     match outcome {

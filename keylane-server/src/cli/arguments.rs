@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{check, completions, demo, init, parked, run, settle, status};
+use super::{check, completions, demo, examples, init, parked, run, settle, status};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 
@@ -15,7 +15,7 @@ const LEFT_OVER_MAX: Duration = Duration::from_millis(500);
 
 /// Row changes from an origin database to a replica, over Kafka or an embedded log: each key in order, each change taking effect exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "keylane", version, max_term_width = 120)]
+#[command(name = "keylane", version, max_term_width = 120, after_help = examples::KEYLANE)]
 pub struct Arguments {
     /// The configuration file.
     #[arg(
@@ -74,20 +74,28 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// See the whole road work, with its own processes killed midway, and the proof. Needs nothing installed.
+    #[command(after_help = examples::DEMO)]
     Demo(demo::DemoArguments),
     /// Write a configuration out of what the origin holds.
+    #[command(after_help = examples::INIT)]
     Init(init::InitArguments),
     /// Everything that must be right before `run`, each with what mends it.
+    #[command(after_help = examples::CHECK)]
     Check(check::CheckArguments),
     /// Run the pipelines of the configuration until told to stop (SIGTERM drains).
+    #[command(after_help = examples::RUN)]
     Run(run::RunArguments),
     /// How each pipeline does, the worst first; also while nothing runs.
+    #[command(after_help = examples::STATUS)]
     Status(status::StatusArguments),
     /// Wait until everything committed at the origin before the call is applied at the replica.
+    #[command(after_help = examples::SETTLE)]
     Settle(settle::SettleArguments),
     /// What could not be applied, and what to do about it.
+    #[command(after_help = examples::PARKED)]
     Parked(parked::ParkedArguments),
     /// Print the completion script of a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
 }
 

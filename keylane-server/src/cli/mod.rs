@@ -4,6 +4,8 @@ mod arguments;
 pub use arguments::{Arguments, Color, Format, main};
 use arguments::{block_on, print, runtime};
 
+mod examples;
+
 pub mod demo;
 
 mod init;

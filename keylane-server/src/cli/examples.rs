@@ -1,0 +1,79 @@
+//! What stands at the end of each command's help and manual page: how it is called, and what for. The tests read every line back.
+
+pub(super) const KEYLANE: &str = "\
+Exit codes:
+  0  as asked, also after SIGTERM or SIGINT and a clean stop
+  1  an error
+  2  wrong usage or configuration
+  3  findings: checks that failed, differences
+  4  a database or the log is not reachable
+
+Environment:
+  KEYLANE_CONFIG      the configuration file, as --config
+  KEYLANE_LOG         log levels, such as keylane=debug,info, instead of -v and --quiet
+  KEYLANE_LOG_FORMAT  json: one object a line
+  NO_COLOR            no colours
+
+Examples:
+  keylane demo
+      See it work; nothing has to be installed.
+  keylane init --from postgres://keylane@shop-db/shop --to postgres://keylane@reports-db/reports
+      Write keylane.yaml.
+  keylane run
+      Run it.";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  keylane demo --seconds 60 --dir demo
+      A minute of traffic; both databases stay in the folder for a look.
+  keylane demo --seed 7 --format json
+      Repeatable, and read by a script.";
+
+pub(super) const INIT: &str = "\
+Examples:
+  keylane init --from sqlite:shop.db --to sqlite:replica.db
+      Two files and the embedded log.
+  keylane init --from postgres://keylane@shop-db/shop --to postgres://keylane@reports-db/reports --kafka kafka-1:9092,kafka-2:9092 --tables sales.*
+      One schema, over Kafka.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  keylane check
+      Ask every database and the log.
+  keylane check --offline
+      Read the configuration only, for instance before it is committed.";
+
+pub(super) const RUN: &str = "\
+Examples:
+  keylane run
+      Every pipeline, both halves, until SIGTERM.
+  keylane run --only capture --pipeline shop
+      One half of one pipeline; run the other half elsewhere.
+  keylane run --until-caught-up
+      As a job: ends once the replica holds what the origin had at the start.";
+
+pub(super) const STATUS: &str = "\
+Examples:
+  keylane status --watch
+      Again every second.
+  keylane status shop --format json
+      One pipeline, for a script.";
+
+pub(super) const SETTLE: &str = "\
+Examples:
+  keylane settle --timeout 5m
+      Before reading the replica: it holds everything committed at the origin until now.";
+
+pub(super) const PARKED: &str = "\
+Examples:
+  keylane parked list
+      Which keys wait, and why.
+  keylane parked redrive --table sales.orders
+      Once the cause is mended.
+  keylane parked discard 17 --yes
+      Leave the replica's row as it is.";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  keylane completions bash
+      Print the script; most shells read it from a file.";
