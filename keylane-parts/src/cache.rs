@@ -22,6 +22,11 @@ pub fn cache_dir() -> PathBuf {
         .join("keylane-parts")
 }
 
+/// Whether the folder `name` of the cache is filled.
+pub(crate) fn has(name: &str) -> bool {
+    cache_dir().join(name).join(COMPLETE).is_file()
+}
+
 /// The folder `name` of the cache, filled by `fill` if nobody has filled it yet. Two processes do not fill at once, and a half-filled folder is never
 /// returned: it is emptied and filled anew.
 pub(crate) fn fetched(name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {

@@ -25,6 +25,8 @@ pub enum Tool {
     Openssl,
     /// What building against the system's OpenSSL takes.
     OpensslHeaders,
+    /// Python's pip, which fetches published programs.
+    Pip,
 }
 
 impl Tool {
@@ -37,6 +39,7 @@ impl Tool {
             Self::Kcat => &["kcat"],
             Self::Openssl => &["openssl"],
             Self::OpensslHeaders => &["libssl-dev", "pkg-config"],
+            Self::Pip => &["python3-pip"],
         }
     }
 
@@ -48,13 +51,8 @@ impl Tool {
             Self::Unpackers => on_path("unzip").is_some() && on_path("xz").is_some(),
             Self::Kcat => on_path("kcat").is_some(),
             Self::Openssl => on_path("openssl").is_some(),
-            Self::OpensslHeaders => {
-                on_path("pkg-config").is_some()
-                    && Command::new("pkg-config")
-                        .args(["--exists", "openssl"])
-                        .status()
-                        .is_ok_and(|status| status.success())
-            }
+            Self::OpensslHeaders => says_yes("pkg-config", &["--exists", "openssl"]),
+            Self::Pip => says_yes("python3", &["-m", "pip", "--version"]),
         }
     }
 }
@@ -105,6 +103,12 @@ pub fn ensure_installed(tools: &[Tool]) -> Result<()> {
             remedy: "look at what apt-get printed".to_owned(),
         }),
     }
+}
+
+/// Whether a program is there and ends well when it is asked this.
+fn says_yes(program: &str, question: &[&str]) -> bool {
+    let asked = Command::new(program).args(question).output();
+    asked.is_ok_and(|output| output.status.success())
 }
 
 fn apt() -> Command {

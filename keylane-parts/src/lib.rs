@@ -8,6 +8,7 @@
 
 mod authority;
 mod cache;
+mod cargo_deny;
 mod debezium;
 mod error;
 mod guard;
@@ -26,6 +27,7 @@ mod work_dir;
 
 pub use authority::{Authority, Certificate};
 pub use cache::cache_dir;
+pub use cargo_deny::{cargo_deny, has_cargo_deny};
 pub use debezium::{Debezium, DebeziumOptions};
 pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;

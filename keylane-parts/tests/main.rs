@@ -3,5 +3,6 @@
 mod debezium;
 mod failures;
 mod kafka;
+mod licences;
 mod lifetimes;
 mod postgres;
