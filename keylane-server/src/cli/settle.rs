@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use keylane::workers::control::control_topic;
 use keylane_core::apply::PartitionProgress;
 use serde_json::{Value, json};
 
@@ -14,6 +15,8 @@ use crate::wire_up::{Road, roads};
 
 /// How often the replica is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// What a log is given to say that it is there.
+const LOG_ANSWER_MAX: Duration = Duration::from_secs(2);
 /// What a part is given to answer when there is no time left.
 const ANSWER_MIN: Duration = Duration::from_millis(500);
 
@@ -103,7 +106,12 @@ async fn settle(config: &Config, road: &Road, until: Instant) -> Result<Outcome,
     loop {
         while !is_copied(road, until).await {
             if left(until).is_zero() {
-                let why = format!("the initial copy is not complete; {}", state(config, road));
+                let state = state(config, road);
+                if !log_answers(road).await {
+                    let message = format!("{}: the log did not answer in time; {state}", road.name);
+                    return Err(Failure::new(Exit::Unreachable, message));
+                }
+                let why = format!("the initial copy is not complete; {state}");
                 return Ok(Outcome::Held {
                     partition: None,
                     why,
@@ -178,6 +186,13 @@ async fn passes(
 async fn is_copied(road: &Road, until: Instant) -> bool {
     let looked = tokio::time::timeout(left(until).max(ANSWER_MIN), road.is_copied());
     looked.await.unwrap_or(false)
+}
+
+/// Whether the log is there, once it has not said in time that the copy is complete.
+async fn log_answers(road: &Road) -> bool {
+    let control = control_topic(&road.prefix);
+    let asked = tokio::time::timeout(LOG_ANSWER_MAX, road.log.describe_topic(&control));
+    matches!(asked.await, Ok(Ok(_)))
 }
 
 /// The partition that is furthest behind, if one is. Parked keys count as passed.
