@@ -79,6 +79,33 @@ async fn records_stay_in_order_without_loss_or_duplicate_while_the_broker_is_kil
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_ends_at_the_end_of_its_own_partition_only() {
+    if quick() {
+        return;
+    }
+    let log = shared();
+    let topics = [unique("ends-a"), unique("ends-b"), unique("ends-c")];
+    let specs: Vec<_> = topics.iter().map(|topic| spec(topic, 2)).collect();
+    log.ensure_topics(&specs).await.expect("created");
+    let places: Vec<TopicPartition> = topics
+        .iter()
+        .flat_map(|topic| [0, 1].map(|part| TopicPartition::new(&**topic, part)))
+        .collect();
+    for (place, count) in places.iter().zip([1, 3000, 0, 500, 10, 8000]) {
+        for from in (0..count).step_by(500) {
+            append(&*log, place, from..(from + 500).min(count)).await;
+        }
+    }
+    // Clients are used again for other partitions: what they still tell of the former ones is not theirs.
+    for round in 0..10 {
+        for (place, count) in places.iter().zip([1, 3000, 0, 500, 10, 8000]) {
+            let found = read_all(&*log, place).await.len() as u64;
+            assert_eq!(found, count, "{place} in round {round}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_with_a_lost_record_sends_nothing_more() {
     if quick() {
         return;

@@ -31,7 +31,11 @@ pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
         name: Arc::from(name),
         partitions,
         replication_factor: 1,
-        settings: vec![("cleanup.policy".to_owned(), "delete".to_owned())],
+        settings: vec![
+            ("cleanup.policy".to_owned(), "delete".to_owned()),
+            // The records are of 2023: a broker's retention would take them half a minute after its start.
+            ("retention.ms".to_owned(), "-1".to_owned()),
+        ],
     }
 }
 
