@@ -47,12 +47,24 @@ impl Topics {
     pub(crate) fn records(&self) -> Result<u64> {
         let mut sum = 0;
         for (topic, partition) in &self.partitions {
-            let (_, high) = self
-                .consumer
-                .fetch_watermarks(topic, *partition, ANSWER_WITHIN)?;
-            sum += u64::try_from(high)?;
+            sum += self.end(topic, *partition)?;
         }
         Ok(sum)
+    }
+
+    /// A topic that was just made may have no leader yet.
+    fn end(&self, topic: &str, partition: i32) -> Result<u64> {
+        let begun = Instant::now();
+        loop {
+            match self
+                .consumer
+                .fetch_watermarks(topic, partition, ANSWER_WITHIN)
+            {
+                Ok((_, high)) => return Ok(u64::try_from(high)?),
+                Err(error) if begun.elapsed() > ANSWER_WITHIN => return Err(error.into()),
+                Err(_) => std::thread::sleep(LOOK_EVERY),
+            }
+        }
     }
 
     /// Watches until at least so many records are there. Says when that was seen, and how many they were.

@@ -34,6 +34,8 @@ mod foreign_keys;
 mod full_disk;
 #[path = "main/gate.rs"]
 mod gate;
+#[path = "main/help.rs"]
+mod help;
 #[path = "main/http.rs"]
 mod http;
 #[path = "main/in_flight.rs"]
@@ -48,8 +50,6 @@ mod outages;
 mod parked;
 #[path = "main/redrive.rs"]
 mod redrive;
-#[path = "main/help.rs"]
-mod help;
 #[path = "main/roles.rs"]
 mod roles;
 #[path = "main/running.rs"]
