@@ -31,8 +31,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// How often a capturer stores how far it is.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often an applier saves how far partitions are as a whole.
-/// How long a change that violates a constraint waits for the rest of its transaction.
-const REST_MS_MAX: u64 = 10_000;
+/// How long a change that violates a constraint waits for the rest of its transaction: a capturer that died in the middle of it comes back meanwhile.
+const REST_MS_MAX: u64 = 60_000;
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// A record whose fate is unknown for this long ends the session; the next one reads the tails and goes on.
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
