@@ -12,7 +12,7 @@ fn full(name: &'static str) -> Bed {
         "insert into t select id, repeat('x', 50) from generate_series(1, 30000) id; insert into u select * from t",
     );
     let mut wiring = bed.wiring();
-    wiring.capture = "chunk_rows: 500".to_owned();
+    wiring.capture = "chunk_rows: 200".to_owned();
     bed.configure(&[wiring]);
     bed
 }
@@ -57,7 +57,7 @@ fn a_stop_during_the_initial_copy_drains_and_the_next_start_goes_on_where_it_was
     let copied = || bed.status()["snapshot_rows"].as_u64().unwrap_or(0);
     let road = bed.start(&[]);
     bed.wait(&road, "the copy to be in the second table", || {
-        copied() > 32_000
+        copied() > 31_000
     });
     bed.origin_sql("update t set v = 'y' where id % 100 = 0; delete from u where id % 100 = 1");
     road.terminate();

@@ -1,7 +1,6 @@
 //! Processes that hang while others take their work over, and then wake: they write nothing any more.
 
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::bed::{Bed, left_out};
 use crate::chaos::{audit, check};
@@ -92,18 +91,18 @@ impl Haunted {
         assert_eq!(self.bed.replica_sql(sql), "0", "a counter went back");
     }
 
-    /// Halts an applier at a moment when it has a transaction open (or none) at the replica.
+    /// Halts an applier at a moment when it has a transaction open at the replica, or none. Halted, it sends nothing, so that what is seen then stays.
     fn halt(&self, apply: &Running, in_transaction: bool) {
-        let open =
-            "select count(*) from pg_stat_activity where datname = current_database() and xact_start is not null and pid <> pg_backend_pid()
-             and application_name like 'keylane%'";
-        let is_open = || self.bed.replica_sql(open) != "0";
+        let (state, expected) = match in_transaction {
+            true => ("state = 'idle in transaction'", true),
+            false => ("xact_start is not null", false),
+        };
+        let sql = format!(
+            "select exists (select from pg_stat_activity where datname = current_database() and application_name like 'keylane%' and {state})"
+        );
         self.bed.wait(apply, "a moment to halt at", || {
             apply.halt();
-            // A statement that the server has received goes on for a moment.
-            let first = is_open();
-            std::thread::sleep(Duration::from_millis(50));
-            let found = first == in_transaction && is_open() == in_transaction;
+            let found = (self.bed.replica_sql(&sql) == "t") == expected;
             if !found {
                 apply.go_on();
             }
