@@ -6,6 +6,8 @@ mod bad_records;
 mod bad_rows;
 #[path = "main/bed.rs"]
 mod bed;
+#[path = "main/carried_again.rs"]
+mod carried_again;
 #[path = "main/chaos/mod.rs"]
 mod chaos;
 #[path = "main/check_mends.rs"]

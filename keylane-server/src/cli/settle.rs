@@ -214,7 +214,8 @@ fn state(config: &Config, road: &Road) -> String {
         .iter()
         .find_map(|process| process.capture.as_ref());
     match (capturing, applying) {
-        (_, None) => "no applier runs on this machine; start `keylane run`".to_owned(),
+        (None, None) => "neither half of it runs on this machine; start `keylane run`".to_owned(),
+        (Some(_), None) => "no applier runs on this machine; start `keylane run`".to_owned(),
         (None, Some(_)) => "no capturer runs on this machine; start `keylane run`".to_owned(),
         (Some(capturing), Some(applying)) => {
             let word = |role: &str, state: &str, why: &str| match why {

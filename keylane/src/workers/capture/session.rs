@@ -278,8 +278,16 @@ fn plan(
             since: Position::ZERO,
         }
     };
+    // A table that the session before did not carry has changed since, unseen: what was known of its copy no longer holds.
+    let was_carried = |table: &TableName| {
+        let mut topics = state.topics.iter();
+        topics.any(|topic| {
+            topic.schema.as_str() == &*table.schema && topic.table.as_str() == &*table.name
+        })
+    };
     let progress = |schema: &Arc<TableSchema>| {
         let known = state.tables.iter().find(|one| one.table == schema.table);
+        let known = known.filter(|_| state.topics.is_empty() || was_carried(&schema.table));
         known.cloned().unwrap_or_else(|| TableProgress {
             table: schema.table.clone(),
             phase: fresh.clone(),
