@@ -47,6 +47,9 @@ pub(crate) struct Sizes {
     /// Changes to carry
     #[arg(long, global = true)]
     changes: Option<u64>,
+    /// Rows that are copied, in `memory`: the larger number; the smaller is a hundredth
+    #[arg(long, global = true)]
+    rows: Option<u64>,
     /// Changes per second, where the load has a fixed rate
     #[arg(long, global = true)]
     rate: Option<u64>,

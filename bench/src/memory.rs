@@ -1,4 +1,4 @@
-//! Memory of the whole road in one process: a copy of 10,000 rows and then full load, and the same with a hundred times as many rows.
+//! Memory of the whole road in one process: a copy of some rows and then full load, and the same with a hundred times as many rows.
 
 use crate::Sizes;
 use crate::bed::{Bed, DATABASE};
@@ -7,14 +7,16 @@ use crate::report::{Report, Result, float, per};
 use crate::running::{Half, Road, RoadOptions};
 use std::path::Path;
 
-const ROWS: [(u64, &str); 2] = [(10_000, "10k"), (1_000_000, "1m")];
+const ROWS: u64 = 1_000_000;
 
 pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
     let changes = sizes.changes.unwrap_or(300_000);
     report.condition("changes", changes);
     report.condition("threads", sizes.threads);
     let mut peaks = Vec::new();
-    for (rows, name) in ROWS {
+    let many = sizes.rows.unwrap_or(ROWS).max(100);
+    report.condition("rows", many);
+    for (rows, name) in [(many / 100, "few"), (many, "many")] {
         let bed = Bed::start(report)?;
         bed.load(&load::base(rows))?;
         let options = RoadOptions {

@@ -39,6 +39,12 @@ pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
     }
 }
 
+/// Of all records. A broker forgets the producer of records that are a day old.
+static BEGAN_MS: std::sync::LazyLock<i64> = std::sync::LazyLock::new(|| {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.expect("a clock that is set").as_millis() as i64
+});
+
 /// The `number`-th record of a partition; its position says which it is.
 pub(crate) fn numbered(partition: &TopicPartition, number: u64) -> NewRecord {
     let position = Position::new(number, 0);
@@ -48,7 +54,7 @@ pub(crate) fn numbered(partition: &TopicPartition, number: u64) -> NewRecord {
         value: Some(Bytes::from(format!("value {number} {}", "x".repeat(180)))),
         headers: Vec::new(),
         keylane: Header::plain(RecordKind::Change, Epoch(1), position).encode(),
-        timestamp_ms: 1_700_000_000_000,
+        timestamp_ms: *BEGAN_MS,
     }
 }
 

@@ -252,7 +252,13 @@ async fn behind(
             .find(|record| is_change(record.keylane.as_deref()));
         match change {
             Some(change) => {
-                let at = change.timestamp_ms;
+                let header = change.keylane.as_deref().map(Header::decode);
+                let committed = header
+                    .and_then(Result::ok)
+                    .map(|it| it.committed_at_us / 1000);
+                let at = committed
+                    .filter(|at| *at > 0)
+                    .unwrap_or(change.timestamp_ms);
                 oldest_ms = Some(oldest_ms.map_or(at, |oldest: i64| oldest.min(at)));
             }
             None => seen_all &= found.len() as u64 >= missing,

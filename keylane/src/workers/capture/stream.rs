@@ -238,13 +238,15 @@ impl<'a> Stream<'a> {
             committed_at_us: change.committed_at_us,
         };
         let key = bytes::Bytes::from(key);
+        // Not the commit's time, which the header tells: by the records' times a broker forgets producers, and then a record sent again would be taken twice.
+        let now_ms = now_us() / 1000;
         let record = NewRecord {
             partition: partition.clone(),
             key: Some(key.clone()),
             value: Some(encode_change(&change, &self.source)),
             headers: Vec::new(),
             keylane: header.encode(),
-            timestamp_ms: change.committed_at_us / 1000,
+            timestamp_ms: now_ms,
         };
         pending.bytes += record.size_bytes() as u64;
         pending.changes += 1;
@@ -266,7 +268,7 @@ impl<'a> Stream<'a> {
                 value: None,
                 headers: Vec::new(),
                 keylane: tombstone.encode(),
-                timestamp_ms: change.committed_at_us / 1000,
+                timestamp_ms: now_ms,
             });
         }
     }
