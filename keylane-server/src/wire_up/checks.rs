@@ -157,6 +157,10 @@ async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {
                 prefix: pipeline.topics.prefix.clone(),
                 partitions: pipeline.topics.partitions,
                 replication_factor: i32::from(pipeline.topics.replication_factor),
+                foreign: pipeline
+                    .from_topics
+                    .as_ref()
+                    .map_or_else(Vec::new, |topics| topics.debezium.clone()),
             };
             of("log", kafka::preflight(&settings, &wanted).await)
         }

@@ -328,4 +328,28 @@ fn the_documented_rights_at_kafka_are_enough() {
         "KL-PUBLISH-001",
         "may not write",
     );
+    foreign_topics_are_checked(&site);
+}
+
+/// Topics of another tool are there and may be read, or `check` says which are not. The user is the one that may only read.
+fn foreign_topics_are_checked(site: &Site) {
+    let configured = std::fs::read_to_string(site.path("as-keylane-apply.yaml"));
+    let configured = configured.expect("it was written");
+    let origin = "origin: { sqlite: { path: origin.db } }";
+    for (topic, found) in [
+        ("shop.main.customers", None),
+        ("shop.none", Some("not there")),
+        ("elsewhere.orders", Some("authorization failed")),
+    ] {
+        let foreign = format!("from_topics: {{ debezium: [{topic}] }}");
+        let text = configured.replace(origin, &foreign);
+        std::fs::write(site.path("keylane.yaml"), text).expect("it is written");
+        let failed = site.failed_checks();
+        let of_topic = failed.iter().find(|(id, _)| id == "log.foreign_topic");
+        let told = of_topic.map(|(_, told)| told.as_str());
+        match found {
+            None => assert_eq!(told, None, "{topic}"),
+            Some(word) => assert!(told.is_some_and(|told| told.contains(word)), "{failed:?}"),
+        }
+    }
 }

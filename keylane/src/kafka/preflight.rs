@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::publish::{LogError, LogErrorKind};
-use rdkafka::admin::{AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
@@ -12,6 +12,7 @@ use super::failure::{failed, failed_with};
 use super::native::{Rights, describe_topic};
 use super::settings::KafkaSettings;
 use super::topics::{blocking, cause, open_admin};
+use super::watch::Watch;
 use crate::preflight::Finding;
 
 /// The longest that one question may take.
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub partitions: u32,
     /// Copies of each topic.
     pub replication_factor: i32,
+    /// Topics that another tool writes, to be applied; then there are none of the pipeline's own.
+    pub foreign: Vec<String>,
 }
 
 /// Looks at the cluster and at the pipeline's topics that are there already.
@@ -38,11 +41,13 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
         Ok(admin) => Arc::new(admin),
         Err(error) => return vec![not_reached(&subject, error)],
     };
-    let (asked, control) = (admin.clone(), format!("{}.keylane", wanted.prefix));
+    let control = format!("{}.keylane", wanted.prefix);
+    let first = wanted.foreign.first().cloned().unwrap_or(control);
+    let asked = admin.clone();
     let metadata = blocking(move || {
         let client = asked.inner();
         // Asked first: unlike the next question, it ends soon if the client is not let in. A topic that may not be described is told below.
-        let rights = match describe_topic(client, &control, ANSWER_MAX) {
+        let rights = match describe_topic(client, &first, ANSWER_MAX) {
             Ok(described) => Ok(described.and_then(|topic| topic.rights)),
             Err(Code::TopicAuthorizationFailed) => Err(()),
             Err(code) => {
@@ -58,6 +63,14 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
         Ok(Ok(told)) => told,
         Ok(Err(error)) | Err(error) => return vec![not_reached(&subject, error)],
     };
+    if !wanted.foreign.is_empty() {
+        let brokers = format!("{} brokers", metadata.brokers().len());
+        let mut findings = vec![Finding::passed("reachable", &*subject, brokers)];
+        for topic in wanted.foreign.clone() {
+            findings.push(foreign(admin.clone(), topic).await);
+        }
+        return findings;
+    }
     let mut findings = cluster(&metadata, &subject, wanted);
     findings.extend(may(rights, wanted));
     let ours: Vec<&MetadataTopic> = metadata
@@ -101,6 +114,35 @@ fn not_reached(subject: &str, error: LogError) -> Finding {
         }
     };
     Finding::passed("reachable", subject, error.message).unless(false, fix)
+}
+
+/// A topic that another tool writes: there, and to be read.
+async fn foreign(admin: Arc<AdminClient<Watch>>, topic: String) -> Finding {
+    let subject = format!("topic {topic}");
+    let described = blocking(move || {
+        let client = admin.inner();
+        describe_topic(client, &topic, ANSWER_MAX)
+            .map_err(|code| failed_with("asking for it", code, &cause(client)))
+    });
+    let read = "run: kafka-acls --add --allow-principal User:… --operation Read --topic …";
+    match described.await {
+        Ok(Ok(Some(topic))) => {
+            let may = topic.rights.is_none_or(|rights| rights.read);
+            let partitions = topic.partitions;
+            let found = match may {
+                true => format!("{partitions} partitions"),
+                false => "it may not be read".to_owned(),
+            };
+            Finding::passed("foreign_topic", subject, found).unless(may, read)
+        }
+        Ok(Ok(None)) => Finding::passed("foreign_topic", subject, "it is not there").unless(
+            false,
+            "start the tool that writes it, or correct `from_topics`",
+        ),
+        Ok(Err(error)) | Err(error) => {
+            Finding::passed("foreign_topic", subject, error.message).unless(false, read)
+        }
+    }
 }
 
 /// What the user may do with the pipeline's topics, by that of the control topic; nothing where the cluster does not tell.
