@@ -30,9 +30,9 @@ use super::road::Road;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How often a capturer stores how far it is.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often an applier saves how far partitions are as a whole.
 /// How long a change that violates a constraint waits for the rest of its transaction: a capturer that died in the middle of it comes back meanwhile.
 const REST_MS_MAX: u64 = 60_000;
+/// How often an applier saves how far partitions are as a whole.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// A record whose fate is unknown for this long ends the session; the next one reads the tails and goes on.
 const DELIVERY_MAX: Duration = Duration::from_secs(30);
@@ -71,10 +71,14 @@ pub async fn roads(config: &Config, named: &[String]) -> Result<Vec<Road>, Failu
 async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Result<Road, Failure> {
     let name: Arc<str> = name.as_str().into();
     let prefix: Arc<str> = pipeline.topics.prefix.as_str().into();
-    let log = logs
-        .open(None)
-        .await
-        .map_err(|error| Failure::new(Exit::Error, format!("KL-PUBLISH-001: {error}")))?;
+    let log = logs.open(None).await.map_err(|error| {
+        let exit = match error.kind {
+            // Comes right without a change of the configuration: worth another start.
+            LogErrorKind::DiskFull | LogErrorKind::Unreachable => Exit::Unreachable,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, format!("KL-PUBLISH-001: {error}"))
+    })?;
     let schemas = Arc::new(SchemaCache::default());
     let replica = replica(pipeline, &schemas).await?;
     let capture = capture(&name, pipeline, logs);

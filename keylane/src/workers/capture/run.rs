@@ -57,6 +57,9 @@ impl CaptureFailure {
                 "waiting for another capturer to let go"
             }
             CaptureFailure::Origin(_) => "the origin is not reachable",
+            CaptureFailure::Log(error) if error.kind == LogErrorKind::DiskFull => {
+                "the log has no room"
+            }
             CaptureFailure::Log(_) => "the log is not reachable",
             CaptureFailure::Reopen(_) => "opening a new session",
         }
@@ -75,6 +78,7 @@ pub async fn run(
 ) -> Result<(), CaptureFailure> {
     let (shortest, longest) = settings.backoff;
     let mut pause = shortest;
+    let mut log_works = true;
     while !stop.is_cancelled() {
         stats.state.set("starting", "opening a session");
         let began = Instant::now();
@@ -84,7 +88,7 @@ pub async fn run(
         };
         let ended = match ended {
             Ok(Some((session, origin, log))) => {
-                Stream::new(session, origin, log.as_ref(), settings, stats)
+                Stream::new(session, origin, log.as_ref(), settings, stats, log_works)
                     .run(stop)
                     .await
             }
@@ -96,6 +100,7 @@ pub async fn run(
             stats.state.set("stopped", failure.to_string());
             return Err(failure);
         }
+        log_works = !matches!(failure, CaptureFailure::Log(_));
         if began.elapsed() > HEALTHY_AFTER || matches!(failure, CaptureFailure::Reopen(_)) {
             pause = shortest;
         }

@@ -30,10 +30,13 @@ use crate::workers::stats::{CaptureStats, now_us, raise};
 const MARKER_SPACING: Duration = Duration::from_millis(5);
 /// While nothing but the origin's own place moves, partitions are told this often.
 const MARKER_IDLE: Duration = Duration::from_secs(10);
+/// With nothing to publish for this long, a log that could be opened counts as working again.
+const QUIET_MIN: Duration = Duration::from_secs(2);
 /// How long a drain waits for what was handed to the log.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What a handed-over batch means once it is durable.
+#[derive(Default)]
 struct Pending {
     partitions: Vec<(TopicPartition, Position)>,
     resolved_end: Option<u64>,
@@ -64,17 +67,23 @@ pub(super) struct Stream<'a> {
     moved: bool,
     stored_confirmed: u64,
     stored_at: Instant,
+    /// Whether the log takes what is published. After it failed, that is not known before it did.
+    log_works: bool,
+    opened_at: Instant,
+    copy_told: bool,
 }
 
 impl<'a> Stream<'a> {
-    /// Streaming from an open session.
+    /// Streaming from an open session. `log_works`: the session before was not ended by the log.
     pub(super) fn new(
         session: Session,
         origin: Box<dyn Origin>,
         log: &'a dyn Log,
         settings: &'a CaptureSettings,
         stats: &'a CaptureStats,
+        log_works: bool,
     ) -> Self {
+        let copy_told = session.sequencer.plan().current().is_none();
         let reached = session
             .checkpoints
             .iter()
@@ -105,11 +114,25 @@ impl<'a> Stream<'a> {
             moved: true,
             stored_confirmed,
             stored_at: Instant::now(),
+            log_works,
+            opened_at: Instant::now(),
+            copy_told,
         }
     }
 
     /// Streams until told to stop (then drains) or until something ends the session.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), CaptureFailure> {
+        // A stop is heard wherever the work waits, for room in the log too. What was read and not handed over is told again after the next start.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            ended = self.work() => return ended,
+        }
+        self.drain().await
+    }
+
+    /// Never ends but by a failure. Dropped anywhere, it leaves what a crash there would: nothing is confirmed that is not durable.
+    async fn work(&mut self) -> Result<(), CaptureFailure> {
         let mut ticker = tokio::time::interval(MARKER_SPACING);
         ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -117,7 +140,6 @@ impl<'a> Stream<'a> {
             self.tell_state();
             let room = self.in_flight.len() < self.settings.batches_in_flight_max;
             tokio::select! {
-                () = stop.cancelled() => return self.drain().await,
                 Some(durable) = self.in_flight.next(), if !self.in_flight.is_empty() => self.durable(durable).await?,
                 _ = ticker.tick() => self.housekeeping().await?,
                 events = self.reader.next(), if room => self.take(events?).await?,
@@ -130,6 +152,9 @@ impl<'a> Stream<'a> {
         self.stats
             .snapshot_tables_left
             .set(u64::from(left.is_some()));
+        if !self.log_works {
+            return;
+        }
         match left {
             Some(table) => self.stats.state.set(
                 "snapshotting",
@@ -169,13 +194,7 @@ impl<'a> Stream<'a> {
     /// Events become records, handed over together.
     async fn take(&mut self, events: Vec<OriginEvent>) -> Result<(), CaptureFailure> {
         let mut records = Vec::new();
-        let mut pending = Pending {
-            partitions: Vec::new(),
-            resolved_end: None,
-            copied: Vec::new(),
-            changes: 0,
-            bytes: 0,
-        };
+        let mut pending = Pending::default();
         let mut schemas: Vec<Arc<TableSchema>> = Vec::new();
         for event in events {
             if let Some(table) = unrouted(&event, &self.session) {
@@ -354,6 +373,7 @@ impl<'a> Stream<'a> {
     /// Batches come back in the order they went, so everything before is durable too.
     async fn durable(&mut self, (pending, result): Durable) -> Result<(), CaptureFailure> {
         let offsets = result?;
+        self.log_works |= !offsets.is_empty();
         for ((partition, position), offset) in pending.partitions.into_iter().zip(offsets) {
             if let Some(checkpoint) = self.session.checkpoints.get_mut(&partition) {
                 checkpoint.offset = checkpoint.offset.max(offset.next());
@@ -373,7 +393,8 @@ impl<'a> Stream<'a> {
         for progress in pending.copied {
             self.store_table(&progress).await?;
             self.session.sequencer.stored(&progress.table);
-            if self.session.sequencer.plan().current().is_none() {
+            if self.session.sequencer.plan().current().is_none() && !self.copy_told {
+                self.copy_told = true;
                 info!(
                     pipeline = &*self.settings.pipeline,
                     rows = self.stats.snapshot_rows.get(),
@@ -385,16 +406,9 @@ impl<'a> Stream<'a> {
     }
 
     async fn housekeeping(&mut self) -> Result<(), CaptureFailure> {
-        let (mut records, mut pending) = (
-            Vec::new(),
-            Pending {
-                partitions: Vec::new(),
-                resolved_end: None,
-                copied: Vec::new(),
-                changes: 0,
-                bytes: 0,
-            },
-        );
+        // The session wrote to the log when it was opened, and there was nothing else to publish since.
+        self.log_works |= self.in_flight.is_empty() && self.opened_at.elapsed() >= QUIET_MIN;
+        let (mut records, mut pending) = (Vec::new(), Pending::default());
         self.add_markers(&mut records, &mut pending);
         if !records.is_empty() {
             self.hand_over(records, pending).await?;
@@ -430,19 +444,19 @@ impl<'a> Stream<'a> {
             batches = self.in_flight.len(),
             "draining"
         );
-        let deadline = tokio::time::Instant::now() + DRAIN_MAX;
-        while !self.in_flight.is_empty() {
-            match tokio::time::timeout_at(deadline, self.in_flight.next()).await {
-                Ok(Some(durable)) => self.durable(durable).await?,
-                Ok(None) => break,
-                Err(_) => {
-                    info!(
-                        pipeline = &*self.settings.pipeline,
-                        "the log did not acknowledge in time; the next start goes on from its tail"
-                    );
-                    return Ok(());
-                }
-            }
+        if let Ok(drained) = tokio::time::timeout(DRAIN_MAX, self.acknowledged()).await {
+            return drained;
+        }
+        info!(
+            pipeline = &*self.settings.pipeline,
+            "the log did not acknowledge in time; the next start goes on from its tail"
+        );
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self) -> Result<(), CaptureFailure> {
+        while let Some(durable) = self.in_flight.next().await {
+            self.durable(durable).await?;
         }
         if self.session.confirmed > self.stored_confirmed {
             self.store_checkpoint().await?;
