@@ -5,18 +5,21 @@
 //! when the *thread* that spawned ends, and test runners spawn from short-lived threads; it is also cleared when the child changes its user.
 
 use crate::error::{IoContext, Result};
+use crate::proc_file::stat_of;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 
-/// Lines: `+ PID`, `- PID`, `d FOLDER`, `x FOLDER`. A folder is removed after the processes, and again while something still writes into it.
+/// Lines: `+ PID START`, `- PID`, `d FOLDER`, `x FOLDER`. A process is killed only if it began at START (in the kernel's clock ticks): ids are given out
+/// again, and what was registered may be long gone. A folder is removed after the processes, and again while something still writes into it.
 const SCRIPT: &str = r#"
 set -f; IFS='
 '
 pids=; dirs=
-without() { for kept in $1; do [ "$kept" = "$2" ] || printf '%s\n' "$kept"; done; }
+without() { for kept in $1; do [ "${kept%% *}" = "$2" ] || printf '%s\n' "$kept"; done; }
+began() { IFS=' '; set -- $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null); echo "${20}"; }
 while read -r line; do
   what=${line#? }
   case $line in
@@ -25,10 +28,13 @@ $what";;
     '- '*) pids=$(without "$pids" "$what");;
     'd '*) dirs="$dirs
 $what";;
-    'x '*) dirs=$(without "$dirs" "$what");;
+    'x '*) dirs=$(for kept in $dirs; do [ "$kept" = "$what" ] || printf '%s\n' "$kept"; done);;
   esac
 done
-for pid in $pids; do kill -KILL "$pid" 2>/dev/null; done
+for one in $pids; do
+  pid=${one%% *}
+  [ "$(began "$pid")" = "${one#* }" ] && kill -KILL "$pid" 2>/dev/null
+done
 for dir in $dirs; do
   for attempt in 1 2 3 4 5 6 7 8 9 10; do rm -rf -- "$dir" 2>/dev/null && break; sleep 0.3; done
 done
@@ -43,7 +49,7 @@ struct Guard {
 static GUARD: Mutex<Option<Guard>> = Mutex::new(None);
 
 /// Makes `child` end when this process ends, whether by return, panic, signal or SIGKILL. For the parts of this crate that is already so; it is offered
-/// for what tests start themselves. Tell [`kill_tree`](crate::kill_tree) or the child itself to end it sooner; its id stays registered until then.
+/// for what tests start themselves. Tell [`kill_tree`](crate::kill_tree) or the child itself to end it sooner; its id may stay registered until then.
 ///
 /// # Errors
 /// When the watching shell cannot be started.
@@ -52,7 +58,9 @@ pub fn end_with_this_process(child: &Child) -> Result<()> {
 }
 
 pub(crate) fn register_process(pid: u32) -> Result<()> {
-    tell(&format!("+ {pid}\n"))
+    // Ours and not reaped, so it is there. If it were not, nobody could be killed by mistake: no process began at 0.
+    let started = stat_of(pid).map_or(0, |stat| stat.started);
+    tell(&format!("+ {pid} {started}\n"))
 }
 
 /// To be called after the kill and before the reaping, while the id cannot be anyone else's.

@@ -2,7 +2,7 @@
 
 use keylane_parts::{
     Postgres, PostgresVersion, Result, Signal, end_with_this_process, free_port, is_running,
-    kill_tree, quick, send_signal, usage_of, wait_until,
+    kill_tree, quick, send_signal, start_ticks, usage_of, wait_until,
 };
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -32,6 +32,70 @@ fn a_child_dies_with_its_starter_even_when_that_is_killed() -> Result<()> {
         Duration::from_secs(20),
         || Ok(!is_running(child)),
     )
+}
+
+#[test]
+#[expect(
+    clippy::zombie_processes,
+    reason = "the starter is killed, and whoever is its child then is the test's to end"
+)]
+fn a_process_that_got_a_dead_child_s_id_is_left_alone() -> Result<()> {
+    // Where the next id is chosen, which takes root.
+    const LAST_ID: &str = "/proc/sys/kernel/ns_last_pid";
+    let long = || {
+        Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .expect("sleep runs")
+    };
+    if std::env::var_os(STARTER).is_some() {
+        let mut child = long();
+        let (id, began) = (child.id(), start_ticks(child.id()));
+        end_with_this_process(&child)?;
+        child.kill().expect("it runs");
+        child.wait().expect("it is ours");
+        wait_until(
+            "the id to be given out again",
+            Duration::from_secs(20),
+            || {
+                std::fs::write(LAST_ID, (id - 1).to_string()).expect("root may");
+                let mut other = long();
+                // The kernel counts in hundredths of a second.
+                let given = other.id() == id && start_ticks(id) != began;
+                if !given {
+                    other.kill().expect("it runs");
+                    other.wait().expect("it is ours");
+                }
+                Ok(given)
+            },
+        )?;
+        let mut own = long();
+        end_with_this_process(&own)?;
+        println!("\nstarted {id} {}", own.id());
+        let _ = own.wait();
+        return Ok(());
+    }
+    if std::fs::OpenOptions::new()
+        .write(true)
+        .open(LAST_ID)
+        .is_err()
+    {
+        eprintln!("left out: choosing a process id takes root");
+        return Ok(());
+    }
+    let started =
+        killed_once_it_has_started("lifetimes::a_process_that_got_a_dead_child_s_id_is_left_alone");
+    let (other, own) = started.split_once(' ').expect("two ids");
+    let (other, own): (u32, u32) = (other.parse().expect("an id"), own.parse().expect("an id"));
+    // It was registered last, so whoever is killed by mistake was killed before it.
+    wait_until(
+        "the starter's own child to end",
+        Duration::from_secs(20),
+        || Ok(!is_running(own)),
+    )?;
+    assert!(is_running(other), "it was killed for another");
+    send_signal(other, Signal::Kill).expect("nobody else ends it");
+    Ok(())
 }
 
 #[test]

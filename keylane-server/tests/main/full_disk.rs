@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use keylane_parts::wait_until;
+
 use crate::bed::{Bed, left_out};
 
 /// What a single small write of an application may take.
@@ -79,20 +81,22 @@ fn a_full_device_under_the_log_lets_publishing_wait_and_the_origin_s_writers_go_
     for _ in 0..10 {
         write(1000);
     }
+    let place = log.display().to_string();
+    let told = [
+        "capture",
+        "KL-PUBLISH-001",
+        "no room left on the device",
+        &place,
+        "make room",
+    ];
     bed.wait(&road, "the status to say that there is no room", || {
         let status = bed.status();
         let why = status["why"].as_str().unwrap_or_default();
-        status["state"] == "degraded" && why.contains("no room left on the device")
+        status["state"] == "degraded" && told.iter().all(|word| why.contains(word))
     });
-    let status = bed.status();
-    let why = status["why"].as_str().unwrap_or_default();
-    for word in [
-        "capture",
-        "KL-PUBLISH-001",
-        &log.display().to_string(),
-        "make room",
-    ] {
-        assert!(why.contains(word), "{word} is not in: {why}");
+    // It stays so over every attempt.
+    for _ in 0..10 {
+        assert_eq!(bed.status()["state"], "degraded", "{}", road.log());
     }
     let settle = bed.run(&["settle", "--timeout", "1s"]);
     let stderr = String::from_utf8_lossy(&settle.stderr);
@@ -104,8 +108,15 @@ fn a_full_device_under_the_log_lets_publishing_wait_and_the_origin_s_writers_go_
     road.terminate();
     device.fill();
     let mut road = bed.start(&[]);
-    assert_eq!(road.await_end(), Some(4), "{}", road.log());
-    assert!(road.log().contains("make room"), "{}", road.log());
+    // It ends with 4, or finds just enough room to start and waits for more.
+    let met = wait_until("the start to meet the full device", WRITE_MAX * 12, || {
+        Ok(road.has_ended() || bed.run(&["status"]).stdout.starts_with(b"degraded"))
+    });
+    assert!(met.is_ok(), "{}", road.log());
+    if road.has_ended() {
+        assert_eq!(road.await_end(), Some(4), "{}", road.log());
+        assert!(road.log().contains("make room"), "{}", road.log());
+    }
     device.grow("100m");
     let road = bed.start(&[]);
     bed.settle(&road);

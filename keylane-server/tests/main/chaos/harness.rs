@@ -261,9 +261,22 @@ pipelines:
         });
     }
 
+    /// A half that has ended without having been told to, and how.
+    fn ended(&mut self) -> Option<String> {
+        let halves = [("capture", &mut self.capture), ("apply", &mut self.apply)];
+        halves.into_iter().find_map(|(half, child)| {
+            let status = child.as_mut()?.try_wait().ok()??;
+            Some(format!("{half} ended by itself: {status}"))
+        })
+    }
+
     fn wait(&mut self, awaited: &str, mut holds: impl FnMut(&mut Road) -> bool) {
-        let waited = wait_until(awaited, PATIENCE, || Ok(holds(self)));
-        let failed = waited.err().map(|error| error.to_string());
+        let mut ended = None;
+        let waited = wait_until(awaited, PATIENCE, || {
+            ended = self.ended();
+            Ok(ended.is_some() || holds(self))
+        });
+        let failed = ended.or(waited.err().map(|error| error.to_string()));
         assert!(
             failed.is_none(),
             "seed {}: {}\n{}",
@@ -273,9 +286,18 @@ pipelines:
         );
     }
 
-    /// The ends of the latest logs, for a failure's reader.
+    /// What the road says of itself and the ends of the latest logs, for a failure's reader.
     pub fn logs(&self) -> String {
         let mut text = String::new();
+        for arguments in [
+            &["status", "--format", "json"][..],
+            &["settle", "--timeout", "5s"],
+        ] {
+            let said = self.keylane(arguments).output();
+            let said = said.map(|said| [said.stdout, said.stderr].concat());
+            let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+            text.push_str(&format!("--- {arguments:?}\n{said}\n"));
+        }
         let Ok(entries) = std::fs::read_dir(self.dir.path()) else {
             return text;
         };

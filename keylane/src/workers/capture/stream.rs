@@ -31,7 +31,7 @@ const MARKER_SPACING: Duration = Duration::from_millis(5);
 /// While nothing but the origin's own place moves, partitions are told this often.
 const MARKER_IDLE: Duration = Duration::from_secs(10);
 /// With nothing to publish for this long, a log that could be opened counts as working again.
-const QUIET_MIN: Duration = Duration::from_secs(2);
+const QUIET_MIN: Duration = Duration::from_secs(10);
 /// How long a drain waits for what was handed to the log.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
