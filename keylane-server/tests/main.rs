@@ -44,6 +44,8 @@ mod http;
 mod in_flight;
 #[path = "main/init.rs"]
 mod init;
+#[path = "main/loaded.rs"]
+mod loaded;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
 #[path = "main/outages.rs"]
@@ -66,6 +68,8 @@ mod site;
 mod states;
 #[path = "main/status.rs"]
 mod status;
+#[path = "main/threads.rs"]
+mod threads;
 #[path = "main/tls/mod.rs"]
 mod tls;
 #[path = "main/zombies.rs"]

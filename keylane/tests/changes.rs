@@ -72,3 +72,21 @@ pub fn update(schema: &Arc<TableSchema>, commit: u64, after: &[&str]) -> Change 
 pub fn delete(schema: &Arc<TableSchema>, commit: u64, before: &[&str]) -> Change {
     change(schema, Op::Delete, commit, Some(before), None)
 }
+
+/// What a person asked for is kept, the last word of each pipeline.
+pub(crate) async fn check_asked_threads(replica: &dyn keylane_core::apply::Replica) {
+    use keylane_core::apply::{AskedThreads, Threads};
+    assert_eq!(replica.asked_threads("a").await, Ok(None));
+    for (threads, configured) in [
+        (Threads::Number(7), Threads::Auto),
+        (Threads::Auto, Threads::Number(1024)),
+    ] {
+        let asked = AskedThreads {
+            threads,
+            configured,
+        };
+        assert_eq!(replica.ask_threads("a", asked).await, Ok(()));
+        assert_eq!(replica.asked_threads("a").await, Ok(Some(asked)));
+        assert_eq!(replica.asked_threads("b").await, Ok(None));
+    }
+}

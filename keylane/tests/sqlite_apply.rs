@@ -12,6 +12,7 @@ use keylane_core::apply::{
 use keylane_core::capture::{Origin, OriginEvent};
 use keylane_core::model::{Change, Lane, LaneCount, Offset, Op, Position, TopicPartition};
 
+use crate::changes::check_asked_threads;
 use crate::sqlite_capture::until_idle;
 
 /// The change that an event tells.
@@ -48,6 +49,18 @@ pub(crate) async fn replica(path: &std::path::Path) -> SqliteReplica {
     .expect("opened");
     replica.prepare().await.expect("prepared");
     replica
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_threads_is_kept_also_in_a_file_of_an_earlier_version() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("replica.db");
+    let replica = replica(&path).await;
+    let connection = rusqlite::Connection::open(&path).expect("opened");
+    connection
+        .execute_batch("DROP TABLE keylane_pipelines")
+        .expect("dropped");
+    check_asked_threads(&replica).await;
 }
 
 pub(crate) fn spec() -> PartitionSpec {

@@ -22,5 +22,8 @@ pub use lanes::{
     Limits, Notice, Outcome, ParkedMark, PartitionState, ReceivedAs, WhenExhausted,
 };
 
+mod threads;
+pub use threads::{AskedThreads, AutoThreads, THREADS_MAX, Threads, Window};
+
 mod frontier;
 pub use frontier::Frontier;

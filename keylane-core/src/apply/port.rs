@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::publish::Acceptance;
 
-use super::MustHit;
+use super::{AskedThreads, MustHit};
 
 /// A partition to be owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,6 +295,12 @@ pub trait Replica: Send + Sync {
         filter: &ParkedFilter,
         discard: bool,
     ) -> Result<u64, ApplyError>;
+
+    /// How many threads a person asked for, if one did.
+    async fn asked_threads(&self, pipeline: &str) -> Result<Option<AskedThreads>, ApplyError>;
+
+    /// Stores how many threads a person asks for. Appliers look every second.
+    async fn ask_threads(&self, pipeline: &str, asked: AskedThreads) -> Result<(), ApplyError>;
 }
 
 /// A connection of one worker.

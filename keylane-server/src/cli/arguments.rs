@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{check, completions, demo, examples, init, parked, run, settle, status};
+use super::{check, completions, demo, examples, init, parked, run, settle, status, threads};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 
@@ -94,6 +94,9 @@ enum Command {
     /// What could not be applied, and what to do about it.
     #[command(after_help = examples::PARKED)]
     Parked(parked::ParkedArguments),
+    /// How many threads apply a pipeline: tell it, or set it while the pipeline runs.
+    #[command(after_help = examples::THREADS)]
+    Threads(threads::ThreadsArguments),
     /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -139,6 +142,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Status(status) => status::run(&load(&arguments.config)?, &status, arguments.color),
         Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
         Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
+        Command::Threads(threads) => threads::run(&load(&arguments.config)?, &threads),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

@@ -73,6 +73,15 @@ Examples:
   keylane parked discard 17 --yes
       Leave the replica's row as it is.";
 
+pub(super) const THREADS: &str = "\
+Examples:
+  keylane threads shop 32
+      From now on, and after restarts, until the configuration says another number than now.
+  keylane threads shop auto
+      As many as turn out to be of use.
+  keylane threads shop
+      How many there are, and why.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   keylane completions bash

@@ -20,4 +20,6 @@ mod settle;
 
 mod parked;
 
+mod threads;
+
 mod completions;

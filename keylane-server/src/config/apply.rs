@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use keylane_core::apply::{THREADS_MAX, Threads};
+
 use super::code::Code;
 use super::keys::{Absent, DAY_MS, GIB, KIB, Key, MIB, Takes};
 use super::reader::{Block, Read};
@@ -9,9 +11,22 @@ use super::reader::{Block, Read};
 pub(super) const KEYS: &[Key] = &[
     Key {
         name: "threads",
-        takes: Takes::Count { min: 1, max: 1024 },
+        takes: Takes::CountOr {
+            min: 1,
+            max: THREADS_MAX as u64,
+            word: "auto",
+        },
         absent: Absent::Default("4"),
-        means: "Threads that write at the same time, each with a connection of its own. May exceed the partitions: order is kept per lane, not per partition.",
+        means: "Threads that write at the same time, each with a connection of its own. May exceed the partitions: order is kept per lane, not per partition. `auto` finds a number while they work, up to `threads_max`. `keylane threads` sets another while the pipeline runs.",
+    },
+    Key {
+        name: "threads_max",
+        takes: Takes::Count {
+            min: 1,
+            max: THREADS_MAX as u64,
+        },
+        absent: Absent::Default("32"),
+        means: "Threads that `auto` uses at most. The replica must allow that many connections, and three more.",
     },
     Key {
         name: "lanes",
@@ -160,8 +175,10 @@ pub struct OnError {
 /// How changes are written to the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Apply {
-    /// Writing threads, 1 to 1,024.
-    pub threads: u32,
+    /// Writing threads.
+    pub threads: Threads,
+    /// The most that are found by `auto`, 1 to 1,024.
+    pub threads_max: u32,
     /// Lanes per partition: a power of two, 1 to 4,096.
     pub lanes: u16,
     /// Changes per transaction at most, 1 to 100,000.
@@ -185,7 +202,8 @@ pub struct Apply {
 }
 
 pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
-    let threads = block.count("threads");
+    let threads = block.count_or_word("threads");
+    let threads_max = block.count("threads_max");
     let lanes = block.count("lanes");
     let batch_rows = block.count("batch_rows");
     let batch_bytes = block.bytes("batch_bytes");
@@ -199,7 +217,8 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
     let parked_keys_max = block.count("parked_keys_max");
     let missing_rows = block.choice("missing_rows", &[MissingRows::Report, MissingRows::Stop]);
     let apply = Apply {
-        threads: threads?,
+        threads: threads?.map_or(Threads::Auto, Threads::Number),
+        threads_max: threads_max?,
         lanes: lanes?,
         batch_rows: batch_rows?,
         batch_bytes: batch_bytes?,

@@ -16,6 +16,12 @@ pub(super) struct Key {
 pub(super) enum Takes {
     /// A whole number.
     Count { min: u64, max: u64 },
+    /// A whole number, or this word.
+    CountOr {
+        min: u64,
+        max: u64,
+        word: &'static str,
+    },
     /// A whole number that is a power of two.
     PowerOfTwo { min: u64, max: u64 },
     /// A size with its unit.
@@ -46,6 +52,7 @@ impl Takes {
     pub fn is_never_secret(&self) -> bool {
         match self {
             Takes::Count { .. }
+            | Takes::CountOr { .. }
             | Takes::PowerOfTwo { .. }
             | Takes::Bytes { .. }
             | Takes::Duration { .. }

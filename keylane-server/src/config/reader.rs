@@ -375,19 +375,26 @@ impl<'a> Block<'a> {
         let text = self.text(name)?;
         let value = scalar::count(&text.value)
             .map_err(|fault| self.bad(Code::BadValue, name, &text, &fault))?;
-        let value = match keys::find(self.keys, name).takes {
-            Takes::Count { min, max } => self.in_range(name, &text, value, min, max)?,
-            Takes::PowerOfTwo { min, max } => {
-                let value = self.in_range(name, &text, value, min, max)?;
-                if !value.is_power_of_two() {
-                    let fault = "is not a power of two";
-                    return Err(self.bad(Code::OutOfRange, name, &text, fault));
-                }
-                value
-            }
-            ref other => unreachable!("{name} is declared as {other:?}, not a number"),
+        let takes = &keys::find(self.keys, name).takes;
+        let (Takes::Count { min, max }
+        | Takes::CountOr { min, max, .. }
+        | Takes::PowerOfTwo { min, max }) = *takes
+        else {
+            unreachable!("{name} is declared as {takes:?}, not a number");
         };
+        let value = self.in_range(name, &text, value, min, max)?;
+        if matches!(takes, Takes::PowerOfTwo { .. }) && !value.is_power_of_two() {
+            return Err(self.bad(Code::OutOfRange, name, &text, "is not a power of two"));
+        }
         T::try_from(value).map_err(|_| self.bad(Code::OutOfRange, name, &text, "is too large"))
+    }
+
+    /// A whole number; `None` where the key's word stands in its place.
+    pub fn count_or_word<T: TryFrom<u64>>(&self, name: &str) -> Read<Option<T>> {
+        match keys::find(self.keys, name).takes {
+            Takes::CountOr { word, .. } if self.text(name)?.value == word => Ok(None),
+            _ => self.count(name).map(Some),
+        }
     }
 
     /// A size in bytes.

@@ -92,6 +92,9 @@ pub(super) fn takes_in_words(takes: &Takes) -> String {
     match takes {
         Takes::Count { min, max } if min == max => format!("the number {min}"),
         Takes::Count { min, max } => format!("a whole number from {min} to {max}"),
+        Takes::CountOr { min, max, word } => {
+            format!("a whole number from {min} to {max}, or `{word}`")
+        }
         Takes::PowerOfTwo { min, max } => format!("a power of two from {min} to {max}"),
         Takes::Bytes { min, max } => {
             let (min, max) = (scalar::show_bytes(*min), scalar::show_bytes(*max));

@@ -82,6 +82,12 @@ pub struct ApplyStatus {
     pub busy: u64,
     /// Workers.
     pub threads: u64,
+    /// How many workers were configured or asked for: a number, or `auto`.
+    #[serde(default)]
+    pub threads_asked: String,
+    /// How a number that is found by itself was found.
+    #[serde(default)]
+    pub threads_why: String,
     /// Batches rolled back and tried again.
     pub retries: u64,
     /// From commit at the origin to commit at the replica, of the last batch's oldest change; 0 when caught up.
@@ -117,9 +123,12 @@ impl ApplyStatus {
     /// The counters now.
     pub fn of(stats: &ApplyStats) -> Self {
         let (state, why) = stats.state.get();
+        let (threads_asked, threads_why) = stats.threads_found.get();
         ApplyStatus {
             state,
             why,
+            threads_asked,
+            threads_why,
             applied: stats.applied.get(),
             rows_written: stats.rows_written.get(),
             transactions: stats.transactions.get(),

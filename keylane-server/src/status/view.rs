@@ -44,6 +44,10 @@ pub struct Facts {
     pub oldest_unapplied_ms: Option<u64>,
     /// Parked keys.
     pub parked: Option<u64>,
+    /// How many workers were configured or asked for: a number, or `auto`.
+    pub threads_asked: Option<String>,
+    /// How the number was found, where it is `auto`.
+    pub threads_why: Option<String>,
     /// Bytes of its log that a PostgreSQL origin keeps for this pipeline.
     pub retained_bytes: Option<u64>,
     /// Changes that a SQLite origin keeps for this pipeline.
@@ -92,6 +96,10 @@ pub struct PipelineView {
     pub parked: Option<u64>,
     /// Workers that apply; `null` if none runs here.
     pub threads: Option<u64>,
+    /// How many workers were configured or asked for: a number, or `auto`.
+    pub threads_asked: Option<String>,
+    /// How the number was found, where it is `auto`.
+    pub threads_why: Option<String>,
     /// Bytes of its log that a PostgreSQL origin keeps for this pipeline.
     pub retained_bytes: Option<u64>,
     /// Changes that a SQLite origin keeps for this pipeline.
@@ -179,6 +187,10 @@ pub fn view(
         replays_skipped: replays(capturing, applying),
         parked: facts.parked.or(running.map(|status| status.parked_keys)),
         threads: running.map(|status| status.threads),
+        threads_asked: running.map(|status| status.threads_asked.clone()),
+        threads_why: running
+            .map(|status| status.threads_why.clone())
+            .filter(|why| !why.is_empty()),
         retained_bytes: facts.retained_bytes,
         retained_changes: facts.retained_changes,
         captured_per_s: reading.and_then(|status| status.captured_per_s),

@@ -216,7 +216,8 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
             .from_topics
             .as_ref()
             .map(|topics| topics.debezium.clone()),
-        threads: usize::try_from(apply.threads).unwrap_or(1),
+        threads: apply.threads,
+        threads_max: apply.threads_max,
         lanes: LaneCount(apply.lanes),
         limits: Limits {
             items_max: usize::try_from(apply.batch_rows).unwrap_or(1),

@@ -1,5 +1,6 @@
 //! What `keylane.yaml` accepts, what it says about mistakes, and that its pages agree with it.
 
+use keylane_core::apply::Threads;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -310,7 +311,7 @@ log:
     assert_eq!(property("sasl.password"), Some("hunter2@/:#%"));
     assert_eq!(property("client.rack"), Some("/cost/$5"));
     let apply = &pipeline(&config, "shop").apply;
-    assert_eq!((apply.threads, apply.lanes), (8, 128));
+    assert_eq!((apply.threads, apply.lanes), (Threads::Number(8), 128));
     assert_eq!(apply.on_error.then, ExhaustedAction::Stop);
     assert_eq!(apply.on_error.backoff, Duration::from_millis(100));
 }
@@ -329,7 +330,7 @@ pipelines:
     apply: *fast
 ";
     let config = load_text(text).expect("the file loads");
-    assert_eq!(pipeline(&config, "b").apply.threads, 16);
+    assert_eq!(pipeline(&config, "b").apply.threads, Threads::Number(16));
 }
 
 #[test]

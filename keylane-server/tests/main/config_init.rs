@@ -1,5 +1,6 @@
 //! What `init` writes: a configuration that loads, and no secret in it.
 
+use keylane_core::apply::Threads;
 use std::fs;
 use std::path::Path;
 
@@ -87,7 +88,10 @@ fn what_init_writes_loads_and_holds_no_password() {
 fn what_init_writes_for_two_files_needs_nothing_else() {
     let (_, config) = load_template(&answers("sqlite:origin.db", "sqlite:replica.db"));
     assert!(matches!(&config.log, Log::Embedded(log) if log.path.ends_with(".keylane/log.db")));
-    assert_eq!(pipeline(&config, "shop-1").apply.threads, 4);
+    assert_eq!(
+        pipeline(&config, "shop-1").apply.threads,
+        Threads::Number(4)
+    );
 }
 
 #[test]

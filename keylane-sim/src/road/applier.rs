@@ -1,6 +1,7 @@
-//! An applying process: it fences, reads its progress, then fetches, takes, applies. It may die at any moment, or lose a reply.
+//! An applying process: it fences the partitions that the group names it for, reads their progress, then fetches, takes, applies. It may die at any moment, lose
+//! a reply, or not hear that a partition is another's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keylane_core::apply::{
@@ -9,7 +10,7 @@ use keylane_core::apply::{
 };
 use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, LaneCount, Offset, TopicPartition};
+use keylane_core::model::{Change, LaneCount, Offset, Position, TopicPartition};
 
 use super::variants::Rules;
 use crate::Chance;
@@ -24,6 +25,9 @@ const POLICY: FailurePolicy = FailurePolicy {
     rest_ms_max: u64::MAX,
     then: WhenExhausted::Park,
 };
+
+/// What nobody else holds.
+const NOWHERE: Position = Position::new(u64::MAX, u32::MAX);
 
 /// A transaction that is open.
 pub(super) struct Open {
@@ -44,15 +48,9 @@ pub(super) struct Applier {
 }
 
 impl Applier {
-    /// Takes all partitions over.
-    pub(super) fn new(
-        partitions: &[TopicPartition],
-        lanes: LaneCount,
-        replica: &mut Replica,
-        rules: Rules,
-        chance: &mut Chance,
-    ) -> Self {
-        let mut applier = Applier {
+    /// Owns nothing yet.
+    pub(super) fn new(lanes: LaneCount, rules: Rules, chance: &mut Chance) -> Self {
+        Applier {
             lanes: Lanes::new(lanes),
             intakes: BTreeMap::new(),
             open: Vec::new(),
@@ -61,28 +59,51 @@ impl Applier {
             // A transaction that must go together has to fit.
             room: chance.between(1, 30) + if rules.forbidden_states { 30 } else { 0 },
             rules,
-        };
-        for partition in partitions {
-            applier.own(partition, replica);
         }
-        applier
     }
 
-    fn own(&mut self, partition: &TopicPartition, replica: &mut Replica) {
+    /// Takes a partition over: fences it, then reads its progress.
+    pub(super) fn own(&mut self, partition: &TopicPartition, replica: &mut Replica) {
         let progress = replica.fence(partition);
         let from = self.lanes.assign(&progress);
         let intake = Intake::new(progress.acceptance);
         self.intakes.insert(partition.clone(), (intake, from));
     }
 
-    /// Whether everything the log holds is applied.
-    pub(super) fn is_done(&self, log: &Log) -> bool {
-        let read = |(partition, (_, next)): (&TopicPartition, &(Intake, Offset))| {
+    /// Gives a partition up.
+    pub(super) fn give_up(&mut self, partition: &TopicPartition) {
+        self.lanes.revoke(partition);
+        self.intakes.remove(partition);
+        if self.rules.given_up_forgotten || self.rules.external_ignored {
+            self.lanes.set_external(NOWHERE);
+        }
+    }
+
+    /// What it holds, whether or not the group still names it.
+    pub(super) fn holds(&self) -> Vec<TopicPartition> {
+        self.intakes.keys().cloned().collect()
+    }
+
+    /// Looks how far the others are, by what they have stored.
+    pub(super) fn learn(&mut self, all: &[TopicPartition], replica: &Replica) {
+        if self.rules.external_ignored {
+            return;
+        }
+        let others = all.iter().filter(|it| !self.intakes.contains_key(it));
+        let stored = others.map(|partition| replica.progress(partition).low_position.successor());
+        self.lanes.set_external(stored.min().unwrap_or(NOWHERE));
+    }
+
+    /// Whether everything that the log holds of a partition is applied by this one.
+    pub(super) fn has_done(&self, partition: &TopicPartition, log: &Log) -> bool {
+        let read = self.intakes.get(partition).is_some_and(|(_, next)| {
             log.partitions
                 .get(partition)
                 .is_none_or(|records| records.len() as u64 <= next.0)
-        };
-        self.open.is_empty() && self.lanes.is_drained() && self.intakes.iter().all(read)
+        });
+        let states = self.lanes.partitions();
+        let state = states.iter().find(|state| state.partition == *partition);
+        read && self.open.is_empty() && state.is_some_and(|state| state.waiting == 0)
     }
 
     /// One step.
@@ -92,17 +113,24 @@ impl Applier {
         replica: &mut Replica,
         chance: &mut Chance,
         faults: &mut u32,
+        named: &BTreeSet<TopicPartition>,
     ) -> Result<(), Failure> {
+        if chance.percent(2) {
+            // A person turns the knob.
+            self.workers = chance.between(1, 8);
+        }
         if let Some(wait_ms) = self.lanes.tick(self.now_ms) {
             self.now_ms += wait_ms.min(1 + chance.below(4) as u64);
         }
         match chance.below(10) {
             0..3 => self.feed(log, chance),
             3..6 => self.take(log, replica, chance),
-            6..9 => return self.finish(log, replica, chance, faults),
-            _ if self.rules.checks() => {
+            6..9 => return self.finish(log, replica, chance, faults, named),
+            _ if self.rules.saves() => {
                 for low in self.lanes.lows() {
-                    replica.save_low(&low);
+                    if !replica.save_low(&low) {
+                        self.fenced(&low.partition, replica, named);
+                    }
                 }
             }
             _ => {}
@@ -113,6 +141,20 @@ impl Applier {
     /// Why nothing moves, in words.
     pub(super) fn holdup(&self) -> String {
         format!("{:?}", self.lanes.holdup())
+    }
+
+    /// Another has raised the fence, or a reply was lost. A zombie may fence late: whoever the group names takes the partition again, nobody else does.
+    fn fenced(
+        &mut self,
+        partition: &TopicPartition,
+        replica: &mut Replica,
+        named: &BTreeSet<TopicPartition>,
+    ) {
+        if named.contains(partition) && !self.rules.named_gives_up {
+            self.own(partition, replica);
+        } else {
+            self.give_up(partition);
+        }
     }
 
     fn feed(&mut self, log: &Log, chance: &mut Chance) {
@@ -191,6 +233,7 @@ impl Applier {
         replica: &mut Replica,
         chance: &mut Chance,
         faults: &mut u32,
+        named: &BTreeSet<TopicPartition>,
     ) -> Result<(), Failure> {
         if self.open.is_empty() {
             return Ok(());
@@ -225,7 +268,7 @@ impl Applier {
             match notice {
                 Notice::Fenced(partitions) => {
                     for partition in partitions {
-                        self.own(&partition, replica);
+                        self.fenced(&partition, replica, named);
                     }
                 }
                 Notice::WillPark { error, .. } => {

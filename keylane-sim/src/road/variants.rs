@@ -11,6 +11,7 @@ pub const SIMULATION: Simulation = Simulation {
         sound("unfolded"),
         sound("snapshot"),
         sound("forbidden_states"),
+        sound("group"),
         mutant("no_fence"),
         mutant("offset_before_rows"),
         mutant("offset_after_rows"),
@@ -20,6 +21,10 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("copy_begins_unstored"),
         mutant("copy_begins_unchecked"),
         mutant("copied_stored_early"),
+        mutant("external_ignored"),
+        mutant("given_up_forgotten"),
+        mutant("named_gives_up"),
+        mutant("zombie_believed"),
     ],
     size: 30,
     run: world::run,
@@ -41,6 +46,16 @@ pub(super) struct Rules {
     pub copy_begins_unstored: bool,
     pub copy_begins_unchecked: bool,
     pub copied_stored_early: bool,
+    /// Several processes apply, and partitions move between them.
+    pub group: bool,
+    /// What others hold does not count.
+    pub external_ignored: bool,
+    /// What was given up does not count until the next look.
+    pub given_up_forgotten: bool,
+    /// A fenced process gives the partition up even if the group still names it.
+    pub named_gives_up: bool,
+    /// A process that does not know yet that a partition is another's is believed.
+    pub zombie_believed: bool,
 }
 
 impl Rules {
@@ -66,11 +81,28 @@ impl Rules {
             copy_begins_unstored: is("copy_begins_unstored"),
             copy_begins_unchecked: is("copy_begins_unchecked"),
             copied_stored_early: is("copied_stored_early"),
+            group: [
+                "group",
+                "external_ignored",
+                "given_up_forgotten",
+                "named_gives_up",
+                "zombie_believed",
+            ]
+            .contains(&variant),
+            external_ignored: is("external_ignored"),
+            given_up_forgotten: is("given_up_forgotten"),
+            named_gives_up: is("named_gives_up"),
+            zombie_believed: is("zombie_believed"),
         }
     }
 
     /// Whether the replica checks owner and offset in the transaction.
     pub(super) fn checks(self) -> bool {
+        self.saves() && !self.zombie_believed
+    }
+
+    /// Whether partitions' progress as a whole is saved now and then.
+    pub(super) fn saves(self) -> bool {
         !(self.no_fence || self.offset_before_rows || self.offset_after_rows)
     }
 }

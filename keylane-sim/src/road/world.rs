@@ -1,5 +1,7 @@
 //! One run of the whole road.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use keylane_core::apply::ApplyBatch;
 use keylane_core::model::{LaneCount, TopicPartition};
 
@@ -25,7 +27,11 @@ struct World {
     log: Log,
     capturers: Vec<Capturer>,
     born: usize,
-    applier: Applier,
+    appliers: Vec<Applier>,
+    /// Whom the group names.
+    owners: BTreeMap<TopicPartition, usize>,
+    /// How often partitions still move.
+    moves: u32,
     /// What dead appliers still send.
     zombies: Vec<ApplyBatch>,
     replica: Replica,
@@ -81,7 +87,19 @@ impl World {
         let mut replica = Replica::new(&shop.tables());
         replica.checks = rules.checks();
         replica.rows.cascades = shop.shape.replica_cascades;
-        let applier = Applier::new(&partitions, lanes, &mut replica, rules, &mut chance);
+        let processes = if rules.group { chance.between(2, 3) } else { 1 };
+        let mut appliers: Vec<Applier> = (0..processes)
+            .map(|_| Applier::new(lanes, rules, &mut chance))
+            .collect();
+        let mut owners = BTreeMap::new();
+        for partition in &partitions {
+            let owner = chance.below(processes);
+            appliers[owner].own(partition, &mut replica);
+            owners.insert(partition.clone(), owner);
+        }
+        for applier in &mut appliers {
+            applier.learn(&partitions, &replica);
+        }
         World {
             routes,
             lanes,
@@ -90,7 +108,13 @@ impl World {
             log: Log::default(),
             capturers: Vec::new(),
             born: 0,
-            applier,
+            appliers,
+            owners,
+            moves: if rules.group {
+                chance.below(12) as u32
+            } else {
+                0
+            },
             zombies: Vec::new(),
             replica,
             faults: chance.below(8) as u32,
@@ -113,17 +137,19 @@ impl World {
                 0..35 => self.log.land(&mut self.chance),
                 35..65 => self.capture(),
                 65..67 => self.zombie(),
-                _ => self.applier.step(
-                    &self.log,
-                    &mut self.replica,
-                    &mut self.chance,
-                    &mut self.faults,
-                )?,
+                67..71 if self.rules.group => self.rebalance(),
+                _ => self.apply()?,
             }
         }
         Err(Failure::new(
             Checker::Progress,
-            format!("the run does not end; {}", self.applier.holdup()),
+            format!(
+                "the run does not end; {:?}",
+                self.appliers
+                    .iter()
+                    .map(Applier::holdup)
+                    .collect::<Vec<_>>()
+            ),
         ))
     }
 
@@ -135,7 +161,55 @@ impl World {
             && !self.log.anything_in_flight()
             && self.zombies.is_empty()
             && self.capturers.iter().any(idle)
-            && self.applier.is_done(&self.log)
+            && self.moves == 0
+            && self
+                .owners
+                .iter()
+                .all(|(partition, owner)| self.appliers[*owner].has_done(partition, &self.log))
+    }
+
+    fn named(&self, applier: usize) -> BTreeSet<TopicPartition> {
+        let named = self.owners.iter().filter(|(_, owner)| **owner == applier);
+        named.map(|(partition, _)| partition.clone()).collect()
+    }
+
+    fn apply(&mut self) -> Result<(), Failure> {
+        let index = self.chance.below(self.appliers.len());
+        let named = self.named(index);
+        let applier = &mut self.appliers[index];
+        if self.rules.group && self.chance.percent(10) {
+            applier.learn(&self.partitions, &self.replica);
+        }
+        applier.step(
+            &self.log,
+            &mut self.replica,
+            &mut self.chance,
+            &mut self.faults,
+            &named,
+        )
+    }
+
+    /// A partition moves, or a process hears that one has moved.
+    fn rebalance(&mut self) {
+        if self.moves > 0 && self.chance.percent(50) {
+            self.moves -= 1;
+            self.faults_done += 1;
+            let Some(partition) = self.chance.pick(&self.partitions).cloned() else {
+                return;
+            };
+            let owner = self.chance.below(self.appliers.len());
+            self.owners.insert(partition.clone(), owner);
+            // The former owner does not know yet. One who was named before may have been fenced meanwhile, and takes it again.
+            self.appliers[owner].own(&partition, &mut self.replica);
+            return;
+        }
+        let index = self.chance.below(self.appliers.len());
+        let named = self.named(index);
+        for partition in self.appliers[index].holds() {
+            if !named.contains(&partition) && self.chance.percent(30) {
+                self.appliers[index].give_up(&partition);
+            }
+        }
     }
 
     fn capture(&mut self) {
@@ -193,9 +267,10 @@ impl World {
     }
 
     fn applier_dies(&mut self) {
+        let dead = self.chance.below(self.appliers.len());
         // Some of what is open commits, and nobody hears of it.
         let mut left = Vec::new();
-        for open in self.applier.open.drain(..) {
+        for open in self.appliers[dead].open.drain(..) {
             let work = open.into_work();
             if self.chance.percent(30) {
                 let _ = apply(&work, &self.log, &mut self.replica, self.rules);
@@ -203,14 +278,13 @@ impl World {
                 left.push(work);
             }
         }
-        let fresh = Applier::new(
-            &self.partitions,
-            self.lanes,
-            &mut self.replica,
-            self.rules,
-            &mut self.chance,
-        );
-        self.applier = fresh;
+        self.appliers[dead] = Applier::new(self.lanes, self.rules, &mut self.chance);
+        for partition in self.named(dead) {
+            let owner = self.chance.below(self.appliers.len());
+            self.owners.insert(partition.clone(), owner);
+            self.appliers[owner].own(&partition, &mut self.replica);
+        }
+        self.appliers[dead].learn(&self.partitions, &self.replica);
         if self.chance.percent(50) {
             self.zombies.extend(left);
         }

@@ -13,6 +13,15 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Takes off, down to 0.
+    pub fn take_off(&self, count: u64) {
+        let less = |value: u64| Some(value.saturating_sub(count));
+        // Never `Err`: `less` always answers.
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Sets.
     pub fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -80,6 +89,8 @@ pub struct ApplyStats {
     pub busy: Counter,
     /// Workers.
     pub threads: Counter,
+    /// What was asked for (a number, or `auto`), and how the number was found.
+    pub threads_found: StateCell,
     /// Batches that were rolled back and tried again.
     pub retries: Counter,
     /// When the last applied change was committed at the origin, microseconds since 1970.

@@ -5,6 +5,7 @@ use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::TableName;
 
 use super::bed::{Bed, insert, shape};
+use crate::changes::check_asked_threads;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_created_as_the_origin_has_it_and_gets_the_columns_it_lacks() {
@@ -110,10 +111,30 @@ async fn own_tables_are_prepared_by_many_at_once_and_by_one_without_rights_if_th
     }
     assert_eq!(
         bed.sql("SELECT count(*), max(version) FROM keylane.meta"),
-        "1|1"
+        "1|2"
     );
     bed.sql("UPDATE keylane.meta SET version = 99");
     let error = bed.replica.prepare().await.expect_err("a later version");
     assert_eq!(error.kind, ApplyErrorKind::Other);
     assert!(error.message.contains("version 99"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_tables_of_the_first_version_are_brought_up_by_whoever_comes_first() {
+    let Some(bed) = Bed::new("apply_upgrade").await else {
+        return;
+    };
+    bed.sql("DROP TABLE keylane.pipelines; UPDATE keylane.meta SET version = 1");
+    let all = (0..4).map(|_| {
+        let url = bed.url.clone();
+        tokio::spawn(async move { Bed::at(url).await.replica.prepare().await })
+    });
+    for prepared in all.collect::<Vec<_>>() {
+        assert_eq!(prepared.await.expect("joined"), Ok(()));
+    }
+    assert_eq!(
+        bed.sql("SELECT count(*), max(version) FROM keylane.meta"),
+        "1|2"
+    );
+    check_asked_threads(&bed.replica).await;
 }

@@ -168,7 +168,9 @@ impl<P> Lanes<P> {
 
     /// Takes a partition over, from the progress that was read after fencing. Returns the offset to read from.
     pub fn assign(&mut self, progress: &PartitionProgress) -> Offset {
+        let external = self.external;
         self.revoke(&progress.partition);
+        self.external = external;
         let floor_position = progress.low_position;
         let lanes = (0..self.lane_count.0)
             .map(|lane| {
@@ -226,14 +228,15 @@ impl<P> Lanes<P> {
         progress.low
     }
 
-    /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here.
+    /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here. What is unapplied there others hold from now on, until
+    /// [`Lanes::set_external`] tells how far they are.
     pub fn revoke(&mut self, partition: &TopicPartition) {
         let Some(slot) = self.by_name.remove(partition) else {
             return;
         };
         self.by_hash.retain(|_, other| *other != slot);
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = None;
+        if let Some(part) = self.slots.get_mut(slot).and_then(Option::take) {
+            self.external = self.external.min(part.frontier.unapplied_from());
         }
         self.ready.retain(|key| key.slot != slot);
         self.refresh_low();

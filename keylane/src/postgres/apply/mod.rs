@@ -19,6 +19,8 @@ mod progress;
 
 mod parked;
 
+mod threads;
+
 mod catalog;
 
 mod create;

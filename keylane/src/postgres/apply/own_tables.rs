@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 use super::error::apply_error;
 
 /// The version of the tables that this program writes.
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 
 /// Any number, the same for every version: who creates the tables.
 const ADVISORY_LOCK: i64 = 0x6b65_796c_616e_6501;
@@ -57,6 +57,15 @@ CREATE TABLE IF NOT EXISTS keylane.parked (
 COMMENT ON SCHEMA keylane IS 'How far Keylane has applied what it reads (progress) and what it could not apply (parked). Dropping it loses both.';
 "#;
 
+/// From version 1 to 2; the last step of [`CREATE`] too.
+const UPGRADE_TO_2: &str = r#"
+CREATE TABLE keylane.pipelines (
+    pipeline text COLLATE "C" PRIMARY KEY,
+    threads text NOT NULL,
+    configured_threads text NOT NULL
+);
+"#;
+
 /// Asks the catalog itself: `to_regclass` may answer from what the session remembers of before it waited for the lock.
 const THERE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                                     WHERE n.nspname = 'keylane' AND c.relname = 'meta')";
@@ -84,9 +93,24 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), ApplyError> {
                 "the replica's schema keylane is of version {version}, this program knows version {VERSION}: run the newer program"
             ),
         )),
-        Some(_) => Ok(()),
+        Some(VERSION) => Ok(()),
+        Some(_) => {
+            transaction
+                .batch_execute(UPGRADE_TO_2)
+                .await
+                .map_err(at_rim)?;
+            transaction
+                .execute("UPDATE keylane.meta SET version = $1", &[&VERSION])
+                .await
+                .map_err(at_rim)?;
+            transaction.commit().await.map_err(at_rim)
+        }
         None => {
             transaction.batch_execute(CREATE).await.map_err(at_rim)?;
+            transaction
+                .batch_execute(UPGRADE_TO_2)
+                .await
+                .map_err(at_rim)?;
             transaction
                 .execute(
                     "INSERT INTO keylane.meta (version) VALUES ($1)",

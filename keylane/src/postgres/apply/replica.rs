@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
-    ApplyError, ParkedFilter, ParkedSummary, PartitionProgress, PartitionSpec, Replica,
-    ReplicaSession, ReplicaTable,
+    ApplyError, AskedThreads, ParkedFilter, ParkedSummary, PartitionProgress, PartitionSpec,
+    Replica, ReplicaSession, ReplicaTable,
 };
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{TableName, TableSchema};
@@ -18,7 +18,7 @@ use crate::postgres::connect::{ConnectOptions, connect};
 
 use super::error::{apply_error, from_connect};
 use super::session::PostgresSession;
-use super::{catalog, create, own_tables, parked, progress};
+use super::{catalog, create, own_tables, parked, progress, threads};
 
 /// How to reach a replica.
 #[derive(Clone)]
@@ -230,5 +230,17 @@ impl Replica for PostgresReplica {
         let client = self.control().await?;
         let resolved = parked::resolve(&client, pipeline, filter, discard).await;
         self.stored(&client, resolved).await
+    }
+
+    async fn asked_threads(&self, pipeline: &str) -> Result<Option<AskedThreads>, ApplyError> {
+        let client = self.control().await?;
+        let asked = threads::asked(&client, pipeline).await;
+        self.stored(&client, asked).await
+    }
+
+    async fn ask_threads(&self, pipeline: &str, asked: AskedThreads) -> Result<(), ApplyError> {
+        self.prepare().await?;
+        let client = self.control().await?;
+        threads::ask(&client, pipeline, asked).await
     }
 }

@@ -16,6 +16,8 @@ mod progress;
 
 mod parked;
 
+mod threads;
+
 mod transaction;
 
 mod table;

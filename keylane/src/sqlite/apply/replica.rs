@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use keylane_core::apply::{
-    ApplyError, ParkedFilter, ParkedSummary, PartitionProgress, PartitionSpec, Replica,
-    ReplicaSession, ReplicaTable,
+    ApplyError, AskedThreads, ParkedFilter, ParkedSummary, PartitionProgress, PartitionSpec,
+    Replica, ReplicaSession, ReplicaTable,
 };
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{TableName, TableSchema};
@@ -17,6 +17,7 @@ use super::parked;
 use super::progress::{self, Refusal};
 use super::session::{Open, Place, SqliteSession};
 use super::table;
+use super::threads;
 use crate::envelope::DecodeParked;
 use crate::own_thread::OwnThread;
 
@@ -108,6 +109,7 @@ impl Replica for SqliteReplica {
         self.transaction(|connection| {
             connection.execute_batch(progress::TABLES)?;
             connection.execute_batch(parked::TABLES)?;
+            connection.execute_batch(threads::TABLES)?;
             Ok(Ok(()))
         })
         .await
@@ -200,5 +202,17 @@ impl Replica for SqliteReplica {
             parked::resolve(connection, &pipeline, &filter, discard).map(Ok)
         })
         .await
+    }
+
+    async fn asked_threads(&self, pipeline: &str) -> Result<Option<AskedThreads>, ApplyError> {
+        let pipeline = pipeline.to_owned();
+        self.look(move |connection| threads::asked(connection, &pipeline))
+            .await
+    }
+
+    async fn ask_threads(&self, pipeline: &str, asked: AskedThreads) -> Result<(), ApplyError> {
+        let pipeline = pipeline.to_owned();
+        self.transaction(move |connection| threads::ask(connection, &pipeline, asked).map(Ok))
+            .await
     }
 }

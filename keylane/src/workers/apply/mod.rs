@@ -9,6 +9,7 @@
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
 //! - `copied`: of which tables the copy is applied to its last row.
 //! - `work`: a batch of a lane's items, decoded, applied, settled.
+//! - `crew`: how many workers there are.
 //! - `progress`: what is saved, trimmed and looked at now and then.
 
 mod settings;
@@ -30,5 +31,7 @@ mod tables;
 mod copied;
 
 mod work;
+
+mod crew;
 
 mod progress;

@@ -10,6 +10,7 @@ use keylane_core::model::TopicPartition;
 use tracing::debug;
 
 use super::copied::Copied;
+use super::crew::Crew;
 use super::road::Road;
 use super::run::ApplyFailure;
 
@@ -24,6 +25,8 @@ pub(super) struct Watched {
     pub topics: usize,
     /// Which copies are applied, if that is of use.
     pub copied: Option<Copied>,
+    /// How many workers there are.
+    pub crew: Crew,
 }
 
 /// Keeps progress until told to stop, then saves once more.
@@ -43,6 +46,7 @@ pub(super) async fn keep(road: &Road, mut watched: Watched) {
         save(road, &mut saved, &mut session).await;
         tell(road);
         standstill.look(road);
+        watched.crew.sample(road);
         if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
             look(road, &mut watched).await;
@@ -180,6 +184,7 @@ async fn trim(road: &Road, saved: &HashMap<TopicPartition, PartitionLow>) {
 
 /// What a person asked for, and tables that came.
 async fn look(road: &Road, watched: &mut Watched) {
+    watched.crew.look(road).await;
     if road.foreign.is_none()
         && let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
         && state.topics.len() != watched.topics

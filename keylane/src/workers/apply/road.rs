@@ -9,7 +9,7 @@ use keylane_core::apply::{Lanes, Notice, Replica};
 use keylane_core::consume::RawPayload;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::Log;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::foreign::Foreign;
@@ -32,6 +32,8 @@ pub(super) struct Road {
     pub redriving: AtomicUsize,
     /// No new batches: finish what is in work.
     pub stop: CancellationToken,
+    /// How many workers there are to be.
+    pub workers: watch::Sender<usize>,
     /// A worker may find something to do.
     pub work: Notify,
     /// A buffer may have room.
@@ -71,6 +73,7 @@ impl Road {
             foreign,
             redriving: AtomicUsize::new(0),
             stop,
+            workers: watch::Sender::new(0),
             work: Notify::new(),
             room: Notify::new(),
             troubles,

@@ -1,6 +1,6 @@
 //! Fence, then read progress, then fetch; drain at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::copied::Copied;
+use super::crew::Crew;
 use super::road::Road;
 use super::settings::ApplySettings;
 use super::tables::Tables;
@@ -193,13 +194,14 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
         }
         consumer.assign(&partition.partition, from).await?;
     }
+    let asked = road.replica.asked_threads(&road.settings.pipeline).await?;
+    let crew = Crew::new(road, asked);
     info!(
         pipeline = &*road.settings.pipeline,
         partitions = partitions.len(),
-        threads = road.settings.threads,
+        threads = road.stats.threads.get(),
         "applying"
     );
-    road.stats.threads.set(road.settings.threads as u64);
     let copied = if road.settings.stop_at_missing_rows && road.foreign.is_none() {
         Some(Copied::open(road).await?)
     } else {
@@ -208,6 +210,7 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
     let watched = progress::Watched {
         topics: catalog.topics.len(),
         copied,
+        crew,
     };
     drive(road, consumer, partitions, watched).await
 }
@@ -219,25 +222,44 @@ async fn drive(
     partitions: Vec<PartitionProgress>,
     watched: progress::Watched,
 ) -> Result<(), ApplyFailure> {
-    let mut tasks = JoinSet::new();
-    for _ in 0..road.settings.threads {
-        let road = road.clone();
-        tasks.spawn(async move { work::work(&road).await });
-    }
+    // Workers end with their number.
+    let mut tasks: JoinSet<Option<usize>> = JoinSet::new();
+    let mut working = BTreeSet::new();
+    let mut workers = road.workers.subscribe();
     let fetching = road.clone();
-    tasks.spawn(async move { fetch::fetch(&fetching, consumer, &partitions).await });
+    tasks.spawn(async move {
+        fetch::fetch(&fetching, consumer, &partitions).await;
+        None
+    });
     let keeping = road.clone();
-    tasks.spawn(async move { progress::keep(&keeping, watched).await });
+    tasks.spawn(async move {
+        progress::keep(&keeping, watched).await;
+        None
+    });
     let late = async {
         road.stop.cancelled().await;
         tokio::time::sleep(road.settings.drain_max).await;
     };
     tokio::pin!(late);
     loop {
+        for number in 0..*workers.borrow_and_update() {
+            if !road.stop.is_cancelled() && working.insert(number) {
+                let road = road.clone();
+                tasks.spawn(async move {
+                    work::work(&road, number).await;
+                    Some(number)
+                });
+            }
+        }
         tokio::select! {
+            _ = workers.changed() => {}
             ended = tasks.join_next() => match ended {
                 None => break,
-                Some(Ok(())) => {}
+                Some(Ok(ended)) => {
+                    if let Some(number) = ended {
+                        working.remove(&number);
+                    }
+                }
                 Some(Err(error)) => {
                     let message = format!("a task of the applier ended unexpectedly: {error}");
                     road.fail(ApplyFailure::Stopped(ApplyError::new(ApplyErrorKind::Other, message)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keylane_core::apply::{FailurePolicy, Limits};
+use keylane_core::apply::{FailurePolicy, Limits, Threads};
 use keylane_core::model::LaneCount;
 
 /// What the apply worker is told.
@@ -15,8 +15,10 @@ pub struct ApplySettings {
     pub prefix: Arc<str>,
     /// Topics that Debezium writes, applied instead of captured ones.
     pub debezium_topics: Option<Vec<String>>,
-    /// Workers, each with a connection of its own.
-    pub threads: usize,
+    /// Workers, each with a connection of its own, unless a person asks for another number while they work.
+    pub threads: Threads,
+    /// The most workers that are found by themselves.
+    pub threads_max: u32,
     /// Lanes of each partition; fixed for the life of the pipeline.
     pub lanes: LaneCount,
     /// The size of a transaction.

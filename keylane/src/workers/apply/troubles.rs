@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, ParkedFilter, ParkedSummary, PartitionLow, PartitionProgress,
-    PartitionSpec, Replica, ReplicaSession, ReplicaTable,
+    Applied, ApplyBatch, ApplyError, AskedThreads, ParkedFilter, ParkedSummary, PartitionLow,
+    PartitionProgress, PartitionSpec, Replica, ReplicaSession, ReplicaTable,
 };
 use keylane_core::error::{ApplyErrorKind, Remedy};
 use keylane_core::model::{TableName, TableSchema};
@@ -155,6 +155,14 @@ impl Replica for Watched {
         discard: bool,
     ) -> Result<u64, ApplyError> {
         self.replica.resolve_parked(pipeline, filter, discard).await
+    }
+
+    async fn asked_threads(&self, pipeline: &str) -> Result<Option<AskedThreads>, ApplyError> {
+        self.replica.asked_threads(pipeline).await
+    }
+
+    async fn ask_threads(&self, pipeline: &str, asked: AskedThreads) -> Result<(), ApplyError> {
+        self.replica.ask_threads(pipeline, asked).await
     }
 }
 

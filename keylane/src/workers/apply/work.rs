@@ -12,6 +12,7 @@ use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Change, Offset};
 use rand::Rng as _;
+use tokio::sync::watch;
 
 use super::road::Road;
 use crate::envelope::{DebeziumDecoder, decode};
@@ -20,11 +21,12 @@ use crate::workers::stats::{now_us, raise};
 /// The code of a change that stands behind a parked one.
 const BEHIND: &str = "KL-APPLY-011";
 
-/// Works until told to stop; what is in work is finished.
-pub(super) async fn work(road: &Road) {
+/// Works until told to stop, or until there are to be no more than `number` workers; what is in work is finished.
+pub(super) async fn work(road: &Road, number: usize) {
     let mut session: Option<Box<dyn ReplicaSession>> = None;
-    while !road.stop.is_cancelled() {
-        let Some(batch) = next(road).await else {
+    let mut workers = road.workers.subscribe();
+    while !road.stop.is_cancelled() && number < *workers.borrow_and_update() {
+        let Some(batch) = next(road, &mut workers).await else {
             continue;
         };
         road.stats.busy.add(1);
@@ -48,16 +50,18 @@ pub(super) async fn work(road: &Road) {
         let ready = lanes.has_ready();
         drop(lanes);
         road.heed(notices);
-        road.stats.busy.set(road.stats.busy.get().saturating_sub(1));
+        road.stats.busy.take_off(1);
         road.room.notify_one();
         if ready {
             road.work.notify_one();
         }
     }
+    // A wake-up that was meant for this one is the next one's.
+    road.work.notify_one();
 }
 
 /// The next batch; `None` after a wake-up that brought none.
-async fn next(road: &Road) -> Option<Batch<RawPayload>> {
+async fn next(road: &Road, workers: &mut watch::Receiver<usize>) -> Option<Batch<RawPayload>> {
     let (batch, wait) = try_take(road);
     if batch.is_some() {
         return batch;
@@ -65,6 +69,7 @@ async fn next(road: &Road) -> Option<Batch<RawPayload>> {
     tokio::select! {
         () = road.stop.cancelled() => {}
         () = road.work.notified() => {}
+        _ = workers.changed() => {}
         () = tokio::time::sleep(wait) => {}
     }
     None

@@ -1,0 +1,103 @@
+//! A road whose two halves run as processes of their own, under load and audit.
+
+use std::thread::JoinHandle;
+
+use crate::bed::Bed;
+use crate::chaos::{audit, check};
+use crate::running::Running;
+
+const TABLES: &str = "create table counters(id int primary key, version int not null);
+    create table notes(id bigint primary key, counter int not null references counters(id), body text);";
+
+const AUDITED: [(&str, &str); 2] = [("counters", "id"), ("notes", "id")];
+
+/// A writer in the origin itself, until it is told to stop: rows that grow, come, change their key and go.
+const LOAD: &str = "do $$ declare n int := 0; begin
+      while not (select stop from work.load) loop
+        n := n + 1;
+        update counters set version = version + 1 where id = 1 + n % 50;
+        insert into notes values (n, 1 + n % 50, repeat('x', 20));
+        update notes set body = body || 'y' where id = n - 3;
+        update notes set id = id + 1000000000 where id = n - 5 and n % 7 = 0;
+        delete from notes where id = n - 9;
+        commit;
+        perform pg_sleep(0.002);
+      end loop;
+    end $$";
+
+/// A road whose two halves run as processes of their own, under load and audit from the moment when both sides were the same.
+pub struct Loaded {
+    pub bed: Bed,
+    load: Option<JoinHandle<()>>,
+}
+
+impl Loaded {
+    /// Both halves as processes of their own, the load begun.
+    pub fn new(name: &'static str) -> (Loaded, Running, Running) {
+        let bed = Bed::new(name, TABLES);
+        bed.origin_sql(
+            "insert into counters select id, 0 from generate_series(1, 50) id;
+             create schema work; create table work.load(stop bool); insert into work.load values (false)",
+        );
+        let capture = bed.start(&["--only", "capture"]);
+        let apply = bed.start(&["--only", "apply"]);
+        bed.settle(&apply);
+        audit::begin(&bed.origin_asked(), &bed.replica_asked(), &AUDITED);
+        let origin = bed.origin_asked();
+        let load = std::thread::spawn(move || {
+            origin(LOAD);
+        });
+        let loaded = Loaded {
+            bed,
+            load: Some(load),
+        };
+        loaded.await_progress(&apply, "under load");
+        (loaded, capture, apply)
+    }
+
+    /// The same pipeline on what could be another machine.
+    pub fn elsewhere(&self, half: &str) -> (tempfile::TempDir, Running) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("keylane.yaml");
+        std::fs::copy(self.bed.config(), config).expect("the configuration is copied");
+        let mut command = self.bed.keylane(&["run", "--only", half]);
+        command.current_dir(folder.path());
+        let running = Running::start(command, folder.path());
+        (folder, running)
+    }
+
+    /// Waits until the replica has taken changes that were made after this moment.
+    pub fn await_progress(&self, road: &Running, awaited: &str) {
+        let before = audit::effects(&self.bed.origin_asked());
+        let found = || audit::effects(&self.bed.replica_asked());
+        self.bed
+            .wait(road, &format!("progress {awaited}"), || found() > before);
+    }
+
+    /// Ends the load; afterwards the replica gets equal, and each row has the same story on both sides.
+    pub fn end(&mut self, road: &Running) {
+        self.bed.origin_sql("update work.load set stop = true");
+        if let Some(load) = self.load.take() {
+            load.join().expect("the load ends");
+        }
+        self.bed.settle(road);
+        self.bed.assert_equal(&["counters", "notes"]);
+        audit::same_stories(&self.bed.origin_asked(), &self.bed.replica_asked(), &|| {
+            road.log()
+        });
+        let topics = format!("{}.public.", self.bed.name);
+        check::no_position_twice(&self.bed.kafka, &topics);
+        let sql =
+            "select count(*) from proof.audit where op = 'UPDATE' and version <> old_version + 1";
+        assert_eq!(self.bed.replica_sql(sql), "0", "a counter went back");
+    }
+}
+
+/// Ends the load when a test fails.
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if self.load.is_some() {
+            self.bed.origin_sql("update work.load set stop = true");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! How many threads a person asked for.
+
+use keylane_core::apply::{ApplyError, AskedThreads};
+use tokio_postgres::Client;
+
+use super::error::apply_error;
+
+/// What was asked for, if anything was. What cannot be read was written by another version, and counts as nothing.
+pub(super) async fn asked(
+    client: &Client,
+    pipeline: &str,
+) -> Result<Option<AskedThreads>, ApplyError> {
+    let sql = "SELECT threads, configured_threads FROM keylane.pipelines WHERE pipeline = $1";
+    let row = client
+        .query_opt(sql, &[&pipeline])
+        .await
+        .map_err(|error| apply_error(&error, "reading keylane.pipelines"))?;
+    Ok(row.and_then(|row| {
+        Some(AskedThreads {
+            threads: row.get::<_, String>(0).parse().ok()?,
+            configured: row.get::<_, String>(1).parse().ok()?,
+        })
+    }))
+}
+
+/// Stores what is asked for.
+pub(super) async fn ask(
+    client: &Client,
+    pipeline: &str,
+    asked: AskedThreads,
+) -> Result<(), ApplyError> {
+    let sql = "INSERT INTO keylane.pipelines (pipeline, threads, configured_threads) VALUES ($1, $2, $3)
+               ON CONFLICT (pipeline) DO UPDATE SET threads = excluded.threads, configured_threads = excluded.configured_threads";
+    let (threads, configured) = (asked.threads.to_string(), asked.configured.to_string());
+    client
+        .execute(sql, &[&pipeline, &threads, &configured])
+        .await
+        .map(|_| ())
+        .map_err(|error| apply_error(&error, "writing to keylane.pipelines"))
+}
