@@ -56,6 +56,11 @@ impl Pair {
     fn is_back(&mut self, road: &Running) {
         self.bed.settle(road);
         self.bed.assert_equal(&["t"]);
+        // The status is told every half second: what it said before must not be taken for what it says of the next outage.
+        let bed = &self.bed;
+        bed.wait(road, "the status to say that all is well", || {
+            bed.status()["state"] == "caught_up"
+        });
         assert_eq!(
             self.bed.replica_sql("select count(*) from t"),
             self.rows.to_string()
