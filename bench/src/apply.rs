@@ -160,8 +160,9 @@ fn through_debezium(
     round: &mut Round,
     report: &mut Report,
 ) -> Result<()> {
-    topics.await_records(changes + 1, PATIENCE)?;
+    topics.await_all(changes + 1, PATIENCE)?;
     source.stop()?;
+    bed.replica.psql(PEER_DATABASE, "checkpoint")?;
     let tables = ["public.orders"];
     let options = peer::options(bed, &tables, Connectors::Sink, Tuning::Fast, report)?;
     let since_us = bed.now_us()?;

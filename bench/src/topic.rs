@@ -8,6 +8,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Who has written nothing for this long is done.
+const QUIET: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// All partitions of the topics of one prefix.
@@ -80,6 +82,20 @@ impl Topics {
             }
             std::thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// Watches until at least so many records are there and none has come for a while: a writer that tells some twice has told more than there are before it
+    /// is done.
+    pub(crate) fn await_all(&self, least: u64, within: Duration) -> Result<()> {
+        let (mut since, mut records) = self.await_records(least, within)?;
+        while since.elapsed() < QUIET {
+            std::thread::sleep(LOOK_EVERY);
+            let now = self.records()?;
+            if now != records {
+                (since, records) = (Instant::now(), now);
+            }
+        }
+        Ok(())
     }
 
     /// Records that are no changes: a capturer's openings and the markers of a short while.

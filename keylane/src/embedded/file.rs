@@ -127,8 +127,12 @@ impl LogFile {
     /// An error of SQLite in the log's words.
     pub(super) fn explain(&self, error: &rusqlite::Error) -> LogError {
         let path = self.path.display();
+        // What processes share beside the file could not be made larger.
+        let no_room_beside = error
+            .sqlite_error()
+            .is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         let (kind, words) = match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => (
+            code if code == Some(ErrorCode::DiskFull) || no_room_beside => (
                 LogErrorKind::DiskFull,
                 "no room left on the device: make room, nothing is lost",
             ),

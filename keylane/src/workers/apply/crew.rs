@@ -11,6 +11,9 @@ use super::road::Road;
 /// What is measured before a number that is being found is thought over.
 const WINDOW: Duration = Duration::from_secs(2);
 
+/// What the replica is given to answer: what else is looked at meanwhile must not wait for one that is away.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
 /// Decides how many workers there are.
 pub(super) struct Crew {
     threads: Threads,
@@ -56,7 +59,8 @@ impl Crew {
 
     /// Looks whether a person asked for another number. A replica that is away is asked again at the next look.
     pub(super) async fn look(&mut self, road: &Road) {
-        let Ok(asked) = road.replica.asked_threads(&road.settings.pipeline).await else {
+        let asked = road.replica.asked_threads(&road.settings.pipeline);
+        let Ok(Ok(asked)) = tokio::time::timeout(ANSWER_MAX, asked).await else {
             return;
         };
         let threads = AskedThreads::or_configured(asked, road.settings.threads);

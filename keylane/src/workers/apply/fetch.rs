@@ -58,8 +58,17 @@ pub(super) async fn fetch(
                 take_in(road, fetched, &mut intakes);
                 behind(road, consumer.as_ref());
             }
-            Err(error) if error.kind == LogErrorKind::Unreachable => {
-                let why = format!("KL-CONSUME-002: the log is not reachable: {error}");
+            Err(error)
+                if matches!(
+                    error.kind,
+                    LogErrorKind::Unreachable | LogErrorKind::DiskFull
+                ) =>
+            {
+                let away = match error.kind {
+                    LogErrorKind::DiskFull => "the log has no room",
+                    _ => "the log is not reachable",
+                };
+                let why = format!("KL-CONSUME-002: {away}: {error}");
                 road.troubles.met(Dependency::Log, why);
                 tokio::select! {
                     () = road.stop.cancelled() => break,

@@ -77,7 +77,7 @@ impl ApplyFailure {
             }
             ApplyFailure::Log(error) => matches!(
                 error.kind,
-                LogErrorKind::Unreachable | LogErrorKind::SessionOver
+                LogErrorKind::Unreachable | LogErrorKind::SessionOver | LogErrorKind::DiskFull
             ),
             ApplyFailure::Reopen => true,
             ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
