@@ -168,9 +168,7 @@ impl<P> Lanes<P> {
 
     /// Takes a partition over, from the progress that was read after fencing. Returns the offset to read from.
     pub fn assign(&mut self, progress: &PartitionProgress) -> Offset {
-        let external = self.external;
-        self.revoke(&progress.partition);
-        self.external = external;
+        self.let_go(&progress.partition);
         let floor_position = progress.low_position;
         let lanes = (0..self.lane_count.0)
             .map(|lane| {
@@ -231,17 +229,20 @@ impl<P> Lanes<P> {
     /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here. What is unapplied there others hold from now on, until
     /// [`Lanes::set_external`] tells how far they are.
     pub fn revoke(&mut self, partition: &TopicPartition) {
-        let Some(slot) = self.by_name.remove(partition) else {
-            return;
-        };
-        self.by_hash.retain(|_, other| *other != slot);
-        if let Some(part) = self.slots.get_mut(slot).and_then(Option::take) {
+        if let Some(part) = self.let_go(partition) {
             self.external = self.external.min(part.frontier.unapplied_from());
+            self.refresh_low();
+            self.recheck_all_waiting();
+            self.no_longer_together();
         }
+    }
+
+    /// Takes a partition out. What waits elsewhere has to look again.
+    fn let_go(&mut self, partition: &TopicPartition) -> Option<Part<P>> {
+        let slot = self.by_name.remove(partition)?;
+        self.by_hash.retain(|_, other| *other != slot);
         self.ready.retain(|key| key.slot != slot);
-        self.refresh_low();
-        self.recheck_all_waiting();
-        self.no_longer_together();
+        self.slots.get_mut(slot)?.take()
     }
 
     /// A change of an owned partition, in offset order; `after` is the judging's state behind it.
