@@ -144,6 +144,22 @@ pub enum LogErrorKind {
     Other,
 }
 
+impl LogErrorKind {
+    /// What is wrong with the log, in words, where waiting for it helps and it is nobody's fault here.
+    pub fn away(self) -> Option<&'static str> {
+        match self {
+            LogErrorKind::Unreachable => Some("the log is not reachable"),
+            LogErrorKind::DiskFull => Some("the log has no room"),
+            LogErrorKind::SessionOver
+            | LogErrorKind::Denied
+            | LogErrorKind::TopicMismatch
+            | LogErrorKind::OutOfRange
+            | LogErrorKind::TooLarge
+            | LogErrorKind::Other => None,
+        }
+    }
+}
+
 /// A partitioned, durable log.
 ///
 /// *Order*: records of one `append` and of successive `append` calls land in each partition in the order given. *Duplicates*: none within the life of

@@ -72,11 +72,8 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
     let name: Arc<str> = name.as_str().into();
     let prefix: Arc<str> = pipeline.topics.prefix.as_str().into();
     let log = logs.open(None).await.map_err(|error| {
-        let exit = match error.kind {
-            // Comes right without a change of the configuration: worth another start.
-            LogErrorKind::DiskFull | LogErrorKind::Unreachable => Exit::Unreachable,
-            _ => Exit::Error,
-        };
+        // What comes right without a change of the configuration is worth another start.
+        let exit = error.kind.away().map_or(Exit::Error, |_| Exit::Unreachable);
         Failure::new(exit, format!("KL-PUBLISH-001: {error}"))
     })?;
     let schemas = Arc::new(SchemaCache::default());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use keylane_core::apply::{PartitionProgress, ReceivedAs};
 use keylane_core::consume::{Intake, Taken};
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{LogConsumer, LogErrorKind, RawRecord};
+use keylane_core::publish::{LogConsumer, RawRecord};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -58,15 +58,9 @@ pub(super) async fn fetch(
                 take_in(road, fetched, &mut intakes);
                 behind(road, consumer.as_ref());
             }
-            Err(error)
-                if matches!(
-                    error.kind,
-                    LogErrorKind::Unreachable | LogErrorKind::DiskFull
-                ) =>
-            {
-                let away = match error.kind {
-                    LogErrorKind::DiskFull => "the log has no room",
-                    _ => "the log is not reachable",
+            Err(error) => {
+                let Some(away) = error.kind.away() else {
+                    return road.fail(ApplyFailure::Log(error));
                 };
                 let why = format!("KL-CONSUME-002: {away}: {error}");
                 road.troubles.met(Dependency::Log, why);
@@ -76,7 +70,6 @@ pub(super) async fn fetch(
                 }
                 pause = (pause * 2).min(road.settings.backoff.1);
             }
-            Err(error) => return road.fail(ApplyFailure::Log(error)),
         }
     }
     let lows: Vec<_> = road.lows().into_iter().collect();

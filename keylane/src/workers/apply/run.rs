@@ -75,10 +75,9 @@ impl ApplyFailure {
             ApplyFailure::Stopped(error) => {
                 matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
             }
-            ApplyFailure::Log(error) => matches!(
-                error.kind,
-                LogErrorKind::Unreachable | LogErrorKind::SessionOver | LogErrorKind::DiskFull
-            ),
+            ApplyFailure::Log(error) => {
+                error.kind == LogErrorKind::SessionOver || error.kind.away().is_some()
+            }
             ApplyFailure::Reopen => true,
             ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
         }

@@ -57,10 +57,7 @@ impl CaptureFailure {
                 "waiting for another capturer to let go"
             }
             CaptureFailure::Origin(_) => "the origin is not reachable",
-            CaptureFailure::Log(error) if error.kind == LogErrorKind::DiskFull => {
-                "the log has no room"
-            }
-            CaptureFailure::Log(_) => "the log is not reachable",
+            CaptureFailure::Log(error) => error.kind.away().unwrap_or("the log is not reachable"),
             CaptureFailure::Reopen(_) => "opening a new session",
         }
     }
