@@ -53,6 +53,14 @@ pub struct AskedThreads {
 }
 
 impl AskedThreads {
+    /// As stored, each as it is displayed. `None` if another version wrote what this one cannot read: then nothing was asked for.
+    pub fn read(threads: &str, configured: &str) -> Option<Self> {
+        Some(AskedThreads {
+            threads: threads.parse().ok()?,
+            configured: configured.parse().ok()?,
+        })
+    }
+
     /// What holds, with what is configured now.
     pub fn or_configured(asked: Option<AskedThreads>, configured: Threads) -> Threads {
         asked
@@ -140,15 +148,14 @@ impl AutoThreads {
         &self.why
     }
 
-    /// Takes a window in and says how many threads are to work from now on.
-    pub fn look(&mut self, window: Window) -> u32 {
+    /// Takes a window in; [`AutoThreads::current`] is how many threads are to work from now on.
+    pub fn look(&mut self, window: Window) {
         if window.busy < f64::from(self.current) * USED_MIN {
             self.lightly_used(window);
         } else {
             self.light = 0;
             self.fully_used(window.rate);
         }
-        self.current
     }
 
     /// The threads there are suffice: a number that is tried says nothing, and after a while there may be fewer.
@@ -342,15 +349,17 @@ mod tests {
     #[test]
     fn a_light_load_is_followed_and_a_heavy_one_found_again() {
         let mut auto = AutoThreads::new(64);
-        let linear = |auto: &AutoThreads| f64::from(auto.current().min(16)) * 1000.0;
-        for _ in 0..100 {
-            let busy = f64::from(auto.current());
-            auto.look(Window {
-                rate: linear(&auto),
-                busy,
-            });
-        }
-        assert!(auto.current() >= 12, "{}", auto.current());
+        let heavy = |auto: &mut AutoThreads| {
+            for _ in 0..100 {
+                let threads = auto.current();
+                auto.look(Window {
+                    rate: f64::from(threads.min(16)) * 1000.0,
+                    busy: f64::from(threads),
+                });
+            }
+            assert!(auto.current() >= 12, "{}", auto.current());
+        };
+        heavy(&mut auto);
         for _ in 0..40 {
             auto.look(Window {
                 rate: 100.0,
@@ -359,14 +368,7 @@ mod tests {
         }
         assert_eq!(auto.current(), 2);
         assert!(auto.why().contains("0.5 of 2 are busy"), "{}", auto.why());
-        for _ in 0..100 {
-            let busy = f64::from(auto.current());
-            auto.look(Window {
-                rate: linear(&auto),
-                busy,
-            });
-        }
-        assert!(auto.current() >= 12, "{}", auto.current());
+        heavy(&mut auto);
     }
 
     #[test]

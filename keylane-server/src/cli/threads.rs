@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::status::read_all;
+use crate::status::{ApplyStatus, read_all};
 use crate::wire_up::{Road, roads};
 
 /// How long a running applier is given to take the number up: it looks every second, and tells every half second.
@@ -31,13 +31,6 @@ pub struct ThreadsArguments {
     format: Format,
 }
 
-/// What an applier on this machine says of its threads.
-struct Now {
-    asked: String,
-    threads: u64,
-    why: String,
-}
-
 /// Stores the number, and waits until what runs here has taken it up.
 pub(super) fn run(config: &Config, arguments: &ThreadsArguments) -> Result<Exit, Failure> {
     block_on(async {
@@ -46,49 +39,43 @@ pub(super) fn run(config: &Config, arguments: &ThreadsArguments) -> Result<Exit,
             return Err(Failure::new(Exit::Usage, "which pipeline?"));
         };
         let configured = road.apply.threads;
-        if let Some(threads) = arguments.threads {
-            let asked = AskedThreads {
-                threads,
-                configured,
-            };
-            let stored = road.replica.ask_threads(&road.name, asked).await;
-            stored.map_err(|error| cannot_be_asked(&road, &error))?;
-        }
-        let stored = road.replica.asked_threads(&road.name).await;
-        let stored = stored.map_err(|error| cannot_be_asked(&road, &error))?;
-        let holds = AskedThreads::or_configured(stored, configured);
-        let now = taken_up(config, &road, holds).await;
-        tell(arguments, &road, (holds, configured), now.as_ref());
-        let late = now
-            .as_ref()
-            .is_some_and(|now| now.asked != holds.to_string());
+        let asked = match arguments.threads {
+            Some(threads) => {
+                let asked = AskedThreads {
+                    threads,
+                    configured,
+                };
+                let stored = road.replica.ask_threads(&road.name, asked).await;
+                stored.map(|()| Some(asked))
+            }
+            None => road.replica.asked_threads(&road.name).await,
+        };
+        let asked = asked.map_err(|error| {
+            let message = format!("{}: the replica cannot be asked: {error}", road.name);
+            Failure::new(Exit::Unreachable, message)
+        })?;
+        let holds = AskedThreads::or_configured(asked, configured);
+        let applier = taken_up(config, &road, holds).await;
+        tell(arguments, &road, (holds, configured), applier.as_ref());
+        let late = applier.is_some_and(|applier| !works_by(&applier, holds));
         Ok(if late { Exit::Error } else { Exit::Ok })
     })
 }
 
-fn cannot_be_asked(road: &Road, error: &keylane_core::apply::ApplyError) -> Failure {
-    let message = format!("{}: the replica cannot be asked: {error}", road.name);
-    Failure::new(Exit::Unreachable, message)
+fn works_by(applier: &ApplyStatus, holds: Threads) -> bool {
+    applier.threads_asked == holds.to_string()
 }
 
 /// The applier of this machine, once it works by what holds, or as it is after [`TAKEN_MAX`].
-async fn taken_up(config: &Config, road: &Road, holds: Threads) -> Option<Now> {
+async fn taken_up(config: &Config, road: &Road, holds: Threads) -> Option<ApplyStatus> {
     let until = Instant::now() + TAKEN_MAX;
     loop {
-        let now = read_all(&config.state_dir)
+        let applier = read_all(&config.state_dir)
             .into_iter()
             .filter(|process| *process.pipeline == *road.name && process.is_alive())
-            .find_map(|process| process.apply)
-            .map(|apply| Now {
-                asked: apply.threads_asked,
-                threads: apply.threads,
-                why: apply.threads_why,
-            });
-        let waits = now
-            .as_ref()
-            .is_some_and(|now| now.asked != holds.to_string());
-        if !waits || Instant::now() >= until {
-            return now;
+            .find_map(|process| process.apply)?;
+        if works_by(&applier, holds) || Instant::now() >= until {
+            return Some(applier);
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
@@ -98,13 +85,14 @@ fn tell(
     arguments: &ThreadsArguments,
     road: &Road,
     (holds, configured): (Threads, Threads),
-    now: Option<&Now>,
+    applier: Option<&ApplyStatus>,
 ) {
     if arguments.format == Format::Json {
         let told = json!({
             "pipeline": &*road.name, "asked": holds.to_string(), "configured": configured.to_string(),
-            "threads": now.map(|now| now.threads), "why": now.map(|now| &now.why).filter(|why| !why.is_empty()),
-            "applier_runs": now.is_some(),
+            "threads": applier.map(|applier| applier.threads),
+            "why": applier.map(|applier| &applier.threads_why).filter(|why| !why.is_empty()),
+            "applier_runs": applier.is_some(),
         });
         return super::print(format!("{told:#}\n").as_bytes());
     }
@@ -114,20 +102,19 @@ fn tell(
         "as asked for"
     };
     let name = &road.name;
-    match now {
+    match applier {
         None => eprintln!(
             "{name}: {holds} {whose}; no applier runs on this machine, it holds from its next start"
         ),
-        Some(now) if now.asked != holds.to_string() => {
-            eprintln!(
-                "{name}: {holds} {whose}; the applier has not taken it up yet, it works with {} threads",
-                now.threads
-            );
+        Some(applier) => {
+            let threads = applier.threads;
+            match applier.threads_why.as_str() {
+                _ if !works_by(applier, holds) => eprintln!(
+                    "{name}: {holds} {whose}; the applier has not taken it up yet, it works with {threads} threads"
+                ),
+                "" => eprintln!("{name}: {threads} threads {whose}"),
+                why => eprintln!("{name}: {holds} {whose}, now {threads} threads: {why}"),
+            }
         }
-        Some(now) if now.why.is_empty() => eprintln!("{name}: {} threads {whose}", now.threads),
-        Some(now) => eprintln!(
-            "{name}: {holds} {whose}, now {} threads: {}",
-            now.threads, now.why
-        ),
     }
 }

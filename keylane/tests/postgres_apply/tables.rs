@@ -96,13 +96,9 @@ async fn a_type_that_the_replica_lacks_is_named_and_a_type_name_is_never_other_s
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn own_tables_are_prepared_by_many_at_once_and_by_one_without_rights_if_there() {
-    let Some(bed) = Bed::new("apply_prepare").await else {
-        return;
-    };
-    bed.sql("DROP SCHEMA keylane CASCADE");
-    let all = (0..6).map(|_| {
+/// So many prepare the own tables at the same time; afterwards there is one version, this one's.
+async fn are_prepared_by_many(bed: &Bed, many: usize) {
+    let all = (0..many).map(|_| {
         let url = bed.url.clone();
         tokio::spawn(async move { Bed::at(url).await.replica.prepare().await })
     });
@@ -113,6 +109,15 @@ async fn own_tables_are_prepared_by_many_at_once_and_by_one_without_rights_if_th
         bed.sql("SELECT count(*), max(version) FROM keylane.meta"),
         "1|2"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_tables_are_prepared_by_many_at_once_and_by_one_without_rights_if_there() {
+    let Some(bed) = Bed::new("apply_prepare").await else {
+        return;
+    };
+    bed.sql("DROP SCHEMA keylane CASCADE");
+    are_prepared_by_many(&bed, 6).await;
     bed.sql("UPDATE keylane.meta SET version = 99");
     let error = bed.replica.prepare().await.expect_err("a later version");
     assert_eq!(error.kind, ApplyErrorKind::Other);
@@ -125,16 +130,6 @@ async fn own_tables_of_the_first_version_are_brought_up_by_whoever_comes_first()
         return;
     };
     bed.sql("DROP TABLE keylane.pipelines; UPDATE keylane.meta SET version = 1");
-    let all = (0..4).map(|_| {
-        let url = bed.url.clone();
-        tokio::spawn(async move { Bed::at(url).await.replica.prepare().await })
-    });
-    for prepared in all.collect::<Vec<_>>() {
-        assert_eq!(prepared.await.expect("joined"), Ok(()));
-    }
-    assert_eq!(
-        bed.sql("SELECT count(*), max(version) FROM keylane.meta"),
-        "1|2"
-    );
+    are_prepared_by_many(&bed, 4).await;
     check_asked_threads(&bed.replica).await;
 }

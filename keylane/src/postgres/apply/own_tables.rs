@@ -15,6 +15,7 @@ const VERSION: i32 = 2;
 /// Any number, the same for every version: who creates the tables.
 const ADVISORY_LOCK: i64 = 0x6b65_796c_616e_6501;
 
+/// The tables of version 1.
 const CREATE: &str = r#"
 CREATE SCHEMA IF NOT EXISTS keylane;
 CREATE TABLE IF NOT EXISTS keylane.meta (version integer NOT NULL);
@@ -57,8 +58,8 @@ CREATE TABLE IF NOT EXISTS keylane.parked (
 COMMENT ON SCHEMA keylane IS 'How far Keylane has applied what it reads (progress) and what it could not apply (parked). Dropping it loses both.';
 "#;
 
-/// From version 1 to 2; the last step of [`CREATE`] too.
-const UPGRADE_TO_2: &str = r#"
+/// What version 2 has beyond version 1.
+const FROM_1_TO_2: &str = r#"
 CREATE TABLE keylane.pipelines (
     pipeline text COLLATE "C" PRIMARY KEY,
     threads text NOT NULL,
@@ -86,41 +87,31 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), ApplyError> {
         .await
         .map_err(at_rim)?;
     let stored = stored_version(transaction.client()).await.map_err(at_rim)?;
-    match stored {
-        Some(version) if version > VERSION => Err(ApplyError::new(
-            ApplyErrorKind::Other,
-            format!(
-                "the replica's schema keylane is of version {version}, this program knows version {VERSION}: run the newer program"
-            ),
-        )),
-        Some(VERSION) => Ok(()),
-        Some(_) => {
-            transaction
-                .batch_execute(UPGRADE_TO_2)
-                .await
-                .map_err(at_rim)?;
-            transaction
-                .execute("UPDATE keylane.meta SET version = $1", &[&VERSION])
-                .await
-                .map_err(at_rim)?;
-            transaction.commit().await.map_err(at_rim)
+    let store = match stored {
+        Some(VERSION) => return Ok(()),
+        Some(version) if version > VERSION => {
+            return Err(ApplyError::new(
+                ApplyErrorKind::Other,
+                format!(
+                    "the replica's schema keylane is of version {version}, this program knows version {VERSION}: run the newer program"
+                ),
+            ));
         }
+        Some(_) => "UPDATE keylane.meta SET version = $1",
         None => {
             transaction.batch_execute(CREATE).await.map_err(at_rim)?;
-            transaction
-                .batch_execute(UPGRADE_TO_2)
-                .await
-                .map_err(at_rim)?;
-            transaction
-                .execute(
-                    "INSERT INTO keylane.meta (version) VALUES ($1)",
-                    &[&VERSION],
-                )
-                .await
-                .map_err(at_rim)?;
-            transaction.commit().await.map_err(at_rim)
+            "INSERT INTO keylane.meta (version) VALUES ($1)"
         }
-    }
+    };
+    transaction
+        .batch_execute(FROM_1_TO_2)
+        .await
+        .map_err(at_rim)?;
+    transaction
+        .execute(store, &[&VERSION])
+        .await
+        .map_err(at_rim)?;
+    transaction.commit().await.map_err(at_rim)
 }
 
 /// Whether the tables were created.

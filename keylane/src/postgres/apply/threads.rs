@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 
 use super::error::apply_error;
 
-/// What was asked for, if anything was. What cannot be read was written by another version, and counts as nothing.
+/// What was asked for, if anything was.
 pub(super) async fn asked(
     client: &Client,
     pipeline: &str,
@@ -15,12 +15,7 @@ pub(super) async fn asked(
         .query_opt(sql, &[&pipeline])
         .await
         .map_err(|error| apply_error(&error, "reading keylane.pipelines"))?;
-    Ok(row.and_then(|row| {
-        Some(AskedThreads {
-            threads: row.get::<_, String>(0).parse().ok()?,
-            configured: row.get::<_, String>(1).parse().ok()?,
-        })
-    }))
+    Ok(row.and_then(|row| AskedThreads::read(row.get(0), row.get(1))))
 }
 
 /// Stores what is asked for.

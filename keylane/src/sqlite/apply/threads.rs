@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS keylane_pipelines (
 ) WITHOUT ROWID;
 ";
 
-/// What was asked for, if anything was. What cannot be read was written by another version, and counts as nothing; a replica of an older one has no such table.
+/// What was asked for, if anything was. A replica of an earlier version has no such table.
 pub(super) fn asked(
     connection: &Connection,
     pipeline: &str,
@@ -28,12 +28,7 @@ pub(super) fn asked(
         )?
         .query_row([pipeline], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    Ok(row.and_then(|(threads, configured)| {
-        Some(AskedThreads {
-            threads: threads.parse().ok()?,
-            configured: configured.parse().ok()?,
-        })
-    }))
+    Ok(row.and_then(|(threads, configured)| AskedThreads::read(&threads, &configured)))
 }
 
 /// Stores what is asked for.

@@ -18,22 +18,35 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Crew {
     threads: Threads,
     auto: AutoThreads,
-    began: Instant,
-    applied: u64,
+    seen: Seen,
+}
+
+/// What was seen since the last number was decided on.
+struct Seen {
+    since: Instant,
+    applied_before: u64,
     busy: u64,
     samples: u64,
+}
+
+impl Seen {
+    fn nothing(road: &Road) -> Self {
+        Seen {
+            since: Instant::now(),
+            applied_before: road.stats.applied.get(),
+            busy: 0,
+            samples: 0,
+        }
+    }
 }
 
 impl Crew {
     /// As configured or asked for; [`Road::workers`] is set.
     pub(super) fn new(road: &Road, asked: Option<AskedThreads>) -> Self {
-        let mut crew = Crew {
+        let crew = Crew {
             threads: AskedThreads::or_configured(asked, road.settings.threads),
             auto: AutoThreads::new(road.settings.threads_max),
-            began: Instant::now(),
-            applied: road.stats.applied.get(),
-            busy: 0,
-            samples: 0,
+            seen: Seen::nothing(road),
         };
         crew.tell(road);
         crew
@@ -41,19 +54,21 @@ impl Crew {
 
     /// To be called often and at even distances.
     pub(super) fn sample(&mut self, road: &Road) {
-        self.busy += road.stats.busy.get();
-        self.samples += 1;
-        let took = self.began.elapsed();
-        if self.threads != Threads::Auto || took < WINDOW {
+        if self.threads != Threads::Auto {
             return;
         }
-        let applied = road.stats.applied.get();
+        self.seen.busy += road.stats.busy.get();
+        self.seen.samples += 1;
+        let took = self.seen.since.elapsed();
+        if took < WINDOW {
+            return;
+        }
+        let seen = std::mem::replace(&mut self.seen, Seen::nothing(road));
+        let applied = self.seen.applied_before.saturating_sub(seen.applied_before);
         self.auto.look(Window {
-            rate: applied.saturating_sub(self.applied) as f64 / took.as_secs_f64(),
-            busy: self.busy as f64 / self.samples as f64,
+            rate: applied as f64 / took.as_secs_f64(),
+            busy: seen.busy as f64 / seen.samples as f64,
         });
-        (self.began, self.applied) = (Instant::now(), applied);
-        (self.busy, self.samples) = (0, 0);
         self.tell(road);
     }
 
@@ -63,24 +78,20 @@ impl Crew {
         let Ok(Ok(asked)) = tokio::time::timeout(ANSWER_MAX, asked).await else {
             return;
         };
+        let former = self.threads;
         let threads = AskedThreads::or_configured(asked, road.settings.threads);
-        if threads == self.threads {
-            return;
+        if threads != former {
+            info!(pipeline = &*road.settings.pipeline, from = %former, to = %threads, "another number of threads");
+            *self = Crew::new(road, asked);
         }
-        info!(pipeline = &*road.settings.pipeline, from = %self.threads, to = %threads, "another number of threads");
-        self.threads = threads;
-        self.auto = AutoThreads::new(road.settings.threads_max);
-        (self.began, self.applied) = (Instant::now(), road.stats.applied.get());
-        (self.busy, self.samples) = (0, 0);
-        self.tell(road);
     }
 
-    fn tell(&mut self, road: &Road) {
+    fn tell(&self, road: &Road) {
         let (number, why) = match self.threads {
             Threads::Number(number) => (number, ""),
             Threads::Auto => (self.auto.current(), self.auto.why()),
         };
-        let number = usize::try_from(number).unwrap_or(1).max(1);
+        let number = usize::try_from(number).unwrap_or(1);
         road.workers
             .send_if_modified(|workers| std::mem::replace(workers, number) != number);
         road.stats.threads.set(number as u64);
