@@ -61,7 +61,7 @@ pipelines:
     replica: {{ postgres: {{ url: \"{}\" }} }}
     tables: [\"public.*\"]
     topics: {{ partitions: 8 }}
-    apply: {{ threads: {threads}, fold: {fold} }}",
+    apply: {{ threads: {threads}, fold: {fold}, group: {{ instance_id: one }} }}",
             bed.kafka.bootstrap(),
             bed.origin.url(DATABASE),
             bed.replica.url(DATABASE)

@@ -36,6 +36,8 @@ mod foreign_keys;
 mod full_disk;
 #[path = "main/gate.rs"]
 mod gate;
+#[path = "main/group.rs"]
+mod group;
 #[path = "main/help.rs"]
 mod help;
 #[path = "main/http.rs"]

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use keylane_core::model::{Epoch, Offset, Position, TopicPartition};
 use keylane_core::publish::{
-    Header, Log, LogConsumer, LogErrorKind, NewRecord, RawRecord, RecordKind, TopicSpec,
+    GroupMember, GroupNews, GroupProtocol, GroupSettings, Header, Log, LogConsumer, LogErrorKind,
+    Membership, NewRecord, RawRecord, RecordKind, TopicSpec,
 };
 
 /// Everything, in one topic family named by `prefix`.
@@ -24,6 +25,59 @@ pub(crate) async fn check_log(log: Arc<dyn Log>, prefix: &str) {
     an_assigned_partition_starts_anew_where_it_is_assigned_again(&*log, &format!("{prefix}-anew"))
         .await;
     a_waiting_consumer_is_woken_by_a_record(&*log, &format!("{prefix}-woken")).await;
+    the_only_member_of_a_group_is_named_for_everything(&*log, &format!("{prefix}-member")).await;
+}
+
+/// The partitions that the next news names this member for; news of none is answered and passed over.
+async fn taken(member: &mut dyn GroupMember) -> Vec<TopicPartition> {
+    loop {
+        let news = tokio::time::timeout(Duration::from_secs(30), member.news());
+        let news = news.await.expect("news in time").expect("news");
+        member.answer().await.expect("an answer is taken");
+        let mut taken = match news {
+            GroupNews::Take(taken) => taken,
+            GroupNews::GiveUp(_) | GroupNews::Lost(_) => unreachable!("nobody else joined"),
+        };
+        if !taken.is_empty() {
+            taken.sort();
+            return taken;
+        }
+    }
+}
+
+async fn the_only_member_of_a_group_is_named_for_everything(log: &dyn Log, topic: &str) {
+    let (first, second) = (format!("{topic}-1"), format!("{topic}-2"));
+    for name in [&first, &second] {
+        log.ensure_topics(&[spec(name, 3)]).await.expect("created");
+    }
+    let group = GroupSettings {
+        name: topic.to_owned(),
+        protocol: GroupProtocol::Classic,
+        session_timeout_ms: 10_000,
+        instance_id: None,
+    };
+    let all_of = |name: &str| -> Vec<TopicPartition> {
+        (0..3).map(|it| TopicPartition::new(name, it)).collect()
+    };
+    let topics = [Arc::from(&*first), Arc::from(&*second)];
+    let mut member = log.join(&group, &topics[..1]).await.expect("joined");
+    assert_eq!(taken(&mut *member).await, all_of(&first));
+    member.subscribe(&topics).await.expect("subscribed");
+    assert_eq!(taken(&mut *member).await, all_of(&second));
+    let frontiers: Vec<_> = all_of(&first)
+        .into_iter()
+        .map(|it| (it, Offset(0)))
+        .collect();
+    let standing = member.confirm(&frontiers).await.expect("an answer");
+    // Where partitions move, whoever has them is a member; elsewhere the group does not know.
+    assert_eq!(standing == Membership::Member, member.shares());
+    member.leave().await;
+    // Who comes next need not wait for anybody's session.
+    let mut next = log.join(&group, &topics).await.expect("joined");
+    let mut all = all_of(&first);
+    all.extend(all_of(&second));
+    assert_eq!(taken(&mut *next).await, all);
+    next.leave().await;
 }
 
 pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
@@ -241,8 +295,6 @@ async fn a_consumer_reads_each_partition_in_order_and_only_where_there_is_room(
     let ends: BTreeMap<_, _> = consumer.ends().into_iter().collect();
     let end = log.bounds(&partitions[0]).await.expect("an answer").end;
     assert_eq!(ends.get(&partitions[0]), Some(&end));
-    let frontier = [(partitions[0].clone(), end)];
-    consumer.hint(&frontier).await.expect("hints are taken");
     consumer.unassign(&partitions[0]).await.expect("given up");
     append(log, &partitions[0], 200..210).await;
     let none = consumer.fetch(&all, Duration::from_millis(300)).await;

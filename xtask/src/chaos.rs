@@ -9,8 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The test that runs one round.
-const ROUND: &str = "chaos::round::a_round_with_a_seed_of_the_task_runner_ends_as_all_others_do";
+/// The tests of one round: every part is killed; appliers come, go, die and hang.
+const ROUND: [&str; 2] = [
+    "chaos::round::a_round_with_a_seed_of_the_task_runner_ends_as_all_others_do",
+    "group::a_round_with_a_seed_of_the_task_runner_ends_as_all_others_do",
+];
 const BUILD: [&str; 5] = ["test", "-p", "keylane-server", "--test", "main"];
 /// How much of a failed round's output is shown.
 const SHOWN_LINES: usize = 120;
@@ -26,7 +29,7 @@ pub(crate) struct ChaosArguments {
     /// Partitions of each topic
     #[arg(long, default_value_t = 8)]
     partitions: u32,
-    /// Kills of each round
+    /// Kills of each round, and moves of its group
     #[arg(long, default_value_t = 12)]
     kills: u32,
 }
@@ -71,10 +74,12 @@ fn one_round(
 ) -> Result<bool, Box<dyn std::error::Error>> {
     let mut round: Command = cargo(root, &BUILD);
     round
-        .args(["--", "--exact", ROUND, "--nocapture"])
+        .args(["--", "--exact", "--nocapture", "--test-threads=1"])
+        .args(ROUND)
         .env("KEYLANE_CHAOS_SEED", seed.to_string())
         .env("KEYLANE_CHAOS_PARTITIONS", arguments.partitions.to_string())
         .env("KEYLANE_CHAOS_KILLS", arguments.kills.to_string())
+        .env("KEYLANE_CHAOS_MOVES", arguments.kills.to_string())
         .env_remove("KEYLANE_TEST_QUICK")
         .stdin(Stdio::null());
     // Both streams into one file, in their order, and read from there as it grows.
@@ -95,10 +100,12 @@ fn one_round(
     Ok(running.wait()?.success())
 }
 
-/// The part that a line of the round says is killed: `chaos: kill 3 of 12: Broker`.
+/// The part that a line of the round says is killed: `chaos: kill 3 of 12: Broker`; or what happens to the group: `group: move 3 of 12: hang`.
 fn killed(line: &str) -> Option<&str> {
-    let (_, kill) = line.split_once("chaos: kill ")?;
-    let (_, part) = kill.split_once(": ")?;
+    let kill = line
+        .split_once("chaos: kill ")
+        .or(line.split_once("group: move "));
+    let (_, part) = kill?.1.split_once(": ")?;
     Some(part.trim())
 }
 
@@ -124,7 +131,10 @@ fn sum(rounds: u64, kills: &BTreeMap<String, u64>) -> String {
         .iter()
         .map(|(part, count)| format!("{part} {count}"))
         .collect();
-    format!("chaos: {rounds} rounds, {all} kills ({})", each.join(", "))
+    format!(
+        "chaos: {rounds} rounds, {all} kills and moves ({})",
+        each.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -139,6 +149,7 @@ mod tests {
             "chaos: kill 1 of 3: Capture",
             "chaos: kill 2 of 3: Broker",
             "chaos: kill 3 of 3: Capture",
+            "group: move 1 of 3: hang",
             "test chaos::round::x ... ok",
         ];
         let mut kills: BTreeMap<String, u64> = BTreeMap::new();
@@ -147,7 +158,7 @@ mod tests {
         }
         assert_eq!(
             sum(2, &kills),
-            "chaos: 2 rounds, 3 kills (Broker 1, Capture 2)"
+            "chaos: 2 rounds, 4 kills and moves (Broker 1, Capture 2, hang 1)"
         );
     }
 }

@@ -271,6 +271,12 @@ pub trait Replica: Send + Sync {
     /// Reads all progress of a pipeline without raising anything.
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError>;
 
+    /// As [`Replica::progress`], without the lanes' own: what is cheap enough to look at all the time. Parked keys are read no earlier than progress.
+    async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError>;
+
+    /// What tells this database from any other, the same for every process that writes to it: a few letters and digits.
+    async fn identity(&self) -> Result<String, ApplyError>;
+
     /// A connection of its own for a worker.
     async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError>;
 

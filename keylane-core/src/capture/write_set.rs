@@ -2,8 +2,8 @@
 //! acquisition.
 //!
 //! - Every change depends on the last change of its row.
-//! - A put *acquires* its row key and unique values and depends on the last acquisition of each; it *references* its parents and depends on the parents' last
-//!   acquisition.
+//! - A put *acquires* its row key and unique values and depends on the last acquisition of each; it *references* its parents and depends on the acquisition by
+//!   which each parent came to hold what is referred to: that it was updated since, and kept its key, matters to nobody who refers to it.
 //! - What a row gives up that others may refer to (a parent's delete, its new key, its new value in a referenced unique column) depends on every reference
 //!   to it. If neither the before image nor the history tells the value given up, the change depends on everything before it.
 //! - A truncate or a change of schema depends on everything before it, and everything after depends on it.
@@ -33,11 +33,29 @@ pub struct Place {
     pub order: OrderHash,
 }
 
-/// The last acquisition of a value.
+/// An acquisition of a value.
 #[derive(Clone, Copy)]
 struct Touch {
     place: Place,
     position: Position,
+}
+
+/// Who holds a value.
+#[derive(Clone, Copy)]
+struct Holder {
+    /// Its last acquisition.
+    last: Touch,
+    /// The one since which it was held without a break; `None` if that was before the history.
+    since: Option<Touch>,
+}
+
+impl Holder {
+    fn anew(touch: Touch) -> Self {
+        Holder {
+            last: touch,
+            since: Some(touch),
+        }
+    }
 }
 
 /// References to a value: all from one place, or from several.
@@ -49,7 +67,7 @@ enum References {
 
 /// The bounded history.
 pub struct WriteSet {
-    acquired: HashMap<u64, Touch>,
+    acquired: HashMap<u64, Holder>,
     references: HashMap<u64, References>,
     /// What a row holds in referenced columns besides its key, by (row, columns).
     held: HashMap<u64, u64>,
@@ -59,7 +77,7 @@ pub struct WriteSet {
 }
 
 impl WriteSet {
-    /// An empty history of at most `entries_max` values (about 64 bytes each), whose past up to `floor` is unknown.
+    /// An empty history of at most `entries_max` values (about 100 bytes each), whose past up to `floor` is unknown.
     pub fn new(entries_max: usize, floor: Position) -> Self {
         WriteSet {
             acquired: HashMap::new(),
@@ -91,13 +109,14 @@ impl WriteSet {
             position: change.position,
         };
         let renames = change.renames();
+        let keeps_key = change.op == Op::Update && renames.is_none();
         let old = renames.or(change.before.as_ref());
         let new = change.after.as_ref();
         if change.op != Op::Insert && change.op != Op::Read || renames.is_some() {
             self.release(&mut stamp, schema, old, new, touch);
         }
         if let Some(old) = old {
-            self.acquire(&mut stamp, schema, &schema.key, old, touch);
+            self.acquire(&mut stamp, schema, &schema.key, old, touch, keeps_key);
         } else if let Some(moved) = &change.moved_from
             && let Some(token) = self.row_token(schema, &schema.key, moved)
         {
@@ -105,7 +124,7 @@ impl WriteSet {
             self.look(&mut stamp, token, place);
         }
         if let Some(new) = new {
-            self.put(&mut stamp, schema, new, touch);
+            self.put(&mut stamp, schema, new, touch, keeps_key);
         }
         stamp
     }
@@ -118,15 +137,23 @@ impl WriteSet {
         self.floor = self.floor.max(position);
     }
 
-    fn put(&mut self, stamp: &mut Stamp, schema: &TableSchema, row: &Row, touch: Touch) {
-        self.acquire(stamp, schema, &schema.key, row, touch);
+    fn put(
+        &mut self,
+        stamp: &mut Stamp,
+        schema: &TableSchema,
+        row: &Row,
+        touch: Touch,
+        keeps_key: bool,
+    ) {
+        self.acquire(stamp, schema, &schema.key, row, touch, keeps_key);
         for unique in schema.uniques.iter().chain(
             schema
                 .referenced
                 .iter()
                 .filter(|columns| **columns != schema.key),
         ) {
-            self.acquire(stamp, schema, unique, row, touch);
+            // The value may be another than before, which is not always told.
+            self.acquire(stamp, schema, unique, row, touch, false);
         }
         for columns in schema
             .referenced
@@ -144,7 +171,9 @@ impl WriteSet {
             let Some(token) = self.child_token(schema, reference, row) else {
                 continue;
             };
-            self.look(stamp, token, touch.place);
+            if let Some(since) = self.acquired.get(&token).and_then(|held| held.since) {
+                depend(stamp, since, touch.place);
+            }
             let entry = match self.references.get(&token) {
                 None => References::One(touch),
                 Some(References::One(earlier)) if earlier.place == touch.place => {
@@ -194,7 +223,7 @@ impl WriteSet {
             }
             // Where references are checked at commit, the next one to this value may be told before its next holder.
             self.look(stamp, given_up, touch.place);
-            self.acquired.insert(given_up, touch);
+            self.acquired.insert(given_up, Holder::anew(touch));
         }
     }
 
@@ -221,6 +250,7 @@ impl WriteSet {
         columns: &[usize],
         row: &Row,
         touch: Touch,
+        held_already: bool,
     ) {
         if columns.is_empty() {
             return;
@@ -229,12 +259,18 @@ impl WriteSet {
             return;
         };
         self.look(stamp, token, touch.place);
-        self.acquired.insert(token, touch);
+        let held = if held_already {
+            let since = self.acquired.get(&token).and_then(|held| held.since);
+            Holder { last: touch, since }
+        } else {
+            Holder::anew(touch)
+        };
+        self.acquired.insert(token, held);
     }
 
     fn look(&self, stamp: &mut Stamp, token: u64, place: Place) {
-        if let Some(touch) = self.acquired.get(&token) {
-            depend(stamp, *touch, place);
+        if let Some(held) = self.acquired.get(&token) {
+            depend(stamp, held.last, place);
         }
     }
 
@@ -312,3 +348,6 @@ fn depend(stamp: &mut Stamp, on: Touch, place: Place) {
         stamp.floor = stamp.floor.max(dependency.position);
     }
 }
+
+#[cfg(test)]
+mod tests;

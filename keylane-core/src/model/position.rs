@@ -22,6 +22,12 @@ impl Position {
         ordinal: 0,
     };
 
+    /// Beyond every change.
+    pub const MAX: Position = Position {
+        commit: u64::MAX,
+        ordinal: u32::MAX,
+    };
+
     /// A position from its parts.
     pub const fn new(commit: u64, ordinal: u32) -> Self {
         Position { commit, ordinal }

@@ -6,6 +6,9 @@ pub use port::{
     TopicInfo, TopicSpec,
 };
 
+mod group;
+pub use group::{GroupMember, GroupNews, GroupProtocol, GroupSettings, Membership};
+
 mod header;
 pub use header::{Dependency, HEADER_NAME, Header, HeaderError, RecordKind, Stamp};
 

@@ -10,6 +10,8 @@ use bytes::Bytes;
 
 use crate::model::{Offset, TopicPartition};
 
+use super::{GroupMember, GroupSettings};
+
 /// A topic as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
@@ -130,6 +132,8 @@ pub enum LogErrorKind {
     Unreachable,
     /// A send's fate is unknown, or the producer was fenced: this session is over, open a new epoch.
     SessionOver,
+    /// Another process has this member's name in the group, or had: trying again takes it back.
+    Replaced,
     /// Credentials or rights are wrong.
     Denied,
     /// The topic is not there, or not as it was (re-created, other number of partitions).
@@ -151,6 +155,7 @@ impl LogErrorKind {
             LogErrorKind::Unreachable => Some("the log is not reachable"),
             LogErrorKind::DiskFull => Some("the log has no room"),
             LogErrorKind::SessionOver
+            | LogErrorKind::Replaced
             | LogErrorKind::Denied
             | LogErrorKind::TopicMismatch
             | LogErrorKind::OutOfRange
@@ -194,6 +199,13 @@ pub trait Log: Send + Sync {
         buffer_bytes: usize,
     ) -> Result<Box<dyn LogConsumer>, LogError>;
 
+    /// Becomes a member of a group, to be told which partitions of these topics to read.
+    async fn join(
+        &self,
+        group: &GroupSettings,
+        topics: &[Arc<str>],
+    ) -> Result<Box<dyn GroupMember>, LogError>;
+
     /// Lets the log drop records before an offset, where its retention is ours to keep (the embedded log); elsewhere does nothing.
     async fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError>;
 }
@@ -219,7 +231,4 @@ pub trait LogConsumer: Send {
 
     /// The end of each assigned partition, as far as known without asking the log again.
     fn ends(&self) -> Vec<(TopicPartition, Offset)>;
-
-    /// Tells the group how far this process is, for lag tools only; never relied on.
-    async fn hint(&mut self, frontiers: &[(TopicPartition, Offset)]) -> Result<(), LogError>;
 }

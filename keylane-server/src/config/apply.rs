@@ -5,6 +5,7 @@ use std::time::Duration;
 use keylane_core::apply::{THREADS_MAX, Threads};
 
 use super::code::Code;
+use super::group::{self, Group};
 use super::keys::{Absent, DAY_MS, GIB, KIB, Key, MIB, Takes};
 use super::reader::{Block, Read};
 
@@ -57,6 +58,12 @@ pub(super) const KEYS: &[Key] = &[
         },
         absent: Absent::Default("64MiB"),
         means: "Bytes fetched and not yet applied at most, over all partitions. When it is reached, partitions are paused.",
+    },
+    Key {
+        name: "group",
+        takes: Takes::Block(group::KEYS),
+        absent: Absent::Means("its defaults"),
+        means: "How processes that apply this pipeline share its partitions: a Kafka consumer group. With the embedded log one process applies; the block says nothing there.",
     },
     Key {
         name: "fold",
@@ -187,6 +194,8 @@ pub struct Apply {
     pub batch_bytes: u64,
     /// Bytes fetched and not applied at most; at least `batch_bytes`.
     pub buffer_bytes: u64,
+    /// How processes share the partitions.
+    pub group: Group,
     /// Whether changes of one row in one transaction become one.
     pub fold: bool,
     /// Whether missing tables are created.
@@ -208,6 +217,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
     let batch_rows = block.count("batch_rows");
     let batch_bytes = block.bytes("batch_bytes");
     let buffer_bytes = block.bytes("buffer_bytes");
+    let group = block.block("group").and_then(|inner| group::read(&inner));
     let fold = block.flag("fold");
     let create_tables = block.flag("create_tables");
     let foreign_keys = block.choice("foreign_keys", &[ForeignKeys::Enforce, ForeignKeys::Trust]);
@@ -223,6 +233,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
         batch_rows: batch_rows?,
         batch_bytes: batch_bytes?,
         buffer_bytes: buffer_bytes?,
+        group: group?,
         fold: fold?,
         create_tables: create_tables?,
         foreign_keys: foreign_keys?,

@@ -106,6 +106,12 @@ const GAUGES: &[(&str, Option<Unit>, &str, Read)] = &[
         |view| view.buffered_bytes,
     ),
     (
+        "keylane_apply_partitions",
+        None,
+        "Partitions that the applier has",
+        |view| view.partitions,
+    ),
+    (
         "keylane_apply_threads",
         None,
         "Workers that apply",

@@ -78,6 +78,9 @@ pub struct ApplyStatus {
     pub buffered_bytes: u64,
     /// Records of the log that are not applied yet.
     pub records_behind: u64,
+    /// Partitions that this process has.
+    #[serde(default)]
+    pub partitions: u64,
     /// Workers applying now.
     pub busy: u64,
     /// Workers.
@@ -139,6 +142,7 @@ impl ApplyStatus {
             waiting: stats.waiting.get(),
             buffered_bytes: stats.buffered_bytes.get(),
             records_behind: stats.records_behind.get(),
+            partitions: stats.partitions.get(),
             busy: stats.busy.get(),
             threads: stats.threads.get(),
             retries: stats.retries.get(),

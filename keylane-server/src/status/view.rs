@@ -94,6 +94,8 @@ pub struct PipelineView {
     pub replays_skipped: Option<u64>,
     /// Keys whose changes are parked.
     pub parked: Option<u64>,
+    /// Partitions that the applier here has; `null` if none runs here.
+    pub partitions: Option<u64>,
     /// Workers that apply; `null` if none runs here.
     pub threads: Option<u64>,
     /// How many workers were configured or asked for: a number, or `auto`.
@@ -186,6 +188,7 @@ pub fn view(
         applied: applying.map(|status| status.applied),
         replays_skipped: replays(capturing, applying),
         parked: facts.parked.or(running.map(|status| status.parked_keys)),
+        partitions: running.map(|status| status.partitions),
         threads: running.map(|status| status.threads),
         threads_asked: running.map(|status| status.threads_asked.clone()),
         threads_why: running

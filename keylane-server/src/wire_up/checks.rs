@@ -26,7 +26,7 @@ pub async fn checks(config: &Config, name: &PipelineName, pipeline: &Pipeline) -
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
     }
-    all.extend(log_checks(&config.log, pipeline).await);
+    all.extend(log_checks(&config.log, name, pipeline).await);
     let schemas = match origin_tables(config, name, pipeline).await {
         Ok(schemas) => schemas,
         Err(check) => {
@@ -147,7 +147,7 @@ fn unmatched(pipeline: &Pipeline, there: &[TableName]) -> Vec<Finding> {
     unmatched.map(finding).collect()
 }
 
-async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {
+async fn log_checks(log: &config::Log, name: &PipelineName, pipeline: &Pipeline) -> Vec<Finding> {
     match log {
         config::Log::Embedded(log) => vec![embedded_check(&log.path)],
         config::Log::Kafka(log) => {
@@ -161,6 +161,12 @@ async fn log_checks(log: &config::Log, pipeline: &Pipeline) -> Vec<Finding> {
                     .from_topics
                     .as_ref()
                     .map_or_else(Vec::new, |topics| topics.debezium.clone()),
+                group: pipeline
+                    .apply
+                    .group
+                    .name
+                    .clone()
+                    .unwrap_or_else(|| format!("keylane-{name}-")),
             };
             of("log", kafka::preflight(&settings, &wanted).await)
         }

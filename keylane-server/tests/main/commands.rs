@@ -298,3 +298,36 @@ fn wrong_usage_and_wrong_configuration_end_with_two_and_say_where() {
         "{told}"
     );
 }
+
+#[test]
+fn an_applier_on_the_embedded_log_is_taken_over_by_a_later_one_and_ends_with_a_clear_word() {
+    let shop = Shop::new();
+    shop.init();
+    let capture = shop.start_as(&["run", "--only", "capture"], "capture.log");
+    let mut former = shop.start_as(&["run", "--only", "apply"], "former.log");
+    shop.await_settled();
+    let later = shop.start_as(&["run", "--only", "apply"], "later.log");
+    let log = |name: &str| std::fs::read_to_string(shop.path(name)).unwrap_or_default();
+    let took_over = wait_until("the later one to take over", PATIENCE, || {
+        Ok(log("later.log").contains("taken over"))
+    });
+    took_over.expect("it does");
+    // The former one finds out when there is something to do.
+    shop.sql("origin.db", "INSERT INTO orders VALUES (12, 1, 3.5);");
+    let ended = wait_until("the former one to end", PATIENCE, || {
+        Ok(former.try_wait().is_ok_and(|end| end.is_some()))
+    });
+    ended.expect("it ends");
+    let code = former.wait().expect("its exit status").code();
+    assert_eq!(code, Some(1), "{}", log("former.log"));
+    assert!(
+        log("former.log").contains("KL-APPLY-007"),
+        "{}",
+        log("former.log")
+    );
+    shop.await_settled();
+    let count = "SELECT count(*) FROM orders WHERE id = 12";
+    assert_eq!(shop.count("replica.db", count), 1);
+    terminate(later, &shop.path("later.log"));
+    terminate(capture, &shop.path("capture.log"));
+}

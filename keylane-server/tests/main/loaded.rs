@@ -1,5 +1,6 @@
 //! A road whose two halves run as processes of their own, under load and audit.
 
+use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::bed::Bed;
@@ -15,7 +16,8 @@ const AUDITED: [(&str, &str); 2] = [("counters", "id"), ("notes", "id")];
 const LOAD: &str = "do $$ declare n int := 0; begin
       while not (select stop from work.load) loop
         n := n + 1;
-        update counters set version = version + 1 where id = 1 + n % 50;
+        -- Some much more often than others.
+        update counters set version = version + 1 where id = 1 + floor(50 * random() ^ 3);
         insert into notes values (n, 1 + n % 50, repeat('x', 20));
         update notes set body = body || 'y' where id = n - 3;
         update notes set id = id + 1000000000 where id = n - 5 and n % 7 = 0;
@@ -32,9 +34,18 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Both halves as processes of their own, the load begun.
+    /// Both halves as processes of their own, the load begun. One partition for each table.
     pub fn new(name: &'static str) -> (Loaded, Running, Running) {
+        Loaded::with(name, 1, "")
+    }
+
+    /// As [`Loaded::new`], with so many partitions for each table, and more words for the configuration's `apply`.
+    pub fn with(name: &'static str, partitions: u32, apply: &str) -> (Loaded, Running, Running) {
         let bed = Bed::new(name, TABLES);
+        let mut wiring = bed.wiring();
+        wiring.topics = format!("partitions: {partitions}");
+        wiring.apply.push_str(apply);
+        bed.configure(&[wiring]);
         bed.origin_sql(
             "insert into counters select id, 0 from generate_series(1, 50) id;
              create schema work; create table work.load(stop bool); insert into work.load values (false)",
@@ -57,13 +68,24 @@ impl Loaded {
 
     /// The same pipeline on what could be another machine.
     pub fn elsewhere(&self, half: &str) -> (tempfile::TempDir, Running) {
+        self.elsewhere_with(half, "", "")
+    }
+
+    /// As [`Loaded::elsewhere`], with a text of the configuration in another's place.
+    pub fn elsewhere_with(&self, half: &str, from: &str, to: &str) -> (tempfile::TempDir, Running) {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = std::fs::read_to_string(self.bed.config()).expect("the configuration");
         let config = folder.path().join("keylane.yaml");
-        std::fs::copy(self.bed.config(), config).expect("the configuration is copied");
-        let mut command = self.bed.keylane(&["run", "--only", half]);
-        command.current_dir(folder.path());
-        let running = Running::start(command, folder.path());
+        std::fs::write(config, text.replacen(from, to, 1)).expect("the configuration is copied");
+        let running = self.again(half, folder.path());
         (folder, running)
+    }
+
+    /// A half in a folder that has a configuration.
+    pub fn again(&self, half: &str, folder: &Path) -> Running {
+        let mut command = self.bed.keylane(&["run", "--only", half]);
+        command.current_dir(folder);
+        Running::start(command, folder)
     }
 
     /// Waits until the replica has taken changes that were made after this moment.

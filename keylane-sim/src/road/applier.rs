@@ -10,7 +10,7 @@ use keylane_core::apply::{
 };
 use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, LaneCount, Offset, Position, TopicPartition};
+use keylane_core::model::{Change, LaneCount, Offset, TopicPartition};
 
 use super::variants::Rules;
 use crate::Chance;
@@ -25,9 +25,6 @@ const POLICY: FailurePolicy = FailurePolicy {
     rest_ms_max: u64::MAX,
     then: WhenExhausted::Park,
 };
-
-/// What nobody else holds.
-const NOWHERE: Position = Position::new(u64::MAX, u32::MAX);
 
 /// A transaction that is open.
 pub(super) struct Open {
@@ -75,7 +72,7 @@ impl Applier {
         self.lanes.revoke(partition);
         self.intakes.remove(partition);
         if self.rules.given_up_forgotten || self.rules.external_ignored {
-            self.lanes.set_external(NOWHERE);
+            self.lanes.set_elsewhere(&[], false);
         }
     }
 
@@ -89,9 +86,8 @@ impl Applier {
         if self.rules.external_ignored {
             return;
         }
-        let others = all.iter().filter(|it| !self.intakes.contains_key(it));
-        let stored = others.map(|partition| replica.progress(partition).low_position.successor());
-        self.lanes.set_external(stored.min().unwrap_or(NOWHERE));
+        let stored: Vec<_> = all.iter().map(|it| replica.progress(it)).collect();
+        self.lanes.set_elsewhere(&stored, false);
     }
 
     /// Whether everything that the log holds of a partition is applied by this one.

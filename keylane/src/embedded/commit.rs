@@ -186,6 +186,7 @@ impl Committer {
             LogErrorKind::DiskFull => NotCommitted::Full(explained),
             LogErrorKind::Unreachable => NotCommitted::Busy(explained),
             LogErrorKind::SessionOver
+            | LogErrorKind::Replaced
             | LogErrorKind::Denied
             | LogErrorKind::TopicMismatch
             | LogErrorKind::OutOfRange

@@ -107,9 +107,4 @@ impl LogConsumer for EmbeddedConsumer {
         ends.map(|(partition, (_, end))| (partition.clone(), *end))
             .collect()
     }
-
-    /// Does nothing: progress stands at the replica.
-    async fn hint(&mut self, _frontiers: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
-        Ok(())
-    }
 }

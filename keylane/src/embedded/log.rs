@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
-    AppendTicket, Bounds, Log, LogConsumer, LogError, LogErrorKind, NewRecord, RawRecord,
-    TopicInfo, TopicSpec,
+    AppendTicket, Bounds, GroupMember, GroupSettings, Log, LogConsumer, LogError, LogErrorKind,
+    NewRecord, RawRecord, TopicInfo, TopicSpec,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -16,6 +16,7 @@ use super::commit::Committer;
 use super::consumer::EmbeddedConsumer;
 use super::file::LogFile;
 use super::keep::Keeper;
+use super::member::SoleMember;
 use super::read::{Reader, Wish};
 use super::tickets::{Pending, Unseen};
 use super::writer::Writer;
@@ -63,11 +64,11 @@ pub struct EmbeddedLog {
 }
 
 /// The file and the threads that work on it.
-struct Open {
+pub(super) struct Open {
     file: LogFile,
     bytes_max: u64,
     reader: OwnThread<Reader>,
-    keeper: OwnThread<Keeper>,
+    pub(super) keeper: OwnThread<Keeper>,
     queue: mpsc::Sender<Pending>,
     unseen: Arc<Unseen>,
     commits: watch::Receiver<u64>,
@@ -235,6 +236,14 @@ impl Log for EmbeddedLog {
             buffer_bytes,
             assigned: std::collections::BTreeMap::new(),
         }))
+    }
+
+    async fn join(
+        &self,
+        _group: &GroupSettings,
+        topics: &[Arc<str>],
+    ) -> Result<Box<dyn GroupMember>, LogError> {
+        Ok(Box::new(SoleMember::new(self.open.clone(), topics)))
     }
 
     async fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {

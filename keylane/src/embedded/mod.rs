@@ -16,5 +16,7 @@ mod keep;
 
 mod consumer;
 
+mod member;
+
 mod log;
 pub use log::{EmbeddedLog, EmbeddedOptions};

@@ -12,7 +12,7 @@ use keylane_core::publish::{LogConsumer, LogError, LogErrorKind, RawRecord};
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use tokio::sync::Notify;
@@ -258,7 +258,7 @@ impl Part {
     }
 }
 
-/// What the caller must know: a single broker's lost connection is not, since the client finds another; nor what is about the group, which only lag tools look at.
+/// What the caller must know: a single broker's lost connection is not, since the client finds another; nor what is about the group, of which this client is no member.
 fn judge(what: &str, error: &KafkaError, cause: &str) -> Option<LogError> {
     let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
     if is_about_the_group(code) {
@@ -328,21 +328,6 @@ impl LogConsumer for KafkaConsumer {
         parts
             .filter_map(|(partition, part)| end(partition, part))
             .collect()
-    }
-
-    async fn hint(&mut self, frontiers: &[(TopicPartition, Offset)]) -> Result<(), LogError> {
-        let Some(client) = self.client.as_ref().filter(|_| !frontiers.is_empty()) else {
-            return Ok(());
-        };
-        let mut list = TopicPartitionList::new();
-        for (partition, frontier) in frontiers {
-            place_in(&mut list, partition, *frontier)
-                .map_err(|error| failed("telling the group", &error, ""))?;
-        }
-        client
-            .consumer
-            .commit(&list, CommitMode::Async)
-            .map_err(|error| failed("telling the group", &error, ""))
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
-    AppendTicket, Bounds, Log, LogConsumer, LogError, NewRecord, RawRecord, TopicInfo, TopicSpec,
+    AppendTicket, Bounds, GroupMember, GroupSettings, Log, LogConsumer, LogError, NewRecord,
+    RawRecord, TopicInfo, TopicSpec,
 };
 
 use super::consumer::KafkaConsumer;
+use super::member::KafkaMember;
 use super::producer::Producer;
 use super::reader::Readers;
 use super::settings::KafkaSettings;
@@ -86,6 +88,15 @@ impl Log for KafkaLog {
     ) -> Result<Box<dyn LogConsumer>, LogError> {
         let consumer = KafkaConsumer::new(self.settings.clone(), group, buffer_bytes);
         Ok(Box::new(consumer))
+    }
+
+    async fn join(
+        &self,
+        group: &GroupSettings,
+        topics: &[Arc<str>],
+    ) -> Result<Box<dyn GroupMember>, LogError> {
+        let member = KafkaMember::join(&self.settings, group, topics)?;
+        Ok(Box::new(member))
     }
 
     /// Retention is the cluster's own.

@@ -1,7 +1,7 @@
 //! Kafka: the log that machines share, by librdkafka.
 //!
 //! [`KafkaLog`] is `keylane_core::publish::Log`: an idempotent producer that leaves no gap, topics with an identity, one-off reads of a partition's tail, and a
-//! consumer that holds each partition's records in a queue of its own.
+//! consumer that holds each partition's records in a queue of its own. Which partitions those are a group says, to a client of its own.
 
 mod settings;
 pub use settings::KafkaSettings;
@@ -24,6 +24,8 @@ mod record;
 mod reader;
 
 mod consumer;
+
+mod member;
 
 mod log;
 pub use log::KafkaLog;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::publish::{LogError, LogErrorKind};
+use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
+use rdkafka::config::FromClientConfigAndContext as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
@@ -17,6 +20,8 @@ use crate::preflight::Finding;
 
 /// The longest that one question may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// A coordinator that may be asked answers sooner.
+const MEMBER_ANSWER_MAX: Duration = Duration::from_secs(3);
 /// A replica that is away for longer than the topics keep changes must be copied anew.
 const RETENTION_MIN_MS: i64 = 24 * 3600 * 1000;
 
@@ -31,6 +36,8 @@ pub struct Wanted {
     pub replication_factor: i32,
     /// Topics that another tool writes, to be applied; then there are none of the pipeline's own.
     pub foreign: Vec<String>,
+    /// The consumer group of those who apply, or one that begins as it does.
+    pub group: String,
 }
 
 /// Looks at the cluster and at the pipeline's topics that are there already.
@@ -69,10 +76,12 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
         for topic in wanted.foreign.clone() {
             findings.push(foreign(admin.clone(), topic).await);
         }
+        findings.extend(member(settings, wanted).await);
         return findings;
     }
     let mut findings = cluster(&metadata, &subject, wanted);
     findings.extend(may(rights, wanted));
+    findings.extend(member(settings, wanted).await);
     let ours: Vec<&MetadataTopic> = metadata
         .topics()
         .iter()
@@ -172,6 +181,38 @@ fn may(rights: Result<Option<Rights>, ()>, wanted: &Wanted) -> Option<Finding> {
     );
     let finding = Finding::passed("rights", subject, found).unless(false, fix);
     Some(if is_error { finding } else { finding.warning() })
+}
+
+/// Whether the user may be a member of the group; nothing where the cluster does not tell in time.
+async fn member(settings: &KafkaSettings, wanted: &Wanted) -> Option<Finding> {
+    let mut config = settings.client();
+    config.set("group.id", &wanted.group);
+    let control = format!("{}.keylane", wanted.prefix);
+    let asked = blocking(move || {
+        let client = BaseConsumer::from_config_and_context(&config, Watch::default()).ok()?;
+        let mut any = TopicPartitionList::new();
+        any.add_partition(&control, 0);
+        if client.committed_offsets(any, MEMBER_ANSWER_MAX).is_ok() {
+            return Some(true);
+        }
+        // It has looked for the group's coordinator by itself, and was told if it may not.
+        let told = std::iter::from_fn(|| client.poll(Duration::ZERO));
+        let mut codes = told.filter_map(|told| told.err()?.rdkafka_error_code());
+        codes
+            .any(|code| code == Code::GroupAuthorizationFailed)
+            .then_some(false)
+    });
+    let may = asked.await.ok()??;
+    let subject = format!("group {}", wanted.group);
+    let found = match may {
+        true => "this user may be a member",
+        false => "this user may not be a member: enough for `run --only capture`",
+    };
+    let fix = format!(
+        "run: kafka-acls --add --allow-principal User:… --operation Read --group {} --resource-pattern-type prefixed",
+        wanted.group
+    );
+    Some(Finding::passed("group", subject, found).unless(may, &fix))
 }
 
 fn cluster(metadata: &Metadata, subject: &str, wanted: &Wanted) -> Vec<Finding> {

@@ -85,6 +85,8 @@ pub struct ApplyStats {
     pub buffered_bytes: Counter,
     /// Records in the log that are not applied yet, markers included.
     pub records_behind: Counter,
+    /// Partitions that this process has.
+    pub partitions: Counter,
     /// Workers applying now.
     pub busy: Counter,
     /// Workers.

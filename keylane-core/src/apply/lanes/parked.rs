@@ -107,7 +107,10 @@ impl<P> Lanes<P> {
         let holding: Vec<&Part<P>> = self.slots.iter().flatten().collect();
         let holding: Vec<&&Part<P>> = holding.iter().filter(|it| !it.parked.is_empty()).collect();
         let is_parking = |entry: &Entry<P>| entry.park.is_some();
-        if holding.is_empty() && !taken.iter().flat_map(|lane| &lane.entries).any(is_parking) {
+        if holding.is_empty()
+            && self.parked_elsewhere.is_empty()
+            && !taken.iter().flat_map(|lane| &lane.entries).any(is_parking)
+        {
             return;
         }
         let mut order: Vec<(usize, usize)> = Vec::new();
@@ -129,7 +132,9 @@ impl<P> Lanes<P> {
             let is_parked = |part: &&&Part<P>| {
                 part.partition.topic == place.0 && part.parked.contains_key(&place.1)
             };
-            let behind = newly_parked.contains(&place) || holding.iter().any(is_parked);
+            let behind = newly_parked.contains(&place)
+                || holding.iter().any(is_parked)
+                || self.parked_elsewhere.contains(&place);
             if let Some(lane) = taken.get_mut(at.0)
                 && let Some(entry) = lane.entries.get_mut(at.1)
             {

@@ -1,6 +1,7 @@
 //! A partition's lanes and their queues; taking records in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -111,6 +112,11 @@ pub(super) struct Part<P> {
     pub waiting: usize,
 }
 
+/// How records name a partition that they depend on.
+fn hashed(partition: &TopicPartition) -> (u32, u32) {
+    (murmur2(partition.topic.as_bytes()), partition.partition)
+}
+
 /// All lanes of the partitions that this process owns.
 #[derive(Debug)]
 pub struct Lanes<P> {
@@ -126,6 +132,12 @@ pub struct Lanes<P> {
     pub(super) next_batch: u64,
     pub(super) unapplied_from: Position,
     pub(super) external: Position,
+    /// The lowest position that may be unapplied in each partition elsewhere of which the replica tells.
+    pub(super) elsewhere: HashMap<(u32, u32), Position>,
+    /// Lanes whose head waits for one of them.
+    pub(super) elsewhere_waiters: Vec<LaneKey>,
+    /// Keys that are parked in other processes' partitions, with their topics.
+    pub(super) parked_elsewhere: HashSet<(Arc<str>, Bytes)>,
     pub(super) replays: u64,
     pub(super) foreign: bool,
     /// The transaction whose rest is waited for.
@@ -149,7 +161,10 @@ impl<P> Lanes<P> {
             in_flight: HashMap::new(),
             next_batch: 0,
             unapplied_from: Position::ZERO,
-            external: Position::new(u64::MAX, u32::MAX),
+            external: Position::MAX,
+            elsewhere: HashMap::new(),
+            elsewhere_waiters: Vec::new(),
+            parked_elsewhere: HashSet::new(),
             replays: 0,
             foreign: false,
             together: None,
@@ -210,13 +225,9 @@ impl<P> Lanes<P> {
             }
         }
         self.by_name.insert(progress.partition.clone(), slot);
-        self.by_hash.insert(
-            (
-                murmur2(progress.partition.topic.as_bytes()),
-                progress.partition.partition,
-            ),
-            slot,
-        );
+        let hashed = hashed(&progress.partition);
+        self.elsewhere.remove(&hashed);
+        self.by_hash.insert(hashed, slot);
         self.refresh_low();
         self.recheck_all_waiting();
         self.no_longer_together();
@@ -226,11 +237,17 @@ impl<P> Lanes<P> {
         progress.low
     }
 
-    /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here. What is unapplied there others hold from now on, until
-    /// [`Lanes::set_external`] tells how far they are.
+    /// Gives a partition up. Its batches in work are forgotten; their outcome no longer matters here. What is unapplied there, and what is parked, others hold
+    /// from now on, until [`Lanes::set_elsewhere`] tells how far they are.
     pub fn revoke(&mut self, partition: &TopicPartition) {
         if let Some(part) = self.let_go(partition) {
-            self.external = self.external.min(part.frontier.unapplied_from());
+            let unapplied_from = part.frontier.unapplied_from();
+            self.external = self.external.min(unapplied_from);
+            self.elsewhere.insert(hashed(partition), unapplied_from);
+            let topic = &part.partition.topic;
+            let keys = part.parked.into_keys();
+            self.parked_elsewhere
+                .extend(keys.map(|key| (topic.clone(), key)));
             self.refresh_low();
             self.recheck_all_waiting();
             self.no_longer_together();
@@ -305,10 +322,55 @@ impl<P> Lanes<P> {
         self.unapplied_from
     }
 
-    /// What other processes still hold: the lowest position that may be unapplied there.
-    pub fn set_external(&mut self, unapplied_from: Position) {
-        self.external = unapplied_from;
+    /// What the replica tells of partitions that other processes hold, or nobody, or that this one holds meanwhile (these are passed over). `unknown`: of some
+    /// it tells nothing yet, so anything may be unapplied there. What is stored is behind what is so, never ahead.
+    ///
+    /// Progress must have been read no later than parked keys: then who depends on a change that was parked elsewhere learns of that before it may go.
+    pub fn set_elsewhere(&mut self, stored: &[PartitionProgress], unknown: bool) {
+        let elsewhere = stored
+            .iter()
+            .filter(|progress| !self.owns(&progress.partition));
+        let mut external = if unknown {
+            Position::ZERO
+        } else {
+            Position::MAX
+        };
+        let (mut unapplied, mut parked) = (HashMap::new(), HashSet::new());
+        for progress in elsewhere {
+            let unapplied_from = progress.low_position.successor();
+            external = external.min(unapplied_from);
+            unapplied.insert(hashed(&progress.partition), unapplied_from);
+            let topic = &progress.partition.topic;
+            let keys = progress.parked_keys.iter();
+            parked.extend(keys.map(|(_, key)| (topic.clone(), key.clone())));
+        }
+        self.external = external;
+        self.elsewhere = unapplied;
+        self.parked_elsewhere = parked;
+        for waiter in std::mem::take(&mut self.elsewhere_waiters) {
+            self.wake(waiter);
+        }
         self.refresh_low();
+    }
+
+    /// Whether this process has this partition.
+    pub fn owns(&self, partition: &TopicPartition) -> bool {
+        self.by_name.contains_key(partition)
+    }
+
+    /// The batches in work that hold lanes of this partition.
+    pub fn in_work(&self, partition: &TopicPartition) -> Vec<BatchId> {
+        let Some(slot) = self.by_name.get(partition) else {
+            return Vec::new();
+        };
+        let holds = |batch: &InFlight<P>| batch.lanes.iter().any(|lane| lane.key.slot == *slot);
+        let batches = self.in_flight.iter().filter(|(_, batch)| holds(batch));
+        batches.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether this batch is in work.
+    pub fn is_in_work(&self, id: BatchId) -> bool {
+        self.in_flight.contains_key(&id)
     }
 
     /// How far each owned partition is, to be saved now and then.

@@ -15,6 +15,8 @@ pub(super) enum Wait {
     Watermark(Position),
     /// Until this lane has moved on, or everything below this position is applied: a record that could not be read never moves its lane.
     Lane(LaneKey, Position),
+    /// Until a partition of another process, or everything, is applied below this position.
+    Elsewhere(Position),
 }
 
 impl<P> Lanes<P> {
@@ -28,8 +30,15 @@ impl<P> Lanes<P> {
                 continue;
             }
             match self.lane_of(dependency) {
-                // Not ours (another process's, or a topic that this pipeline does not read): the watermark tells.
-                None => return Wait::Watermark(dependency.position.successor()),
+                None => match self
+                    .elsewhere
+                    .get(&(dependency.topic_hash, dependency.partition))
+                {
+                    Some(unapplied_from) if dependency.position < *unapplied_from => {}
+                    Some(_) => return Wait::Elsewhere(dependency.position.successor()),
+                    // A topic that this pipeline does not read, or of which the replica tells nothing yet: the watermark tells.
+                    None => return Wait::Watermark(dependency.position.successor()),
+                },
                 Some(key) if self.has_reached(key, dependency.position, batch) => {}
                 Some(key) => return Wait::Lane(key, dependency.position.successor()),
             }
@@ -75,6 +84,11 @@ impl<P> Lanes<P> {
                 self.stand(key, Standing::Waiting);
                 self.floor_waiters.insert((position, key));
             }
+            Wait::Elsewhere(position) => {
+                self.stand(key, Standing::Waiting);
+                self.floor_waiters.insert((position, key));
+                self.elsewhere_waiters.push(key);
+            }
             Wait::Lane(other, position) => {
                 self.stand(key, Standing::Waiting);
                 self.floor_waiters.insert((position, key));
@@ -107,7 +121,7 @@ impl<P> Lanes<P> {
         }
     }
 
-    fn wake(&mut self, key: LaneKey) {
+    pub(super) fn wake(&mut self, key: LaneKey) {
         if self
             .lane(key)
             .is_some_and(|lane| lane.standing == Standing::Waiting)
@@ -137,6 +151,7 @@ impl<P> Lanes<P> {
     /// After partitions came or went: what a lane waited for may be elsewhere now.
     pub(super) fn recheck_all_waiting(&mut self) {
         self.floor_waiters.clear();
+        self.elsewhere_waiters.clear();
         let mut waiting = Vec::new();
         for (slot, part) in self.slots.iter_mut().enumerate() {
             let Some(part) = part else { continue };

@@ -124,7 +124,7 @@ pipelines:
     replica: {{ postgres: {{ url: \"{}\" }} }}
     tables: [\"public.*\"]
     topics: {{ partitions: {partitions} }}
-    apply: {{ threads: {threads}, fold: {fold} }}
+    apply: {{ threads: {threads}, fold: {fold}, group: {{ instance_id: one }} }}
 ",
             self.kafka.bootstrap(),
             self.origin.url("postgres"),
@@ -386,8 +386,12 @@ impl Random {
         self.0
     }
 
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[(self.next() % all.len() as u64) as usize]
+        &all[self.below(all.len())]
     }
 
     /// Lets the road run for a random while: when a kill comes is part of the fault, nothing waits for it.

@@ -74,7 +74,7 @@ WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::te
 const READ: &str = r#"
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
 FROM keylane.progress AS p
-WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
+WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))) AND p.lane <= $4
 ORDER BY p.topic, p.partition, p.lane"#;
 
 /// A queue whose first change stood behind another one lost that one to a person who dropped it: nothing keeps it any more.
@@ -103,7 +103,8 @@ pub(super) async fn fence(
             .await
             .map_err(at_rim)?;
     }
-    let progress = read(transaction.client(), pipeline, Some((&topics, &numbers)))
+    let these = Some((&*topics, &*numbers));
+    let progress = read(transaction.client(), pipeline, Lanes::Told, these)
         .await
         .map_err(at_rim)?;
     transaction.commit().await.map_err(at_rim)?;
@@ -178,16 +179,31 @@ fn check_identity(pipeline: &str, spec: &PartitionSpec, row: &Row) -> Result<(),
     ))
 }
 
+/// Whether each lane's own progress is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    Told,
+    LeftOut,
+}
+
 /// Progress as stored; of these partitions, or of all.
 pub(super) async fn read(
     client: &Client,
     pipeline: &str,
+    lanes: Lanes,
     only: Option<(&[String], &[i32])>,
 ) -> Result<Vec<PartitionProgress>, tokio_postgres::Error> {
     let (topics, numbers) = only.unzip();
     let mut found: Vec<PartitionProgress> = Vec::new();
     let mut places: HashMap<TopicPartition, usize> = HashMap::new();
-    for row in client.query(READ, &[&pipeline, &topics, &numbers]).await? {
+    let highest = match lanes {
+        Lanes::Told => i32::MAX,
+        Lanes::LeftOut => -1,
+    };
+    let rows = client
+        .query(READ, &[&pipeline, &topics, &numbers, &highest])
+        .await?;
+    for row in rows {
         let partition = named(&row);
         let number = |column: usize| unsigned(row.get(column));
         let (offset, position) = (

@@ -17,6 +17,7 @@ use crate::envelope::DecodeParked;
 use crate::postgres::connect::{ConnectOptions, connect};
 
 use super::error::{apply_error, from_connect};
+use super::progress::Lanes;
 use super::session::PostgresSession;
 use super::{catalog, create, own_tables, parked, progress, threads};
 
@@ -188,9 +189,27 @@ impl Replica for PostgresReplica {
 
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
         let client = self.control().await?;
-        let read = progress::read(&client, pipeline, None).await;
+        let read = progress::read(&client, pipeline, Lanes::Told, None).await;
         let read = read.map_err(|error| apply_error(&error, "reading keylane.progress"));
         self.stored(&client, read).await
+    }
+
+    async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
+        let client = self.control().await?;
+        let read = progress::read(&client, pipeline, Lanes::LeftOut, None).await;
+        let read = read.map_err(|error| apply_error(&error, "reading keylane.progress"));
+        self.stored(&client, read).await
+    }
+
+    async fn identity(&self) -> Result<String, ApplyError> {
+        let client = self.control().await?;
+        // A copy made by dumping and loading is another.
+        let sql = "SELECT to_hex(system_identifier) || '-' || (SELECT oid FROM pg_database WHERE datname = current_database()) FROM pg_control_system()";
+        let row = client
+            .query_one(sql, &[])
+            .await
+            .map_err(|error| apply_error(&error, "asking which database this is"))?;
+        Ok(row.get(0))
     }
 
     async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError> {

@@ -100,8 +100,29 @@ pub(super) fn raise(
     Ok(())
 }
 
-/// The progress of a pipeline's partitions; of one, or of all.
+/// The progress of a pipeline's partitions with each lane's; of one, or of all.
 pub(super) fn read(
+    connection: &Connection,
+    pipeline: &str,
+    only: Option<&TopicPartition>,
+) -> rusqlite::Result<Vec<PartitionProgress>> {
+    let mut found = lows(connection, pipeline, only)?;
+    let mut lanes = connection.prepare_cached(
+        "SELECT lane, next_offset, position FROM keylane_progress
+         WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND lane >= 0",
+    )?;
+    for progress in &mut found {
+        let place = &progress.partition;
+        let rows = lanes.query_map(params![pipeline, place.topic, place.partition], |row| {
+            Ok((Lane(row.get(0)?), (Offset(row.get(1)?), position(row, 2)?)))
+        })?;
+        progress.lanes = rows.collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(found)
+}
+
+/// As [`read`], without the lanes'.
+pub(super) fn lows(
     connection: &Connection,
     pipeline: &str,
     only: Option<&TopicPartition>,
@@ -129,19 +150,7 @@ pub(super) fn read(
             redrive_keys: Vec::new(),
         })
     })?;
-    let mut found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut lanes = connection.prepare_cached(
-        "SELECT lane, next_offset, position FROM keylane_progress
-         WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND lane >= 0",
-    )?;
-    for progress in &mut found {
-        let place = &progress.partition;
-        let rows = lanes.query_map(params![pipeline, place.topic, place.partition], |row| {
-            Ok((Lane(row.get(0)?), (Offset(row.get(1)?), position(row, 2)?)))
-        })?;
-        progress.lanes = rows.collect::<rusqlite::Result<_>>()?;
-    }
-    Ok(found)
+    rows.collect()
 }
 
 /// Whether the partition's stored owner has this number.

@@ -1,7 +1,9 @@
 //! The replica: what the port asks for, handed to a thread with a connection of its own.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
@@ -103,6 +105,17 @@ fn with_keys(
     Ok(found)
 }
 
+/// The file's place on its device, and when it was made, to the nanosecond where the file system tells.
+fn identity(path: &Path) -> std::io::Result<String> {
+    let file = std::fs::metadata(path)?;
+    let made = file
+        .created()
+        .ok()
+        .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let made_ns = made.map_or(0, |since| since.as_nanos());
+    Ok(format!("{made_ns:x}-{:x}", file.ino()))
+}
+
 #[async_trait]
 impl Replica for SqliteReplica {
     async fn prepare(&self) -> Result<(), ApplyError> {
@@ -156,6 +169,26 @@ impl Replica for SqliteReplica {
             with_keys(connection, &pipeline, found)
         })
         .await
+    }
+
+    async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
+        let pipeline = pipeline.to_owned();
+        self.look(move |connection| {
+            if !has_own_tables(connection)? {
+                return Ok(Vec::new());
+            }
+            let found = progress::lows(connection, &pipeline, None)?;
+            with_keys(connection, &pipeline, found)
+        })
+        .await
+    }
+
+    async fn identity(&self) -> Result<String, ApplyError> {
+        identity(&self.place.path).map_err(|cause| {
+            let path = self.place.path.display();
+            let message = format!("replica {path}: cannot be looked at: {cause}");
+            ApplyError::new(ApplyErrorKind::Other, message)
+        })
     }
 
     async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError> {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keylane_core::apply::{PartitionLow, PartitionSpec};
 use keylane_core::capture::TablePhase;
+use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{LaneCount, Offset, Position, TableName, TopicPartition};
 use keylane_core::publish::{Acceptance, LogError, LogErrorKind};
 
@@ -82,7 +83,11 @@ impl Copied {
         let Some(awaited) = &self.awaited else {
             return Ok(());
         };
-        let lows = road.lows();
+        // Other processes may have some of them.
+        let mut lows = road.lows();
+        for stored in road.replica.lows(&road.settings.pipeline).await? {
+            lows.entry(stored.partition).or_insert(stored.low);
+        }
         let applied = |(partition, end): (&TopicPartition, &Offset)| {
             lows.get(partition).is_some_and(|low| low >= end)
         };
@@ -97,7 +102,15 @@ impl Copied {
             acceptance: Acceptance::default(),
         };
         let mut session = road.replica.session().await?;
-        session.save_low(&self.kept_as, &[low]).await?;
+        match session.save_low(&self.kept_as, &[low]).await {
+            Ok(()) => {}
+            // Another process keeps it now; what it has kept is read, and it is taken over in turn.
+            Err(error) if error.kind == ApplyErrorKind::Fenced => {
+                *self = Copied::open(road).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
         if let Some(awaited) = self.awaited.take() {
             road.tables.add_copied(awaited.tables);
         }

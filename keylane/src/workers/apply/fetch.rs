@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use keylane_core::apply::{PartitionProgress, ReceivedAs};
 use keylane_core::consume::{Intake, Taken};
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{LogConsumer, RawRecord};
+use keylane_core::publish::{LogConsumer, LogError, RawRecord};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -25,31 +26,53 @@ const ASK_INTERVAL: Duration = Duration::from_secs(1);
 /// The smallest share of a partition.
 const SHARE_MIN: usize = 64 * 1024;
 
+/// Other partitions from now on.
+pub(super) struct Order {
+    pub kind: OrderKind,
+    /// Told when it is done.
+    pub done: oneshot::Sender<()>,
+}
+
+/// What is to be done.
+pub(super) enum OrderKind {
+    /// Fenced ones, from where they are. Their lanes are made ready by the same task that fills them: nothing fetched before comes in between.
+    Take(Vec<PartitionProgress>),
+    /// Not any more.
+    GiveUp(Vec<TopicPartition>),
+}
+
 /// Fetches until told to stop.
 pub(super) async fn fetch(
     road: &Road,
     mut consumer: Box<dyn LogConsumer>,
-    partitions: &[PartitionProgress],
+    mut orders: mpsc::Receiver<Order>,
 ) {
-    let mut intakes: HashMap<TopicPartition, Intake> = partitions
-        .iter()
-        .map(|progress| (progress.partition.clone(), Intake::new(progress.acceptance)))
-        .collect();
-    // Half of the budget is for the client's own queues.
-    let share = (road.settings.buffer_bytes / 2 / partitions.len().max(1)).max(SHARE_MIN);
+    let mut intakes: HashMap<TopicPartition, Intake> = HashMap::new();
     let mut pause = road.settings.backoff.0;
     let mut answers = Answers::default();
     while !road.stop.is_cancelled() {
+        // Half of the budget is for the client's own queues.
+        let share = (road.settings.buffer_bytes / 2 / intakes.len().max(1)).max(SHARE_MIN);
         let room = room(road, share);
-        if room.is_empty() {
-            tokio::select! {
-                () = road.stop.cancelled() => break,
-                () = road.room.notified() => continue,
+        let fetching = async {
+            if room.is_empty() {
+                road.room.notified().await;
+                return Ok(Vec::new());
             }
-        }
+            consumer.fetch(&room, FETCH_WAIT).await
+        };
         let fetched = tokio::select! {
+            biased;
             () = road.stop.cancelled() => break,
-            fetched = consumer.fetch(&room, FETCH_WAIT) => fetched,
+            Some(order) = orders.recv() => Err(order),
+            fetched = fetching => Ok(fetched),
+        };
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(order) => match follow(road, consumer.as_mut(), &mut intakes, order).await {
+                Ok(()) => continue,
+                Err(error) => return road.fail(ApplyFailure::Log(error)),
+            },
         };
         match fetched {
             Ok(fetched) => {
@@ -72,11 +95,41 @@ pub(super) async fn fetch(
             }
         }
     }
-    let lows: Vec<_> = road.lows().into_iter().collect();
-    // A hint for lag tools; the replica's own progress is what counts.
-    if let Err(error) = consumer.hint(&lows).await {
-        tracing::debug!("the last hint was not taken: {error}");
+}
+
+async fn follow(
+    road: &Road,
+    consumer: &mut dyn LogConsumer,
+    intakes: &mut HashMap<TopicPartition, Intake>,
+    Order { kind, done }: Order,
+) -> Result<(), LogError> {
+    match kind {
+        OrderKind::Take(taken) => {
+            for progress in taken {
+                let partition = &progress.partition;
+                let mut from = progress.low;
+                if road.foreign.is_some() {
+                    // Another tool's retention: what it has dropped before the first start is not ours to miss.
+                    from = from.max(road.log.bounds(partition).await?.start);
+                }
+                consumer.assign(partition, from).await?;
+                intakes.insert(partition.clone(), Intake::new(progress.acceptance));
+                road.lanes().assign(&progress);
+            }
+            if road.lanes().has_ready() {
+                road.work.notify_one();
+            }
+        }
+        OrderKind::GiveUp(given_up) => {
+            for partition in given_up {
+                consumer.unassign(&partition).await?;
+                intakes.remove(&partition);
+            }
+        }
     }
+    // Who ordered it may be gone.
+    done.send(()).ok();
+    Ok(())
 }
 
 /// Whether a log that was away answers again. That no record comes does not tell: there may be none.
@@ -177,9 +230,8 @@ fn behind(road: &Road, consumer: &dyn LogConsumer) {
             .map_or(0, |low| end.0.saturating_sub(low.0))
     };
     let ends = consumer.ends();
-    if ends.len() >= lows.len() {
-        road.ends_known.store(true, Ordering::Relaxed);
-    }
+    road.ends_known
+        .store(ends.len() >= lows.len(), Ordering::Relaxed);
     road.stats
         .records_behind
         .set(ends.into_iter().map(behind).sum());

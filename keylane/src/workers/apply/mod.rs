@@ -1,7 +1,8 @@
 //! Log → replica: many workers over the lanes of all partitions, progress in the same transaction as the rows.
 //!
 //! - `settings`: what the worker is told.
-//! - `run`: fence, then read progress, then fetch; drain at the end.
+//! - `run`: the tasks of a run, from joining the group to the drain at the end.
+//! - `membership`: which partitions this process has: fence, then read progress, then fetch.
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `troubles`: what is in the way now.
 //! - `fetch`: records in.
@@ -13,7 +14,7 @@
 //! - `progress`: what is saved, trimmed and looked at now and then.
 
 mod settings;
-pub use settings::ApplySettings;
+pub use settings::{ApplySettings, GroupOptions};
 
 mod road;
 
@@ -21,6 +22,8 @@ mod troubles;
 
 mod run;
 pub use run::{ApplyFailure, run};
+
+mod membership;
 
 mod fetch;
 

@@ -21,8 +21,6 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is looked for in the control topic.
 pub(super) struct Watched {
-    /// How many topics the run began with.
-    pub topics: usize,
     /// Which copies are applied, if that is of use.
     pub copied: Option<Copied>,
     /// How many workers there are.
@@ -98,7 +96,9 @@ async fn save(
     };
     match result {
         Ok(()) => saved.extend(lows.into_iter().map(|low| (low.partition.clone(), low))),
-        Err(error) if error.kind == ApplyErrorKind::Fenced => road.fail(ApplyFailure::Fenced),
+        Err(error) if error.kind == ApplyErrorKind::Fenced => {
+            road.suspect(lows.into_iter().map(|low| low.partition));
+        }
         // The next save does it; the lanes' own progress is in their transactions.
         Err(error) => debug!(
             pipeline = &*road.settings.pipeline,
@@ -129,6 +129,14 @@ fn tell(road: &Road) {
     }
     if let Some(troubles) = road.troubles.words() {
         stats.state.set("degraded", troubles);
+    } else if !road.has_group_spoken() {
+        let why = "waiting for the group to name partitions";
+        stats.state.set("starting", why);
+    } else if states.is_empty() {
+        stats.lag_ms.set(0);
+        stats.records_behind.set(0);
+        let why = "standing by: other processes have all partitions";
+        stats.state.set("caught_up", why);
     } else if stats.busy.get() == 0 && !drained {
         if let Some((partition, position, why)) = holdup {
             stats.state.set(
@@ -187,20 +195,17 @@ async fn look(road: &Road, watched: &mut Watched) {
     watched.crew.look(road).await;
     if road.foreign.is_none()
         && let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
-        && state.topics.len() != watched.topics
+        && state.topics.len() != road.topics.borrow().len()
     {
-        return road.fail(ApplyFailure::Reopen);
+        road.topics.send_replace(state.topics);
     }
     if let Some(copied) = &mut watched.copied
         && let Err(failure) = copied.look(road).await
     {
-        match failure {
-            ApplyFailure::Fenced => return road.fail(failure),
-            _ => debug!(
-                pipeline = &*road.settings.pipeline,
-                "which copies are applied was not looked at this time: {failure}"
-            ),
-        }
+        debug!(
+            pipeline = &*road.settings.pipeline,
+            "which copies are applied was not looked at this time: {failure}"
+        );
     }
     let parked: Vec<_> = road.lanes().parked();
     if parked.is_empty() {

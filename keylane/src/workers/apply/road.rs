@@ -1,11 +1,11 @@
 //! What the apply worker's tasks share, and how they wake each other.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use keylane_core::apply::{Lanes, Notice, Replica};
+use keylane_core::apply::{BatchId, Lanes, Notice, Replica};
 use keylane_core::consume::RawPayload;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::Log;
@@ -17,7 +17,16 @@ use super::run::ApplyFailure;
 use super::settings::ApplySettings;
 use super::tables::Tables;
 use super::troubles::{Troubles, Watched};
+use crate::workers::control::TableTopic;
 use crate::workers::stats::ApplyStats;
+
+/// Partitions that may be another's.
+#[derive(Default)]
+struct Suspects {
+    partitions: BTreeSet<TopicPartition>,
+    /// When the group or the replica could not tell.
+    looked: Option<Instant>,
+}
 
 /// Shared by all tasks of one apply run.
 pub(super) struct Road {
@@ -34,6 +43,14 @@ pub(super) struct Road {
     pub stop: CancellationToken,
     /// How many workers there are to be.
     pub workers: watch::Sender<usize>,
+    /// What is read, as the control topic tells it.
+    pub topics: watch::Sender<Vec<TableTopic>>,
+    /// Batches that are to roll back: their partitions are given up.
+    pub rolled_back: watch::Sender<BTreeSet<BatchId>>,
+    /// A batch was settled.
+    pub settled: Notify,
+    /// There are suspects.
+    pub suspected: Notify,
     /// A worker may find something to do.
     pub work: Notify,
     /// A buffer may have room.
@@ -43,6 +60,8 @@ pub(super) struct Road {
     /// Whether the log has told how far each partition goes: before, having nothing to do does not mean to have caught up.
     pub ends_known: AtomicBool,
     lanes: Mutex<Lanes<RawPayload>>,
+    suspects: Mutex<Suspects>,
+    named: AtomicBool,
     failure: Mutex<Option<ApplyFailure>>,
     began: Instant,
 }
@@ -74,11 +93,17 @@ impl Road {
             redriving: AtomicUsize::new(0),
             stop,
             workers: watch::Sender::new(0),
+            topics: watch::Sender::new(Vec::new()),
+            rolled_back: watch::Sender::new(BTreeSet::new()),
+            settled: Notify::new(),
+            suspected: Notify::new(),
             work: Notify::new(),
             room: Notify::new(),
             troubles,
             ends_known: AtomicBool::new(false),
             lanes,
+            suspects: Mutex::default(),
+            named: AtomicBool::new(false),
             failure: Mutex::new(None),
             began: Instant::now(),
         }
@@ -107,6 +132,52 @@ impl Road {
         self.stop.cancel();
     }
 
+    /// Partitions of which a transaction found another owner, or another place than this process left it at.
+    pub(super) fn suspect(&self, partitions: impl IntoIterator<Item = TopicPartition>) {
+        self.suspects().partitions.extend(partitions);
+        self.suspected.notify_one();
+    }
+
+    /// Those are to be looked at again, a little later.
+    pub(super) fn suspect_again(&self, partitions: BTreeSet<TopicPartition>) {
+        let mut suspects = self.suspects();
+        suspects.partitions.extend(partitions);
+        suspects.looked = Some(Instant::now());
+    }
+
+    /// Whether there are suspects, not looked at for that long.
+    pub(super) fn are_suspects_due(&self, after: Duration) -> bool {
+        let suspects = self.suspects();
+        let waited = suspects.looked.is_none_or(|at| at.elapsed() >= after);
+        waited && !suspects.partitions.is_empty()
+    }
+
+    /// The suspects; from here on there are none.
+    pub(super) fn take_suspects(&self) -> BTreeSet<TopicPartition> {
+        std::mem::take(&mut self.suspects().partitions)
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, Suspects> {
+        self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group has said which partitions this process has, if any.
+    pub(super) fn group_spoke(&self) {
+        self.named.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub(super) fn has_group_spoken(&self) -> bool {
+        self.named.load(Ordering::Relaxed)
+    }
+
+    /// Returns once a batch is to roll back.
+    pub(super) async fn is_rolled_back(&self, id: BatchId) {
+        let mut batches = self.rolled_back.subscribe();
+        // The sender lives as long as this does.
+        let _ = batches.wait_for(|batches| batches.contains(&id)).await;
+    }
+
     /// The failure that ended the run.
     pub(super) fn failure(&self) -> Option<ApplyFailure> {
         self.failure
@@ -133,7 +204,14 @@ impl Road {
                         "parking a change and its key's later ones: {error}"
                     );
                 }
-                Notice::Fenced(_) => self.fail(ApplyFailure::Fenced),
+                Notice::Fenced(partitions) => {
+                    let mut lanes = self.lanes();
+                    for partition in &partitions {
+                        lanes.revoke(partition);
+                    }
+                    drop(lanes);
+                    self.suspect(partitions);
+                }
                 Notice::Stop(error) => self.fail(ApplyFailure::Stopped(error)),
             }
         }

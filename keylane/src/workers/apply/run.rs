@@ -1,19 +1,21 @@
-//! Fence, then read progress, then fetch; drain at the end.
+//! The tasks of a run, from joining the group to the drain at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use keylane_core::apply::{ApplyError, PartitionProgress, PartitionSpec, Replica};
+use keylane_core::apply::{ApplyError, Replica};
 use keylane_core::error::{ApplyErrorKind, Remedy};
-use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Log, LogConsumer, LogError, LogErrorKind};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::copied::Copied;
 use super::crew::Crew;
+use super::fetch::Order;
+use super::membership::Membership;
 use super::road::Road;
 use super::settings::ApplySettings;
 use super::tables::Tables;
@@ -24,6 +26,11 @@ use crate::workers::stats::ApplyStats;
 
 /// How often an applier without a catalog looks whether a capturer has written one.
 const CATALOG_WAIT: Duration = Duration::from_millis(200);
+
+/// How often in a row another process may take this member's name, and how long it must then keep it for that to be forgotten: of two processes under one
+/// name, one has to go.
+const REPLACED_MAX: u32 = 3;
+const REPLACED_FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// What ends an apply run.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -47,9 +54,6 @@ pub enum ApplyFailure {
     /// The log no longer holds what this replica has not applied.
     #[error("KL-APPLY-014: {0}")]
     Gap(String),
-    /// Tables came, or a commit's answer was lost: the run begins anew.
-    #[error("taking the partitions over anew")]
-    Reopen,
 }
 
 impl From<LogError> for ApplyFailure {
@@ -76,9 +80,11 @@ impl ApplyFailure {
                 matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
             }
             ApplyFailure::Log(error) => {
-                error.kind == LogErrorKind::SessionOver || error.kind.away().is_some()
+                matches!(
+                    error.kind,
+                    LogErrorKind::SessionOver | LogErrorKind::Replaced
+                ) || error.kind.away().is_some()
             }
-            ApplyFailure::Reopen => true,
             ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
         }
     }
@@ -98,7 +104,9 @@ pub async fn run(
 ) -> Result<(), ApplyFailure> {
     let (shortest, longest) = settings.backoff;
     let mut pause = shortest;
+    let mut replaced = 0;
     while !stop.is_cancelled() {
+        let began = Instant::now();
         stats.state.set("starting", "taking the partitions over");
         let tables = Tables::new(&settings.prefix, settings.create_tables, schemas.clone());
         let road = Arc::new(Road::new(
@@ -114,16 +122,16 @@ pub async fn run(
             (Err(failure), _) | (Ok(()), Some(failure)) => failure,
             (Ok(()), None) => break,
         };
-        let failure = match failure {
-            ApplyFailure::Fenced if is_still_owner(&road, stop).await => ApplyFailure::Reopen,
-            failure => failure,
+        replaced = match &failure {
+            ApplyFailure::Log(error) if error.kind == LogErrorKind::Replaced => {
+                let anew = began.elapsed() > REPLACED_FORGOTTEN;
+                if anew { 1 } else { replaced + 1 }
+            }
+            _ => replaced,
         };
-        if !failure.passes() {
+        if !failure.passes() || replaced >= REPLACED_MAX {
             stats.state.set("stopped", failure.to_string());
             return Err(failure);
-        }
-        if matches!(failure, ApplyFailure::Reopen) {
-            continue;
         }
         stats.state.set("degraded", failure.to_string());
         warn!(
@@ -141,63 +149,22 @@ pub async fn run(
     Ok(())
 }
 
-/// Whether the fence was raised by nobody: then a commit's answer was lost, the lanes stand further than believed, and taking them again is right.
-async fn is_still_owner(road: &Road, stop: &CancellationToken) -> bool {
-    let mine: BTreeMap<TopicPartition, u64> = road
-        .lanes()
-        .lows()
-        .into_iter()
-        .map(|low| (low.partition, low.owner_epoch))
-        .collect();
-    let same = |partition: &PartitionProgress| {
-        mine.get(&partition.partition)
-            .is_none_or(|epoch| partition.owner_epoch == *epoch)
-    };
-    loop {
-        match road.replica.progress(&road.settings.pipeline).await {
-            // Without any, Keylane's tables were dropped under it.
-            Ok(progress) => return !progress.is_empty() && progress.iter().all(same),
-            Err(error) => road.stats.state.set("degraded", error.to_string()),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return true,
-            () = tokio::time::sleep(road.settings.backoff.1) => {}
-        }
-    }
-}
-
 async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
     road.replica.prepare().await?;
     let Some(catalog) = catalog(road).await? else {
         return Ok(());
     };
-    let specs = specs(road, &catalog.topics).await?;
-    let partitions = road.replica.fence(&road.settings.pipeline, &specs).await?;
-    for partition in &partitions {
-        no_gap(road, partition).await?;
-    }
-    progress::note_redriving(road, &partitions);
-    let mut consumer = road
-        .log
-        .consumer(
-            &format!("keylane-{}", road.settings.pipeline),
-            // The other half is the lanes'.
-            road.settings.buffer_bytes / 2,
-        )
-        .await?;
-    for partition in &partitions {
-        let mut from = road.lanes().assign(partition);
-        if road.foreign.is_some() {
-            // Another tool's retention: what it has dropped before the first start is not ours to miss.
-            from = from.max(road.log.bounds(&partition.partition).await?.start);
-        }
-        consumer.assign(&partition.partition, from).await?;
-    }
+    let (orders, ordered) = mpsc::channel(1);
+    let membership = Membership::join(road, &catalog.topics, orders).await?;
+    road.topics.send_replace(catalog.topics);
+    let group = format!("keylane-{}", road.settings.pipeline);
+    // The other half is the lanes'.
+    let buffer_bytes = road.settings.buffer_bytes / 2;
+    let consumer = road.log.consumer(&group, buffer_bytes).await?;
     let asked = road.replica.asked_threads(&road.settings.pipeline).await?;
     let crew = Crew::new(road, asked);
     info!(
         pipeline = &*road.settings.pipeline,
-        partitions = partitions.len(),
         threads = road.stats.threads.get(),
         "applying"
     );
@@ -206,35 +173,46 @@ async fn one_run(road: &Arc<Road>) -> Result<(), ApplyFailure> {
     } else {
         None
     };
-    let watched = progress::Watched {
-        topics: catalog.topics.len(),
-        copied,
-        crew,
-    };
-    drive(road, consumer, partitions, watched).await
+    let watched = progress::Watched { copied, crew };
+    drive(road, membership, (consumer, ordered), watched).await
+}
+
+/// How a task of the run ended.
+enum Ended {
+    /// A worker, by its number.
+    Worker(usize),
+    /// The one that keeps the membership: it is left when everything is saved.
+    Membership(Membership),
+    /// Another.
+    Other,
 }
 
 /// Runs the tasks until they end; work that is in progress may take the drain's time.
 async fn drive(
     road: &Arc<Road>,
-    consumer: Box<dyn LogConsumer>,
-    partitions: Vec<PartitionProgress>,
+    mut membership: Membership,
+    (consumer, ordered): (Box<dyn LogConsumer>, mpsc::Receiver<Order>),
     watched: progress::Watched,
 ) -> Result<(), ApplyFailure> {
-    // Workers end with their number.
-    let mut tasks: JoinSet<Option<usize>> = JoinSet::new();
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
     let mut working = BTreeSet::new();
     let mut workers = road.workers.subscribe();
     let fetching = road.clone();
     tasks.spawn(async move {
-        fetch::fetch(&fetching, consumer, &partitions).await;
-        None
+        fetch::fetch(&fetching, consumer, ordered).await;
+        Ended::Other
     });
     let keeping = road.clone();
     tasks.spawn(async move {
         progress::keep(&keeping, watched).await;
-        None
+        Ended::Other
     });
+    let belonging = road.clone();
+    tasks.spawn(async move {
+        membership.keep(&belonging).await;
+        Ended::Membership(membership)
+    });
+    let mut membership = None;
     let late = async {
         road.stop.cancelled().await;
         tokio::time::sleep(road.settings.drain_max).await;
@@ -246,7 +224,7 @@ async fn drive(
                 let road = road.clone();
                 tasks.spawn(async move {
                     work::work(&road, number).await;
-                    Some(number)
+                    Ended::Worker(number)
                 });
             }
         }
@@ -254,11 +232,11 @@ async fn drive(
             _ = workers.changed() => {}
             ended = tasks.join_next() => match ended {
                 None => break,
-                Some(Ok(ended)) => {
-                    if let Some(number) = ended {
-                        working.remove(&number);
-                    }
+                Some(Ok(Ended::Worker(number))) => {
+                    working.remove(&number);
                 }
+                Some(Ok(Ended::Membership(ended))) => membership = Some(ended),
+                Some(Ok(Ended::Other)) => {}
                 Some(Err(error)) => {
                     let message = format!("a task of the applier ended unexpectedly: {error}");
                     road.fail(ApplyFailure::Stopped(ApplyError::new(ApplyErrorKind::Other, message)));
@@ -272,6 +250,9 @@ async fn drive(
         }
     }
     progress::save_last(road).await;
+    if let Some(membership) = membership {
+        membership.leave(road).await;
+    }
     Ok(())
 }
 
@@ -310,43 +291,4 @@ fn foreign_topic(name: &str) -> TableTopic {
         topic: name.to_owned(),
         partitions: 0,
     }
-}
-
-async fn specs(road: &Road, topics: &[TableTopic]) -> Result<Vec<PartitionSpec>, ApplyFailure> {
-    let mut specs = Vec::new();
-    for topic in topics {
-        let Some(info) = road.log.describe_topic(&topic.topic).await? else {
-            let message = format!(
-                "topic {} is not there, though the catalog names it",
-                topic.topic
-            );
-            return Err(LogError::new(LogErrorKind::TopicMismatch, message).into());
-        };
-        specs.extend((0..info.partitions).map(|number| PartitionSpec {
-            partition: TopicPartition::new(info.name.clone(), number),
-            topic_id: info.id.clone(),
-            partitions: info.partitions,
-            lanes: road.settings.lanes,
-        }));
-    }
-    Ok(specs)
-}
-
-/// The log must still hold the first record that is not applied.
-async fn no_gap(road: &Road, progress: &PartitionProgress) -> Result<(), ApplyFailure> {
-    let bounds = road.log.bounds(&progress.partition).await?;
-    let first_start = road.foreign.is_some() && progress.low == Offset(0);
-    if first_start {
-        return Ok(());
-    }
-    if bounds.start <= progress.low
-        || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0))
-    {
-        return Ok(());
-    }
-    Err(ApplyFailure::Gap(format!(
-        "{} begins at offset {}, and this replica has applied up to {}: what lies between is gone. Copy anew: start the pipeline under another prefix \
-         with an empty replica, or restore a replica whose progress is at least {}",
-        progress.partition, bounds.start.0, progress.low.0, bounds.start.0
-    )))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keylane_core::apply::{FailurePolicy, Limits, Threads};
 use keylane_core::model::LaneCount;
+use keylane_core::publish::GroupProtocol;
 
 /// What the apply worker is told.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct ApplySettings {
     pub prefix: Arc<str>,
     /// Topics that Debezium writes, applied instead of captured ones.
     pub debezium_topics: Option<Vec<String>>,
+    /// How this process shares the partitions with others.
+    pub group: GroupOptions,
     /// Workers, each with a connection of its own, unless a person asks for another number while they work.
     pub threads: Threads,
     /// The most workers that are found by themselves.
@@ -41,4 +44,29 @@ pub struct ApplySettings {
     pub drain_max: Duration,
     /// The shortest and the longest pause while a system is unreachable.
     pub backoff: (Duration, Duration),
+}
+
+/// How processes that apply the same pipeline share its partitions.
+#[derive(Clone, Debug)]
+pub struct GroupOptions {
+    /// The group's name; `None`: one that pipeline and replica have to themselves.
+    pub name: Option<String>,
+    /// How they agree.
+    pub protocol: GroupProtocol,
+    /// After how long without a sign of life a process's partitions are given to others.
+    pub session_timeout: Duration,
+    /// A name of this process that stays over restarts.
+    pub instance_id: Option<String>,
+}
+
+impl Default for GroupOptions {
+    /// A name made up, the classic protocol, 10 s, no name that stays.
+    fn default() -> Self {
+        GroupOptions {
+            name: None,
+            protocol: GroupProtocol::Classic,
+            session_timeout: Duration::from_secs(10),
+            instance_id: None,
+        }
+    }
 }

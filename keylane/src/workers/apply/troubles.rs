@@ -118,11 +118,20 @@ impl Replica for Watched {
         pipeline: &str,
         partitions: &[PartitionSpec],
     ) -> Result<Vec<PartitionProgress>, ApplyError> {
-        self.replica.fence(pipeline, partitions).await
+        self.troubles
+            .heard(self.replica.fence(pipeline, partitions).await)
     }
 
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
         self.replica.progress(pipeline).await
+    }
+
+    async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
+        self.troubles.heard(self.replica.lows(pipeline).await)
+    }
+
+    async fn identity(&self) -> Result<String, ApplyError> {
+        self.replica.identity().await
     }
 
     async fn session(&self) -> Result<Box<dyn ReplicaSession>, ApplyError> {

@@ -52,6 +52,7 @@ pub(super) async fn work(road: &Road, number: usize) {
         road.heed(notices);
         road.stats.busy.take_off(1);
         road.room.notify_one();
+        road.settled.notify_waiters();
         if ready {
             road.work.notify_one();
         }
@@ -107,7 +108,14 @@ async fn one(
         Ok(connected) => connected,
         Err(error) => return (id, Outcome::RolledBack(error)),
     };
-    let applied = connected.apply(&apply).await;
+    let applied = tokio::select! {
+        applied = connected.apply(&apply) => applied,
+        () = road.is_rolled_back(id) => {
+            // Its connection ends with it, so the replica lets go of what it locked.
+            let message = "the transaction was still open when its partition was given up";
+            return (id, Outcome::RolledBack(ApplyError::new(ApplyErrorKind::Unreachable, message)));
+        }
+    };
     *session = Some(connected);
     match applied {
         Ok(Applied {

@@ -1,0 +1,82 @@
+//! The group: which of several processes reads which partitions.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::{Offset, TopicPartition};
+
+use super::LogError;
+
+/// What a group tells one of its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupNews {
+    /// These partitions are this member's from now on.
+    Take(Vec<TopicPartition>),
+    /// These are to be given up. Nobody else gets them before [`GroupMember::answer`].
+    GiveUp(Vec<TopicPartition>),
+    /// These may be another's already: the group took this member for dead, or it could not be reached for too long.
+    Lost(Vec<TopicPartition>),
+}
+
+/// Whether the group counts a process as its member, by its own word and at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// It does.
+    Member,
+    /// It does not any more.
+    Outsider,
+}
+
+/// How a process is a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// The group's name.
+    pub name: String,
+    /// How members and the log agree.
+    pub protocol: GroupProtocol,
+    /// After how long without a sign of life a member counts as dead, in milliseconds. With [`GroupProtocol::Consumer`] the log's own setting counts.
+    pub session_timeout_ms: u32,
+    /// A name that stays over restarts: who comes back under it before the session is over gets its partitions back, and nothing moves. Such a member does not
+    /// tell when it leaves. No two live processes may have the same.
+    pub instance_id: Option<String>,
+}
+
+/// How the members of a group and the log agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The members agree among themselves, cooperatively: only what moves is given up. Every Kafka can do it.
+    #[default]
+    Classic,
+    /// The broker decides (KIP-848, Kafka 4.0 and later).
+    Consumer,
+}
+
+/// A process's membership. It ends when dropped; [`GroupMember::leave`] waits for it.
+///
+/// *Exclusion is not promised*: a member that hangs, or cannot be reached, may believe that a partition is its own while it is another's already. What must be
+/// written once is fenced where it is written.
+#[async_trait]
+pub trait GroupMember: Send {
+    /// Whether partitions move between processes here. If not, who joined last has all of them, and who had them before only notices by the fence.
+    fn shares(&self) -> bool;
+
+    /// The next news. Safe to cancel; news is given once.
+    async fn news(&mut self) -> Result<GroupNews, LogError>;
+
+    /// Says that what the last news asked for is done. The next news may come only then.
+    async fn answer(&mut self) -> Result<(), LogError>;
+
+    /// Reads these topics from now on.
+    async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError>;
+
+    /// Asks whether this process is a member still, by telling how far it is: for tools that show a group's lag, never relied on. At least one frontier
+    /// must be told for an answer that counts.
+    async fn confirm(
+        &mut self,
+        frontiers: &[(TopicPartition, Offset)],
+    ) -> Result<Membership, LogError>;
+
+    /// Leaves, so that others need not wait for the session to end. Bounded in time.
+    async fn leave(self: Box<Self>);
+}

@@ -1,0 +1,428 @@
+//! A membership in a consumer group: only to be told which partitions to read, never to read them.
+//!
+//! librdkafka pauses everything that a consumer fetches while its group agrees anew. Records are therefore fetched by a client of its own
+//! ([`super::consumer`]), which knows nothing of groups, and what stays with this process goes on while other partitions move. This client holds its partitions
+//! paused; that they are taken or given up is answered when it is done, not from within a callback.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use keylane_core::model::{Offset, TopicPartition};
+use keylane_core::publish::{
+    GroupMember, GroupNews, GroupProtocol, GroupSettings, LogError, LogErrorKind, Membership,
+};
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+
+use super::failure::{failed, failed_with};
+use super::reader::place_in;
+use super::settings::KafkaSettings;
+use super::topics::blocking;
+use super::watch::Watch;
+
+/// How often the client is looked at while it tells nothing.
+const POLL: Duration = Duration::from_millis(100);
+/// The most between two signs of life: by them a member also learns that others came.
+const HEARTBEAT_MS_MAX: u32 = 1_000;
+/// What the coordinator is given to answer: what else the group tells must not wait for long.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// What leaving may take.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// A member of a Kafka consumer group.
+pub(super) struct KafkaMember {
+    group: String,
+    client: Option<Arc<Client>>,
+    events: mpsc::UnboundedReceiver<Result<GroupNews, LogError>>,
+    /// A question to the coordinator that took too long.
+    asking: Option<tokio::task::JoinHandle<Result<Membership, LogError>>>,
+    polling: Option<JoinHandle<()>>,
+    /// Resolves when the client is closed.
+    closed: oneshot::Receiver<()>,
+}
+
+type Client = BaseConsumer<Listener>;
+
+/// What the client waits for.
+enum Unanswered {
+    Assign(TopicPartitionList),
+    Unassign(TopicPartitionList),
+}
+
+impl Unanswered {
+    fn answer(&self, client: &Client) -> Result<(), KafkaError> {
+        match self {
+            Unanswered::Assign(list) => {
+                client.incremental_assign(list)?;
+                // Somebody else reads them.
+                if list.count() > 0 {
+                    client.pause(list)?;
+                }
+                Ok(())
+            }
+            Unanswered::Unassign(list) => client.incremental_unassign(list),
+        }
+    }
+}
+
+/// Hands on what the client tells, without doing anything about it.
+struct Listener {
+    watch: Watch,
+    group: String,
+    instance_id: Option<String>,
+    events: mpsc::UnboundedSender<Result<GroupNews, LogError>>,
+    /// What was told and is not answered; never more than one.
+    unanswered: Mutex<Option<Unanswered>>,
+    /// From here on nobody else answers.
+    closing: AtomicBool,
+}
+
+impl ClientContext for Listener {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.watch.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.watch.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Listener {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let partitions = partitions_of(list);
+        // The list belongs to the event; ours must outlive it.
+        let mut own = TopicPartitionList::new();
+        for partition in &partitions {
+            // A place for each: none is asked for, since nothing is fetched.
+            if place_in(&mut own, partition, Offset(0)).is_err() {
+                tracing::warn!(group = self.group, %partition, "a partition's name cannot be used");
+            }
+        }
+        let (unanswered, news) = match what {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                (Unanswered::Assign(own), GroupNews::Take(partitions))
+            }
+            _ if client.assignment_lost() => {
+                (Unanswered::Unassign(own), GroupNews::Lost(partitions))
+            }
+            _ => (Unanswered::Unassign(own), GroupNews::GiveUp(partitions)),
+        };
+        *self.unanswered() = Some(unanswered);
+        if self.closing.load(Ordering::SeqCst) {
+            self.answer_at_the_end(client);
+        } else {
+            self.tell(Ok(news));
+        }
+    }
+}
+
+impl Listener {
+    fn unanswered(&self) -> MutexGuard<'_, Option<Unanswered>> {
+        self.unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client that waits for an answer does not close.
+    fn answer_at_the_end(&self, client: &Client) {
+        let unanswered = self.unanswered().take();
+        if let Some(Err(error)) = unanswered.map(|unanswered| unanswered.answer(client)) {
+            tracing::debug!(group = self.group, "while leaving: {error}");
+        }
+    }
+
+    /// Nobody listens any more when the membership is over.
+    fn tell(&self, event: Result<GroupNews, LogError>) {
+        self.events.send(event).ok();
+    }
+
+    /// What the membership cannot go on with, or what is in its way.
+    fn judge(&self, error: &KafkaError) -> Option<LogError> {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+        let what = format!("being a member of group {}", self.group);
+        let instance_id = self.instance_id.as_deref().unwrap_or_default();
+        match code {
+            // A join whose answer was lost with its broker may have done the same.
+            Code::FencedInstanceId => Some(LogError::new(
+                LogErrorKind::Replaced,
+                format!(
+                    "{what}: another process has joined as instance {instance_id}. Give each process an apply.group.instance_id of its own, or none"
+                ),
+            )),
+            // The broker keeps the former bearer's place until its session is over.
+            Code::UnreleasedInstanceId => Some(LogError::new(
+                LogErrorKind::Unreachable,
+                format!(
+                    "{what}: a process that joined as instance {instance_id} has not left, or was killed and its session is not over yet"
+                ),
+            )),
+            Code::UnsupportedVersion | Code::UnsupportedFeature => Some(LogError::new(
+                LogErrorKind::Other,
+                format!(
+                    "{what}: the cluster does not know this protocol. Set apply.group.protocol to classic, or run Kafka 4.0 or later"
+                ),
+            )),
+            Code::GroupAuthorizationFailed => Some(failed_with(
+                &format!("{what} (this user needs Read on the group)"),
+                code,
+                "",
+            )),
+            _ if is_fatal(error) => Some(LogError {
+                kind: LogErrorKind::SessionOver,
+                ..failed_with(&what, code, &self.watch.cause())
+            }),
+            // The client goes on by itself; what others have to be told comes as news.
+            _ => {
+                tracing::debug!(group = self.group, "{what}: {code}");
+                None
+            }
+        }
+    }
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+}
+
+fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let elements = list.elements();
+    let partition = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        TopicPartition::new(
+            element.topic(),
+            u32::try_from(element.partition()).unwrap_or(u32::MAX),
+        )
+    };
+    elements.iter().map(partition).collect()
+}
+
+impl KafkaMember {
+    /// Joins; the group's word comes as news.
+    pub(super) fn join(
+        settings: &KafkaSettings,
+        group: &GroupSettings,
+        topics: &[Arc<str>],
+    ) -> Result<Self, LogError> {
+        let (tell, events) = mpsc::unbounded_channel();
+        let listener = Listener {
+            watch: Watch::default(),
+            group: group.name.clone(),
+            instance_id: group.instance_id.clone(),
+            events: tell,
+            unanswered: Mutex::new(None),
+            closing: AtomicBool::new(false),
+        };
+        let what = format!("joining group {}", group.name);
+        let client = BaseConsumer::from_config_and_context(&config(settings, group), listener)
+            .map_err(|error| failed(&what, &error, ""))?;
+        let client = Arc::new(client);
+        let (tell_closed, closed) = oneshot::channel();
+        let polled = client.clone();
+        let polling = std::thread::Builder::new()
+            .name("kafka-group".to_owned())
+            .spawn(move || {
+                poll(&polled);
+                // The last one holding it closes it: that takes the cluster's answer.
+                drop(polled);
+                tell_closed.send(()).ok();
+            })
+            .map_err(|error| LogError::new(LogErrorKind::Other, format!("{what}: {error}")))?;
+        let member = KafkaMember {
+            group: group.name.clone(),
+            client: Some(client),
+            events,
+            asking: None,
+            polling: Some(polling),
+            closed,
+        };
+        member.read(topics)?;
+        Ok(member)
+    }
+
+    fn read(&self, topics: &[Arc<str>]) -> Result<(), LogError> {
+        let topics: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
+        let client = self.client()?;
+        client
+            .subscribe(&topics)
+            .map_err(|error| failed(&format!("subscribing in group {}", self.group), &error, ""))
+    }
+
+    fn client(&self) -> Result<&Arc<Client>, LogError> {
+        self.client.as_ref().ok_or_else(|| {
+            let message = format!("the membership in group {} is over", self.group);
+            LogError::new(LogErrorKind::SessionOver, message)
+        })
+    }
+
+    /// Begins to close.
+    fn close(&mut self) {
+        if let Some(client) = self.client.take() {
+            client.context().closing.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+/// Serves the client until it is to be closed.
+fn poll(client: &Client) {
+    let listener = client.context();
+    while !listener.closing.load(Ordering::SeqCst) {
+        match client.poll(POLL) {
+            // Fetched before it was paused.
+            None | Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                if let Some(failure) = listener.judge(&error) {
+                    listener.tell(Err(failure));
+                }
+            }
+        }
+    }
+    listener.answer_at_the_end(client);
+}
+
+fn config(settings: &KafkaSettings, group: &GroupSettings) -> rdkafka::ClientConfig {
+    let mut config = settings.client();
+    config
+        .set("group.id", &group.name)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // Nothing is to be fetched; what comes before a partition is paused is little.
+        .set("auto.offset.reset", "latest")
+        .set("queued.max.messages.kbytes", "64")
+        .set("fetch.message.max.bytes", "1024");
+    if let Some(instance_id) = &group.instance_id {
+        config.set("group.instance.id", instance_id);
+    }
+    match group.protocol {
+        GroupProtocol::Classic => {
+            let heartbeat_ms = (group.session_timeout_ms / 5).clamp(1, HEARTBEAT_MS_MAX);
+            config
+                .set("group.protocol", "classic")
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", group.session_timeout_ms.to_string())
+                .set("heartbeat.interval.ms", heartbeat_ms.to_string());
+        }
+        GroupProtocol::Consumer => {
+            config.set("group.protocol", "consumer");
+        }
+    }
+    config
+}
+
+/// The group's own word, by whether it takes an offset from this member.
+fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Membership, LogError> {
+    let error = match client.commit(list, CommitMode::Sync) {
+        Ok(()) => return Ok(Membership::Member),
+        Err(error) => error,
+    };
+    match error.rdkafka_error_code() {
+        Some(
+            Code::UnknownMemberId
+            | Code::IllegalGeneration
+            | Code::FencedInstanceId
+            | Code::FencedMemberEpoch
+            | Code::StaleMemberEpoch
+            | Code::AssignmentLost,
+        ) => Ok(Membership::Outsider),
+        Some(Code::RebalanceInProgress) => Err(LogError::new(
+            LogErrorKind::Unreachable,
+            format!("group {group} is agreeing anew"),
+        )),
+        _ => Err(failed(
+            &format!("asking group {group}"),
+            &error,
+            &client.context().watch.cause(),
+        )),
+    }
+}
+
+#[async_trait]
+impl GroupMember for KafkaMember {
+    fn shares(&self) -> bool {
+        true
+    }
+
+    async fn news(&mut self) -> Result<GroupNews, LogError> {
+        self.events.recv().await.unwrap_or_else(|| {
+            let message = format!("the membership in group {} is over", self.group);
+            Err(LogError::new(LogErrorKind::SessionOver, message))
+        })
+    }
+
+    async fn answer(&mut self) -> Result<(), LogError> {
+        let client = self.client()?.clone();
+        let Some(unanswered) = client.context().unanswered().take() else {
+            return Ok(());
+        };
+        let answered = blocking(move || unanswered.answer(&client)).await?;
+        answered.map_err(|error| failed(&format!("answering group {}", self.group), &error, ""))
+    }
+
+    async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError> {
+        self.read(topics)
+    }
+
+    async fn confirm(
+        &mut self,
+        frontiers: &[(TopicPartition, Offset)],
+    ) -> Result<Membership, LogError> {
+        let slow = || {
+            let message = format!("group {} does not answer", self.group);
+            LogError::new(LogErrorKind::Unreachable, message)
+        };
+        if self
+            .asking
+            .as_ref()
+            .is_some_and(|asking| !asking.is_finished())
+        {
+            return Err(slow());
+        }
+        let mut list = TopicPartitionList::new();
+        for (partition, frontier) in frontiers {
+            place_in(&mut list, partition, *frontier)
+                .map_err(|error| failed("telling the group", &error, ""))?;
+        }
+        let (client, group) = (self.client()?.clone(), self.group.clone());
+        let mut asking = tokio::task::spawn_blocking(move || ask(&client, &list, &group));
+        match tokio::time::timeout(ANSWER_MAX, &mut asking).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(slow()),
+            Err(_) => {
+                let error = slow();
+                self.asking = Some(asking);
+                Err(error)
+            }
+        }
+    }
+
+    async fn leave(mut self: Box<Self>) {
+        self.close();
+        let (Some(polling), closed) = (self.polling.take(), &mut self.closed) else {
+            return;
+        };
+        match tokio::time::timeout(LEAVE_MAX, closed).await {
+            Ok(_) => drop(blocking(move || polling.join()).await),
+            Err(_) => tracing::warn!(
+                group = self.group,
+                "leaving the group takes long; others wait until the session is over"
+            ),
+        }
+    }
+}
+
+impl Drop for KafkaMember {
+    fn drop(&mut self) {
+        // The polling thread closes the client, beside.
+        self.close();
+    }
+}
