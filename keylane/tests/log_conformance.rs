@@ -162,7 +162,7 @@ async fn records_come_back_as_they_were_appended(log: &dyn Log, topic: &str) {
     log.ensure_topics(&[spec(topic, 1)]).await.expect("created");
     let partition = TopicPartition::new(topic, 0);
     let whole = NewRecord {
-        headers: vec![("other", Bytes::from_static(b"\x00\xff"))],
+        headers: vec![("other".into(), Bytes::from_static(b"\x00\xff"))],
         ..numbered(&partition, 1)
     };
     let tombstone = NewRecord {

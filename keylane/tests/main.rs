@@ -1,6 +1,7 @@
 //! Everything of this crate that is tested through its public face, in one binary. Tests that need parts start them (see `keylane-parts`).
 
 mod changes;
+mod consumer;
 mod debezium;
 mod embedded;
 mod envelope;

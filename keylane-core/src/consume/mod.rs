@@ -2,3 +2,9 @@
 
 mod item;
 pub use item::{Intake, Item, RawPayload, Taken};
+
+mod completed;
+pub use completed::{Completed, UnreadableMap};
+
+mod dispatch;
+pub use dispatch::{Dispatch, DispatchState, Given, KeepOrder, Ticket};

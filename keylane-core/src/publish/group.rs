@@ -1,5 +1,6 @@
 //! The group: which of several processes reads which partitions.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -52,6 +53,20 @@ pub enum GroupProtocol {
     Consumer,
 }
 
+/// How far a group is in a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Which.
+    pub partition: TopicPartition,
+    /// The next offset to be read.
+    pub offset: Offset,
+    /// Words that go with it; the log bounds their length.
+    pub metadata: String,
+}
+
+/// An answer that is waited for while other news may come.
+pub type GroupAnswer<T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send>>;
+
 /// A process's membership. It ends when dropped; [`GroupMember::leave`] waits for it.
 ///
 /// *Exclusion is not promised*: a member that hangs, or cannot be reached, may believe that a partition is its own while it is another's already. What must be
@@ -76,6 +91,12 @@ pub trait GroupMember: Send {
         &mut self,
         frontiers: &[(TopicPartition, Offset)],
     ) -> Result<Membership, LogError>;
+
+    /// What the group keeps of these partitions, where it keeps anything.
+    fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>>;
+
+    /// Keeps how far this process is. An outsider's word is not kept.
+    fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership>;
 
     /// Leaves, so that others need not wait for the session to end. Bounded in time.
     async fn leave(self: Box<Self>);

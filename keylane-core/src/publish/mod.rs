@@ -7,7 +7,9 @@ pub use port::{
 };
 
 mod group;
-pub use group::{GroupMember, GroupNews, GroupProtocol, GroupSettings, Membership};
+pub use group::{
+    Committed, GroupAnswer, GroupMember, GroupNews, GroupProtocol, GroupSettings, Membership,
+};
 
 mod header;
 pub use header::{Dependency, HEADER_NAME, Header, HeaderError, RecordKind, Stamp};

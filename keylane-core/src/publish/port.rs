@@ -48,8 +48,8 @@ pub struct NewRecord {
     /// Its value; `None` is a tombstone.
     pub value: Option<Bytes>,
     /// Headers besides Keylane's own.
-    pub headers: Vec<(&'static str, Bytes)>,
-    /// Keylane's own header, encoded.
+    pub headers: Vec<(Arc<str>, Bytes)>,
+    /// Keylane's own header, encoded; empty for a record that is not Keylane's own.
     pub keylane: String,
     /// When the change was committed, milliseconds since 1970.
     pub timestamp_ms: i64,
@@ -81,6 +81,8 @@ pub struct RawRecord {
     pub value: Option<Bytes>,
     /// Keylane's own header, if it has one.
     pub keylane: Option<Bytes>,
+    /// All headers, if the log was opened to tell them.
+    pub headers: Vec<(Arc<str>, Bytes)>,
     /// The log's time of the record, milliseconds since 1970.
     pub timestamp_ms: i64,
 }
@@ -89,7 +91,9 @@ impl RawRecord {
     /// Memory this record holds, for byte budgets.
     pub fn size_bytes(&self) -> usize {
         let part = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        96 + part(&self.key) + part(&self.value) + part(&self.keylane)
+        let headers = self.headers.iter();
+        let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+        96 + part(&self.key) + part(&self.value) + part(&self.keylane) + headers
     }
 }
 

@@ -252,6 +252,7 @@ impl Capturer {
 
     fn plain(&self, kind: RecordKind, position: Position) -> RawRecord {
         RawRecord {
+            headers: Vec::new(),
             offset: Offset(0),
             key: None,
             value: None,

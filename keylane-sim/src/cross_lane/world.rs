@@ -118,6 +118,7 @@ fn written(
         .map(|partition| (partition, Vec::new()))
         .collect();
     let plain = |kind, position| RawRecord {
+        headers: Vec::new(),
         offset: Offset(0),
         key: None,
         value: None,

@@ -47,6 +47,7 @@ impl Routes {
         header.order = Some(self.place(change).1.order);
         let key = change.row_key().unwrap_or_else(|| topic_of(change));
         RawRecord {
+            headers: Vec::new(),
             offset: Offset(0),
             key: Some(Bytes::from(key)),
             value: Some(value_of(number)),

@@ -208,6 +208,7 @@ impl Capturer {
 
     pub(super) fn plain(&self, kind: RecordKind, position: Position) -> RawRecord {
         RawRecord {
+            headers: Vec::new(),
             offset: Offset(0),
             key: None,
             value: None,

@@ -219,6 +219,7 @@ impl Capturer {
         header.stamp = stamp;
         header.order = Some(order);
         let record = RawRecord {
+            headers: Vec::new(),
             offset: Default::default(),
             key: Some(key.into()),
             value: Some(log.number_change(change)),

@@ -203,7 +203,7 @@ fn headers_text(record: &NewRecord) -> Option<String> {
     }
     let pairs = record.headers.iter().map(|(name, value)| {
         let text = String::from_utf8_lossy(value).into_owned();
-        ((*name).to_owned(), serde_json::Value::String(text))
+        (name.to_string(), serde_json::Value::String(text))
     });
     Some(serde_json::Value::Object(pairs.collect()).to_string())
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{GroupMember, GroupNews, LogError, LogErrorKind, Membership};
+use keylane_core::publish::{
+    Committed, GroupAnswer, GroupMember, GroupNews, LogError, LogErrorKind, Membership,
+};
 
 use super::log::Open;
 
@@ -83,6 +85,18 @@ impl GroupMember for SoleMember {
         _frontiers: &[(TopicPartition, Offset)],
     ) -> Result<Membership, LogError> {
         Ok(Membership::Outsider)
+    }
+
+    /// Nothing: who reads this log keeps its progress itself.
+    fn committed(&self, _partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn commit(&self, _progress: Vec<Committed>) -> GroupAnswer<Membership> {
+        Box::pin(async {
+            let message = "the embedded log keeps no offsets";
+            Err(LogError::new(LogErrorKind::Other, message))
+        })
     }
 
     async fn leave(self: Box<Self>) {}

@@ -260,6 +260,7 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<RawRecord> {
             .map(Bytes::copy_from_slice))
     };
     Ok(RawRecord {
+        headers: Vec::new(),
         offset: Offset(row.get(0)?),
         timestamp_ms: row.get(1)?,
         key: bytes(2)?,

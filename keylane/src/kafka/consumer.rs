@@ -182,7 +182,8 @@ impl KafkaConsumer {
                     let number = u32::try_from(message.partition()).unwrap_or(u32::MAX);
                     let partition = TopicPartition::new(message.topic(), number);
                     if let Some(part) = self.parts.get_mut(&partition) {
-                        part.strays.push_back(raw_record(&message));
+                        let record = raw_record(&message, self.settings.with_headers);
+                        part.strays.push_back(record);
                     }
                 }
                 Err(error) => {
@@ -204,7 +205,7 @@ impl KafkaConsumer {
             let Some(part) = self.parts.get_mut(partition) else {
                 continue;
             };
-            let (records, failure) = part.take(partition, *bytes_max);
+            let (records, failure) = part.take(partition, *bytes_max, self.settings.with_headers);
             self.failure = self.failure.take().or(failure);
             if !records.is_empty() {
                 taken.push((partition.clone(), records));
@@ -219,6 +220,7 @@ impl Part {
         &mut self,
         partition: &TopicPartition,
         bytes_max: usize,
+        with_headers: bool,
     ) -> (Vec<RawRecord>, Option<LogError>) {
         let (mut records, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max {
@@ -229,7 +231,7 @@ impl Part {
                     .as_ref()
                     .and_then(|queue| queue.poll(Duration::ZERO))
                 {
-                    Some(Ok(message)) => raw_record(&message),
+                    Some(Ok(message)) => raw_record(&message, with_headers),
                     Some(Err(error)) => {
                         let failure = self.judge(partition, &error);
                         if failure.is_some() {

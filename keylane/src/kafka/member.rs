@@ -12,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
-    GroupMember, GroupNews, GroupProtocol, GroupSettings, LogError, LogErrorKind, Membership,
+    Committed, GroupAnswer, GroupMember, GroupNews, GroupProtocol, GroupSettings, LogError,
+    LogErrorKind, Membership,
 };
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -33,6 +34,8 @@ const POLL: Duration = Duration::from_millis(100);
 const HEARTBEAT_MS_MAX: u32 = 1_000;
 /// What the coordinator is given to answer: what else the group tells must not wait for long.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// What the coordinator is given to tell how far the group is: a broker that was just started takes its time.
+const COMMITTED_MAX: Duration = Duration::from_secs(15);
 /// What leaving may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -259,10 +262,7 @@ impl KafkaMember {
     }
 
     fn client(&self) -> Result<&Arc<Client>, LogError> {
-        self.client.as_ref().ok_or_else(|| {
-            let message = format!("the membership in group {} is over", self.group);
-            LogError::new(LogErrorKind::SessionOver, message)
-        })
+        self.client.as_ref().ok_or_else(|| over(&self.group))
     }
 
     /// Begins to close.
@@ -346,6 +346,48 @@ fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Member
     }
 }
 
+/// What the group keeps of these partitions.
+fn committed(
+    client: &Client,
+    partitions: &[TopicPartition],
+    group: &str,
+) -> Result<Vec<Committed>, LogError> {
+    let what = format!("asking group {group} how far it is");
+    let at_rim = |error: KafkaError| failed(&what, &error, &client.context().watch.cause());
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        place_in(&mut list, partition, Offset(0)).map_err(at_rim)?;
+    }
+    let told = client
+        .committed_offsets(list, COMMITTED_MAX)
+        .map_err(at_rim)?;
+    let mut found = Vec::new();
+    for element in told.elements() {
+        element.error().map_err(at_rim)?;
+        let Some(offset) = element
+            .offset()
+            .to_raw()
+            .and_then(|raw| u64::try_from(raw).ok())
+        else {
+            continue;
+        };
+        found.push(Committed {
+            partition: TopicPartition::new(
+                element.topic(),
+                u32::try_from(element.partition()).unwrap_or(u32::MAX),
+            ),
+            offset: Offset(offset),
+            metadata: element.metadata().to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+fn over(group: &str) -> LogError {
+    let message = format!("the membership in group {group} is over");
+    LogError::new(LogErrorKind::SessionOver, message)
+}
+
 #[async_trait]
 impl GroupMember for KafkaMember {
     fn shares(&self) -> bool {
@@ -353,10 +395,8 @@ impl GroupMember for KafkaMember {
     }
 
     async fn news(&mut self) -> Result<GroupNews, LogError> {
-        self.events.recv().await.unwrap_or_else(|| {
-            let message = format!("the membership in group {} is over", self.group);
-            Err(LogError::new(LogErrorKind::SessionOver, message))
-        })
+        let event = self.events.recv().await;
+        event.unwrap_or_else(|| Err(over(&self.group)))
     }
 
     async fn answer(&mut self) -> Result<(), LogError> {
@@ -403,6 +443,35 @@ impl GroupMember for KafkaMember {
                 Err(error)
             }
         }
+    }
+
+    fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
+        let (client, group) = (self.client.clone(), self.group.clone());
+        Box::pin(async move {
+            let Some(client) = client else {
+                return Err(over(&group));
+            };
+            blocking(move || committed(&client, &partitions, &group)).await?
+        })
+    }
+
+    fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership> {
+        let (client, group) = (self.client.clone(), self.group.clone());
+        Box::pin(async move {
+            let Some(client) = client else {
+                return Err(over(&group));
+            };
+            let mut list = TopicPartitionList::new();
+            for kept in &progress {
+                place_in(&mut list, &kept.partition, kept.offset)
+                    .map_err(|error| failed("telling the group", &error, ""))?;
+                let number = i32::try_from(kept.partition.partition).unwrap_or(i32::MAX);
+                if let Some(mut place) = list.find_partition(&kept.partition.topic, number) {
+                    place.set_metadata(&kept.metadata);
+                }
+            }
+            blocking(move || ask(&client, &list, &group)).await?
+        })
     }
 
     async fn leave(mut self: Box<Self>) {

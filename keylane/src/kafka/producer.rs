@@ -180,10 +180,13 @@ impl Drop for Producer {
 }
 
 fn wire_record(record: &NewRecord, slot: Box<Slot>) -> BaseRecord<'_, [u8], [u8], Box<Slot>> {
-    let mut headers = OwnedHeaders::new_with_capacity(1 + record.headers.len()).insert(Header {
-        key: HEADER_NAME,
-        value: Some(&record.keylane),
-    });
+    let mut headers = OwnedHeaders::new_with_capacity(1 + record.headers.len());
+    if !record.keylane.is_empty() {
+        headers = headers.insert(Header {
+            key: HEADER_NAME,
+            value: Some(&record.keylane),
+        });
+    }
     for (name, value) in &record.headers {
         headers = headers.insert(Header {
             key: name,

@@ -121,7 +121,7 @@ impl Reader {
             };
             match polled {
                 Ok(message) => {
-                    let record = raw_record(&message);
+                    let record = raw_record(&message, false);
                     if record.offset >= next {
                         next = record.offset.next();
                         bytes += record.size_bytes();

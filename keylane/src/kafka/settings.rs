@@ -29,6 +29,8 @@ pub struct KafkaSettings {
     pub compression: String,
     /// On, except to measure what it costs: without it a retry may write a record twice or out of order.
     pub idempotence: bool,
+    /// Whether consumers tell all of a record's headers, and not only Keylane's own.
+    pub with_headers: bool,
     /// More of librdkafka's settings (`security.protocol`, `sasl.*`, …), for every client.
     pub properties: Vec<(String, String)>,
 }
@@ -46,6 +48,7 @@ impl KafkaSettings {
             answer_timeout: Duration::from_secs(10),
             compression: "lz4".to_owned(),
             idempotence: true,
+            with_headers: false,
             properties: Vec::new(),
         }
     }

@@ -1,0 +1,249 @@
+//! Which record may be worked on, one sentence each.
+
+use super::*;
+
+fn partition(number: u32) -> TopicPartition {
+    TopicPartition::new("t", number)
+}
+
+/// Two partitions; a record is its own name.
+fn two(order: KeepOrder) -> Dispatch<&'static str> {
+    let mut dispatch = Dispatch::new(order);
+    for number in 0..2 {
+        dispatch.assign(&partition(number), Completed::from(Offset(0)));
+    }
+    dispatch
+}
+
+fn offer(
+    dispatch: &mut Dispatch<&'static str>,
+    number: u32,
+    offset: u64,
+    key: &'static str,
+    record: &'static str,
+) {
+    let key = (!key.is_empty()).then(|| Bytes::from_static(key.as_bytes()));
+    assert!(dispatch.offer(&partition(number), Offset(offset), key, 10, record));
+}
+
+fn take_all(dispatch: &mut Dispatch<&'static str>) -> Vec<Given<&'static str>> {
+    std::iter::from_fn(|| dispatch.take()).collect()
+}
+
+fn names(given: &[Given<&'static str>]) -> Vec<&'static str> {
+    given.iter().map(|given| given.record).collect()
+}
+
+#[test]
+fn records_of_one_key_go_one_after_another_and_of_different_keys_side_by_side() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    offer(&mut dispatch, 0, 1, "a", "a2");
+    offer(&mut dispatch, 0, 2, "b", "b1");
+    let first = take_all(&mut dispatch);
+    assert_eq!(names(&first), ["a1", "b1"]);
+    dispatch.done(first[0].ticket);
+    assert_eq!(names(&take_all(&mut dispatch)), ["a2"]);
+}
+
+#[test]
+fn one_key_in_two_partitions_is_two_keys() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "here");
+    offer(&mut dispatch, 1, 0, "a", "there");
+    assert_eq!(take_all(&mut dispatch).len(), 2);
+}
+
+#[test]
+fn records_without_a_key_keep_their_partitions_order() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "", "1");
+    offer(&mut dispatch, 0, 1, "", "2");
+    assert_eq!(names(&take_all(&mut dispatch)), ["1"]);
+}
+
+#[test]
+fn a_partitions_order_is_kept_whatever_the_keys_and_unordered_keeps_none() {
+    for (order, expected) in [(KeepOrder::Partition, 2), (KeepOrder::Unordered, 4)] {
+        let mut dispatch = two(order);
+        for number in 0..2 {
+            offer(&mut dispatch, number, 0, "a", "1");
+            offer(&mut dispatch, number, 1, "a", "2");
+        }
+        assert_eq!(take_all(&mut dispatch).len(), expected, "{order:?}");
+    }
+}
+
+#[test]
+fn partitions_take_turns_however_much_one_of_them_holds() {
+    let mut dispatch = two(KeepOrder::Unordered);
+    for offset in 0..5 {
+        offer(&mut dispatch, 0, offset, "", "many");
+    }
+    offer(&mut dispatch, 1, 0, "", "few");
+    assert_eq!(names(&take_all(&mut dispatch))[..2], ["many", "few"]);
+}
+
+#[test]
+fn a_failed_record_pauses_with_its_key_and_nothing_else_and_counts_as_no_load() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    offer(&mut dispatch, 0, 1, "a", "a2");
+    offer(&mut dispatch, 0, 2, "b", "b1");
+    let first = take_all(&mut dispatch);
+    dispatch.again(first[0].ticket, 100);
+    dispatch.done(first[1].ticket);
+    assert_eq!(dispatch.working(), 0);
+    assert!(dispatch.take().is_none());
+    let state = &dispatch.partitions()[0];
+    assert_eq!(
+        (state.held, state.load_bytes, state.held_bytes),
+        (2, 10, 20)
+    );
+    assert_eq!(dispatch.tick(99), Some(100));
+    assert!(dispatch.take().is_none());
+    assert_eq!(dispatch.tick(100), None);
+    let again = dispatch.take().expect("the head again");
+    assert_eq!((again.record, again.attempts), ("a1", 1));
+    dispatch.done(again.ticket);
+    let last = dispatch.take().expect("what stood behind it");
+    assert_eq!((last.record, last.attempts), ("a2", 0));
+    dispatch.done(last.ticket);
+    assert!(dispatch.is_drained());
+    assert_eq!(dispatch.partitions()[0].frontier, Offset(3));
+}
+
+#[test]
+fn what_is_done_already_is_not_offered_again() {
+    let mut completed = Completed::from(Offset(0));
+    completed.done(Offset(1));
+    let mut dispatch = Dispatch::new(KeepOrder::Key);
+    dispatch.assign(&partition(0), completed);
+    assert!(dispatch.offer(&partition(0), Offset(0), None, 1, "0"));
+    assert!(!dispatch.offer(&partition(0), Offset(1), None, 1, "1"));
+    assert!(dispatch.offer(&partition(0), Offset(2), None, 1, "2"));
+}
+
+#[test]
+fn tickets_of_a_partition_that_was_given_up_are_worth_nothing() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    let stale = dispatch.take().expect("a record");
+    dispatch.revoke(&partition(0));
+    assert_eq!(dispatch.working(), 0);
+    assert!(!dispatch.offer(&partition(0), Offset(1), None, 1, "late"));
+    dispatch.assign(&partition(0), Completed::from(Offset(0)));
+    offer(&mut dispatch, 0, 0, "a", "a1 again");
+    let fresh = dispatch.take().expect("a record");
+    dispatch.done(stale.ticket);
+    dispatch.again(stale.ticket, 0);
+    assert_eq!(dispatch.working(), 1);
+    assert_eq!(dispatch.partitions()[1].frontier, Offset(0));
+    dispatch.done(fresh.ticket);
+    assert_eq!(dispatch.partitions()[1].frontier, Offset(1));
+    // A second time, it is nobody's.
+    dispatch.done(fresh.ticket);
+    assert_eq!(dispatch.working(), 0);
+}
+
+#[test]
+fn a_partition_that_is_about_to_be_given_up_gives_nothing_more_and_lets_work_end() {
+    let mut dispatch = two(KeepOrder::Unordered);
+    offer(&mut dispatch, 0, 0, "", "first");
+    offer(&mut dispatch, 0, 1, "", "second");
+    let first = dispatch.take().expect("a record");
+    dispatch.leave(&partition(0));
+    assert!(dispatch.take().is_none());
+    assert_eq!(dispatch.working_in(&partition(0)), 1);
+    dispatch.done(first.ticket);
+    assert!(dispatch.take().is_none());
+    assert_eq!(dispatch.working_in(&partition(0)), 0);
+    assert_eq!(dispatch.partitions()[0].frontier, Offset(1));
+    offer(&mut dispatch, 1, 0, "", "other");
+    assert_eq!(names(&take_all(&mut dispatch)), ["other"]);
+}
+
+#[test]
+fn a_pause_of_a_partition_that_was_given_up_wakes_nobody() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    let failed = dispatch.take().expect("a record");
+    dispatch.again(failed.ticket, 100);
+    dispatch.revoke(&partition(0));
+    assert_eq!(dispatch.tick(1000), None);
+    assert!(dispatch.take().is_none());
+    assert_eq!(dispatch.working(), 0);
+}
+
+/// Random histories of all three orders: each record is given until it is done once, and no key's order is broken.
+#[test]
+fn any_history_works_on_each_record_until_it_is_done_and_keeps_the_order() {
+    let mut state = 11_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for round in 0..300_u64 {
+        let order =
+            [KeepOrder::Key, KeepOrder::Partition, KeepOrder::Unordered][(round % 3) as usize];
+        let mut dispatch: Dispatch<(u32, u64, u64)> = Dispatch::new(order);
+        for number in 0..3 {
+            dispatch.assign(&partition(number), Completed::from(Offset(0)));
+        }
+        let mut next = [0_u64; 3];
+        let mut working: Vec<Given<(u32, u64, u64)>> = Vec::new();
+        let mut ended: HashMap<(u32, u64), Vec<u64>> = HashMap::new();
+        let mut now_ms = 0;
+        while next.iter().any(|next| *next < 40) || !dispatch.is_drained() {
+            now_ms += 1;
+            dispatch.tick(now_ms);
+            let number = random(3) as u32;
+            let offset = next[number as usize];
+            if offset < 40 && random(2) == 0 {
+                let key = random(4);
+                let bytes = (key > 0).then(|| Bytes::copy_from_slice(&key.to_be_bytes()));
+                dispatch.offer(
+                    &partition(number),
+                    Offset(offset),
+                    bytes,
+                    1,
+                    (number, offset, key),
+                );
+                next[number as usize] += 1;
+            }
+            if working.len() < 5 {
+                working.extend(dispatch.take());
+            }
+            assert_eq!(dispatch.working(), working.len());
+            if !working.is_empty() && random(2) == 0 {
+                let given = working.swap_remove(random(working.len() as u64) as usize);
+                if random(4) == 0 {
+                    dispatch.again(given.ticket, now_ms + random(10));
+                    continue;
+                }
+                dispatch.done(given.ticket);
+                let (number, offset, key) = given.record;
+                let line = match order {
+                    KeepOrder::Key => (number, key),
+                    KeepOrder::Partition => (number, 0),
+                    KeepOrder::Unordered => (number, offset + 100),
+                };
+                ended.entry(line).or_default().push(offset);
+            }
+        }
+        let all: usize = ended.values().map(Vec::len).sum();
+        assert_eq!(all, 120);
+        assert!(
+            ended.values().all(|line| line.is_sorted()),
+            "{order:?} {ended:?}"
+        );
+        assert!(dispatch.partitions().iter().all(|state| {
+            state.frontier == Offset(40)
+                && state.held_bytes == 0
+                && state.load_bytes == 0
+                && state.keys == 0
+        }));
+    }
+}

@@ -1,0 +1,68 @@
+//! Where records go that cannot be handled: another topic, with headers that say where they were and what went wrong.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keylane_core::model::{TopicPartition, murmur2};
+use keylane_core::publish::{Log, LogError, LogErrorKind, NewRecord};
+
+use super::record::Record;
+
+/// The longest error text that goes along, in bytes.
+const ERROR_BYTES_MAX: usize = 1000;
+
+/// A topic for dead letters.
+pub(super) struct DeadLetters {
+    topic: Arc<str>,
+    partitions: u32,
+}
+
+impl DeadLetters {
+    /// Looks the topic up.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(super) async fn open(log: &dyn Log, topic: &Arc<str>) -> Result<Self, LogError> {
+        let Some(info) = log.describe_topic(topic).await? else {
+            let message = format!("the dead-letter topic {topic} is not there: create it");
+            return Err(LogError::new(LogErrorKind::TopicMismatch, message));
+        };
+        Ok(DeadLetters {
+            topic: topic.clone(),
+            partitions: info.partitions,
+        })
+    }
+
+    /// The record as it goes there: its key keeps its order, its own headers come first.
+    pub(super) fn letter(&self, record: &Record, attempts: u32, error: &str) -> NewRecord {
+        let number = match &record.key {
+            Some(key) => (murmur2(key) & 0x7fff_ffff) % self.partitions.max(1),
+            None => record.partition % self.partitions.max(1),
+        };
+        let mut error = error;
+        while error.len() > ERROR_BYTES_MAX {
+            let end = error
+                .char_indices()
+                .rev()
+                .nth(error.len() / 10)
+                .map_or(0, |(at, _)| at);
+            error = error.get(..end).unwrap_or_default();
+        }
+        let mut headers = record.headers.clone();
+        let mut add = |name: &str, value: String| headers.push((name.into(), Bytes::from(value)));
+        add("keylane.dead.id", record.id());
+        add("keylane.dead.topic", record.topic.to_string());
+        add("keylane.dead.partition", record.partition.to_string());
+        add("keylane.dead.offset", record.offset.0.to_string());
+        add("keylane.dead.attempts", attempts.to_string());
+        add("keylane.dead.error", error.to_owned());
+        NewRecord {
+            partition: TopicPartition::new(self.topic.clone(), number),
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers,
+            keylane: String::new(),
+            timestamp_ms: record.timestamp_ms,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A consumer for any async handler: records of one key in order, as many keys side by side as are asked for, whatever the number of partitions.
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! use keylane::consumer::{Consumer, Record};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn send_mail(_: &Record) -> Result<(), std::io::Error> { Ok(()) }
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! Consumer::kafka("127.0.0.1:9092", "mailer")
+//!     .topic("orders")
+//!     .concurrency(500)
+//!     .attempts(5)
+//!     .dead_letter("orders.dead")
+//!     .run(CancellationToken::new(), async |record: Record| send_mail(&record).await)
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Order**: records of one key of one partition are handled one after another, each only when the one before is done. **Progress** is the group's own: the offset
+//! below which everything is done, and with it, in the commit's metadata, what is done above. **At least once**: after a crash what was being handled, or was done and not
+//! committed yet, is handled again; a handler whose effect must not happen twice tells a repeat by [`Record::id`]. **Bounds**: what is fetched and not done is bounded
+//! in bytes, fairly between partitions; records that pause after a failure do not count, so that they hold up nothing but their key.
+//!
+//! After a record's last attempt it goes to a dead-letter topic, is skipped, or the consumer stops, as asked for; without a number of attempts it is tried for ever.
+//!
+//! - `settings`: what is asked for.
+//! - `record`: what a handler gets.
+//! - `run`: the loop.
+//! - `work`: handlers in progress, by partition.
+//! - `settle`: what becomes of a record whose handler has ended.
+//! - `partitions`: what the group says.
+//! - `progress`: what the group keeps.
+//! - `dead_letter`: where records go that cannot be handled.
+//! - `stats`: what it did, and whether it is well.
+
+mod settings;
+pub use settings::{Consumer, OnGap, StartAt};
+
+mod record;
+pub use record::Record;
+
+mod work;
+
+mod run;
+pub use run::ConsumerError;
+
+mod settle;
+
+mod partitions;
+
+mod progress;
+
+mod dead_letter;
+
+mod stats;
+pub use stats::{ConsumerStats, Health};

@@ -1,0 +1,102 @@
+//! What the group says: partitions come, and leave. Of those that leave nothing more is handed out, handlers in progress may end, progress is committed, and only
+//! then does the group hear.
+
+use std::time::Instant;
+
+use keylane_core::model::TopicPartition;
+use keylane_core::publish::GroupNews;
+
+use super::progress::{LAST_COMMIT_MAX, begin_at};
+use super::run::{ConsumerError, Road, Taken};
+use super::work::Ended;
+
+/// Partitions that are leaving.
+pub(super) struct Leaving {
+    pub partitions: Vec<TopicPartition>,
+    /// Handlers that are in progress then are dropped.
+    pub until: Instant,
+}
+
+impl<A: Future<Output = Ended>> Road<'_, A> {
+    pub(super) async fn hear(&mut self, news: GroupNews) -> Result<(), ConsumerError> {
+        match news {
+            GroupNews::Take(partitions) => {
+                let committed = self.member.committed(partitions.clone());
+                let (log, settings) = (self.log.clone(), self.settings);
+                let (start, on_gap) = (settings.start, settings.on_gap);
+                let taking = async move {
+                    let committed = committed.await?;
+                    begin_at(&log, partitions, committed, start, on_gap).await
+                };
+                self.taking = Some(Box::pin(taking));
+            }
+            GroupNews::GiveUp(partitions) => {
+                for partition in &partitions {
+                    self.dispatch.leave(partition);
+                }
+                let until = Instant::now() + self.settings.drain_max;
+                self.leaving = Some(Leaving { partitions, until });
+            }
+            GroupNews::Lost(partitions) => {
+                for partition in &partitions {
+                    self.work.drop_partition(partition);
+                }
+                let until = Instant::now();
+                self.leaving = Some(Leaving { partitions, until });
+                self.left().await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn take(&mut self, taken: Taken) -> Result<(), ConsumerError> {
+        for (partition, completed) in taken {
+            self.consumer
+                .assign(&partition, completed.frontier())
+                .await?;
+            self.dispatch.assign(&partition, completed);
+        }
+        self.member.answer().await?;
+        self.settings.stats.troubled("");
+        Ok(())
+    }
+
+    /// Once nothing of what leaves is in progress, or it took too long.
+    pub(super) fn last_commit_of_what_leaves(&mut self) {
+        let Some(leaving) = self.leaving.as_ref().filter(|_| self.last_commit.is_none()) else {
+            return;
+        };
+        let working = leaving.partitions.iter();
+        let working: usize = working.map(|it| self.dispatch.working_in(it)).sum();
+        if working > 0 && Instant::now() < leaving.until {
+            return;
+        }
+        let mut last = Vec::new();
+        for partition in &leaving.partitions {
+            self.work.drop_partition(partition);
+            last.extend(self.progress_of(partition).0);
+        }
+        let committed = self.member.commit(last);
+        self.last_commit = Some(Box::pin(async move {
+            match tokio::time::timeout(LAST_COMMIT_MAX, committed).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::debug!("the last commit was not taken: {error}"),
+                Err(_) => tracing::debug!("the last commit was not answered in time"),
+            }
+        }));
+    }
+
+    /// The group hears that they are free.
+    pub(super) async fn left(&mut self) -> Result<(), ConsumerError> {
+        self.last_commit = None;
+        let Some(leaving) = self.leaving.take() else {
+            return Ok(());
+        };
+        for partition in &leaving.partitions {
+            self.dispatch.revoke(partition);
+            self.consumer.unassign(partition).await?;
+            self.kept.remove(partition);
+        }
+        Ok(self.member.answer().await?)
+    }
+}

@@ -1,0 +1,141 @@
+//! What the group keeps: where it goes on after a restart, and what is done above.
+
+use keylane_core::consume::Completed;
+use keylane_core::model::TopicPartition;
+use keylane_core::publish::{Bounds, Committed, Log as _, LogError};
+use std::time::{Duration, Instant};
+
+use super::run::{ConsumerError, Road, Taken};
+use super::settings::{OnGap, StartAt};
+use super::work::Ended;
+use crate::kafka::KafkaLog;
+
+/// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
+const MAP_BYTES_MAX: usize = 4_000;
+/// What the last commit may take.
+pub(super) const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
+
+impl<A: Future<Output = Ended>> Road<'_, A> {
+    /// How far a partition is, as it is committed; and how many done records did not fit.
+    pub(super) fn progress_of(&self, partition: &TopicPartition) -> (Option<Committed>, u64) {
+        let Some(completed) = self.dispatch.completed(partition) else {
+            return (None, 0);
+        };
+        let (metadata, left_out) = completed.map(MAP_BYTES_MAX);
+        let offset = completed.frontier();
+        let partition = partition.clone();
+        let progress = Committed {
+            partition,
+            offset,
+            metadata,
+        };
+        (Some(progress), left_out)
+    }
+
+    pub(super) fn commit(&mut self) {
+        if self.committing.is_some() {
+            return;
+        }
+        self.committed_at = Instant::now();
+        let (mut changed, mut left_out) = (Vec::new(), 0);
+        for state in self.dispatch.partitions() {
+            let (progress, too_much) = self.progress_of(&state.partition);
+            left_out += too_much;
+            let Some(progress) = progress else { continue };
+            let now = (progress.offset, progress.metadata.clone());
+            if self.kept.get(&state.partition) != Some(&now) {
+                self.kept.insert(state.partition, now);
+                changed.push(progress);
+            }
+        }
+        self.settings.stats.map_left_out.set(left_out);
+        if !changed.is_empty() {
+            self.committing = Some(self.member.commit(changed));
+        }
+    }
+
+    /// Whether the group took it. If not, all of it is told again.
+    pub(super) fn heed(&mut self, kept: Result<(), LogError>) {
+        if let Err(error) = kept {
+            self.kept.clear();
+            self.settings.stats.troubled(&error.message);
+        }
+    }
+
+    /// Handlers that are in progress still are dropped; what is done is committed.
+    pub(super) async fn end(mut self) {
+        drop(self.work);
+        self.committing = None;
+        let states = self.dispatch.partitions();
+        let progress = states.iter().filter_map(|state| {
+            let completed = self.dispatch.completed(&state.partition)?;
+            Some(Committed {
+                partition: state.partition.clone(),
+                offset: completed.frontier(),
+                metadata: completed.map(MAP_BYTES_MAX).0,
+            })
+        });
+        let progress: Vec<Committed> = progress.collect();
+        if !progress.is_empty() {
+            let last = self.member.commit(progress);
+            if let Ok(Err(error)) = tokio::time::timeout(LAST_COMMIT_MAX, last).await {
+                tracing::warn!(
+                    group = self.settings.group.name,
+                    "the last commit was not taken, what was done since the one before is done again: {error}"
+                );
+            }
+        }
+        self.member.leave().await;
+    }
+}
+
+/// Where each partition goes on.
+pub(super) async fn begin_at(
+    log: &KafkaLog,
+    partitions: Vec<TopicPartition>,
+    committed: Vec<Committed>,
+    start: StartAt,
+    on_gap: OnGap,
+) -> Result<Taken, ConsumerError> {
+    let mut taken = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let bounds = log.bounds(&partition).await?;
+        let found = committed.iter().find(|it| it.partition == partition);
+        let completed = match found {
+            None => Completed::from(match start {
+                StartAt::Earliest => bounds.start,
+                StartAt::Latest => bounds.end,
+            }),
+            Some(found) => goes_on(found, bounds, on_gap)?,
+        };
+        taken.push((partition, completed));
+    }
+    Ok(taken)
+}
+
+fn goes_on(found: &Committed, bounds: Bounds, on_gap: OnGap) -> Result<Completed, ConsumerError> {
+    let partition = &found.partition;
+    if found.offset < bounds.start || found.offset > bounds.end {
+        let words = format!(
+            "{partition} holds offsets {} to {}, and the group goes on at {}: retention took what lies between, or the topic was created anew",
+            bounds.start.0, bounds.end.0, found.offset.0
+        );
+        if on_gap == OnGap::Stop {
+            return Err(ConsumerError::Gap(format!(
+                "{words}. Let it go on at the oldest record (on_gap), or reset the group's offsets"
+            )));
+        }
+        tracing::warn!(
+            code = "KL-CONSUME-003",
+            "{words}; going on at the oldest record"
+        );
+        return Ok(Completed::from(bounds.start));
+    }
+    match Completed::restore(found.offset, &found.metadata) {
+        Ok(completed) => Ok(completed),
+        Err(error) => {
+            tracing::warn!(%partition, "the commit's metadata is passed over, what was done above the offset is done again: {error}");
+            Ok(Completed::from(found.offset))
+        }
+    }
+}

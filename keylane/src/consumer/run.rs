@@ -1,0 +1,371 @@
+//! The loop: what has ended, what may begin, what comes in, what the group says.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keylane_core::consume::{Completed, Dispatch, Ticket};
+use keylane_core::model::{Offset, TopicPartition};
+use keylane_core::publish::{
+    GroupAnswer, GroupMember, GroupNews, Log, LogConsumer, LogError, LogErrorKind, Membership,
+    RawRecord,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::dead_letter::DeadLetters;
+use super::partitions::Leaving;
+use super::record::Record;
+use super::settings::{Consumer, Exhausted};
+use super::work::{Ended, Work, attempt};
+use crate::kafka::KafkaLog;
+
+/// How long a fetch waits for the first record.
+const FETCH_WAIT: Duration = Duration::from_millis(200);
+/// A partition is fetched again when this part of its share is free (hysteresis).
+const FREE_PART: usize = 4;
+/// The smallest share of a partition.
+const SHARE_MIN: usize = 16 * 1024;
+/// Records that pause after a failure do not count as load, but their memory does: at most so many shares.
+const PAUSING_SHARES: usize = 4;
+/// The pauses between attempts while the cluster is away.
+const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What ends a consumer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// The cluster.
+    #[error("KL-CONSUME-002: {0}")]
+    Log(LogError),
+    /// The topic no longer holds what the group has not done.
+    #[error("KL-CONSUME-003: {0}")]
+    Gap(String),
+    /// A record's last attempt failed, and nothing is said about what then.
+    #[error("KL-CONSUME-004: {id} failed {attempts} times, the last time with: {error}")]
+    Exhausted {
+        /// Which record.
+        id: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// The handler's own words.
+        error: String,
+    },
+}
+
+impl From<LogError> for ConsumerError {
+    fn from(error: LogError) -> Self {
+        ConsumerError::Log(error)
+    }
+}
+
+/// See [`Consumer::run`].
+pub(super) async fn run<H, F, E>(
+    mut settings: Consumer,
+    stop: CancellationToken,
+    handler: H,
+) -> Result<(), ConsumerError>
+where
+    H: Fn(Record) -> F + Send + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Display + Send,
+{
+    settings.kafka.with_headers = true;
+    let (mut pause, longest) = AWAY;
+    loop {
+        let began = Instant::now();
+        let error = match membership(&settings, &stop, &handler).await {
+            Ok(()) => return Ok(()),
+            Err(ConsumerError::Log(error)) if passes(&error) => error,
+            Err(error) => return Err(error),
+        };
+        if began.elapsed() > longest * 2 {
+            pause = AWAY.0;
+        }
+        settings.stats.troubled(&error.message);
+        tracing::warn!(
+            group = settings.group.name,
+            "consuming is interrupted: {error}"
+        );
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(longest);
+    }
+}
+
+pub(super) fn passes(error: &LogError) -> bool {
+    matches!(
+        error.kind,
+        LogErrorKind::SessionOver | LogErrorKind::Replaced
+    ) || error.kind.away().is_some()
+}
+
+/// From joining the group to leaving it.
+async fn membership<H, F, E>(
+    settings: &Consumer,
+    stop: &CancellationToken,
+    handler: &H,
+) -> Result<(), ConsumerError>
+where
+    H: Fn(Record) -> F + Send + Sync,
+    F: Future<Output = Result<(), E>> + Send,
+    E: Display + Send,
+{
+    let log = Arc::new(KafkaLog::open(settings.kafka.clone())?);
+    for topic in &settings.topics {
+        if log.describe_topic(topic).await?.is_none() {
+            let message = format!("topic {topic} is not there");
+            return Err(LogError::new(LogErrorKind::TopicMismatch, message).into());
+        }
+    }
+    let dead_letters = match &settings.exhausted {
+        Exhausted::DeadLetter(topic) => Some(DeadLetters::open(&*log, topic).await?),
+        Exhausted::Stop | Exhausted::Skip => None,
+    };
+    let member = log.join(&settings.group, &settings.topics).await?;
+    let consumer = log
+        .consumer(&settings.group.name, settings.buffer_bytes / 2)
+        .await?;
+    let begin =
+        |record: Record, ticket: Ticket| attempt(handler, record, ticket, settings.attempt_max);
+    let mut road = Road {
+        settings,
+        log,
+        member,
+        consumer,
+        dead_letters,
+        dispatch: Dispatch::new(settings.order),
+        work: Work::new(),
+        taking: None,
+        leaving: None,
+        last_commit: None,
+        committing: None,
+        kept: BTreeMap::new(),
+        began: Instant::now(),
+        committed_at: Instant::now(),
+        away_until: None,
+    };
+    let ended = road.go(stop, &begin).await;
+    road.end().await;
+    ended
+}
+
+/// Partitions as they are taken: what is done there.
+pub(super) type Taken = Vec<(TopicPartition, Completed)>;
+pub(super) type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+pub(super) struct Road<'s, A> {
+    pub(super) settings: &'s Consumer,
+    pub(super) log: Arc<KafkaLog>,
+    pub(super) member: Box<dyn GroupMember>,
+    pub(super) consumer: Box<dyn LogConsumer>,
+    pub(super) dead_letters: Option<DeadLetters>,
+    pub(super) dispatch: Dispatch<Record>,
+    pub(super) work: Work<A>,
+    /// Partitions that the group named, until it is known how far they are.
+    pub(super) taking: Option<Answer<Result<Taken, ConsumerError>>>,
+    pub(super) leaving: Option<Leaving>,
+    /// The last commit of what leaves.
+    pub(super) last_commit: Option<Answer<()>>,
+    pub(super) committing: Option<GroupAnswer<Membership>>,
+    /// What was committed last.
+    pub(super) kept: BTreeMap<TopicPartition, (Offset, String)>,
+    pub(super) began: Instant,
+    pub(super) committed_at: Instant,
+    /// Nothing is fetched before, because the cluster was away.
+    pub(super) away_until: Option<Instant>,
+}
+
+/// What came.
+enum Event {
+    News(Result<GroupNews, LogError>),
+    Taken(Result<Taken, ConsumerError>),
+    Kept(Result<Membership, LogError>),
+    LastKept,
+    Ended(Ended),
+    Fetched(Result<Vec<(TopicPartition, Vec<RawRecord>)>, LogError>),
+    Stopping,
+    Time,
+}
+
+async fn answer<T>(waited: &mut Option<impl Future<Output = T> + Unpin>) -> T {
+    match waited {
+        Some(waited) => waited.await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<A: Future<Output = Ended>> Road<'_, A> {
+    async fn go(
+        &mut self,
+        stop: &CancellationToken,
+        begin: &impl Fn(Record, Ticket) -> A,
+    ) -> Result<(), ConsumerError> {
+        let mut draining: Option<Instant> = None;
+        loop {
+            let next_ms = self.dispatch.tick(self.now_ms());
+            self.last_commit_of_what_leaves();
+            match draining {
+                None => self.begin(begin),
+                Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
+                Some(_) => {}
+            }
+            if draining.is_none() && self.work.count() < self.settings.concurrency {
+                // There is too little to do: what came is taken in before anything is waited for.
+                let room = self.room();
+                if !room.is_empty() {
+                    let fetched = self.consumer.fetch(&room, Duration::ZERO).await;
+                    self.fetched(fetched)?;
+                    self.begin(begin);
+                }
+            }
+            match self.event(stop, draining.is_none(), next_ms).await {
+                Event::Stopping => draining = Some(Instant::now() + self.settings.drain_max),
+                Event::News(news) => self.hear(news?).await?,
+                Event::Taken(taken) => {
+                    self.taking = None;
+                    self.take(taken?).await?;
+                }
+                Event::Kept(kept) => {
+                    self.committing = None;
+                    self.heed(kept.map(drop));
+                }
+                Event::LastKept => self.left().await?,
+                Event::Ended(ended) => self.settle_burst(ended).await?,
+                Event::Fetched(fetched) => self.fetched(fetched)?,
+                Event::Time => {}
+            }
+            if self.committed_at.elapsed() >= self.settings.commit_interval {
+                self.commit();
+                self.tell();
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen.
+    async fn event(
+        &mut self,
+        stop: &CancellationToken,
+        fetches: bool,
+        next_ms: Option<u64>,
+    ) -> Event {
+        let room = if fetches { self.room() } else { Vec::new() };
+        let pause = next_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(self.now_ms())));
+        let wait = pause.unwrap_or(FETCH_WAIT);
+        let wait = wait.clamp(Duration::from_millis(1), FETCH_WAIT);
+        let hears = self.taking.is_none() && self.leaving.is_none();
+        let work = &mut self.work;
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if fetches => Event::Stopping,
+            news = self.member.news(), if hears => Event::News(news),
+            taken = answer(&mut self.taking) => Event::Taken(taken),
+            () = answer(&mut self.last_commit) => Event::LastKept,
+            kept = answer(&mut self.committing) => Event::Kept(kept),
+            ended = poll_fn(|context| work.poll(context)) => Event::Ended(ended),
+            fetched = self.consumer.fetch(&room, FETCH_WAIT), if !room.is_empty() => {
+                Event::Fetched(fetched)
+            }
+            () = tokio::time::sleep(wait) => Event::Time,
+        }
+    }
+
+    /// Hands records out, as many as may be in progress.
+    fn begin(&mut self, begin: &impl Fn(Record, Ticket) -> A) {
+        while self.work.count() < self.settings.concurrency && !self.settings.stats.is_paused() {
+            let Some(given) = self.dispatch.take() else {
+                return;
+            };
+            let mut record = given.record;
+            record.attempts = given.attempts;
+            let partition = TopicPartition::new(record.topic.clone(), record.partition);
+            let attempt = begin(record, given.ticket);
+            self.work.handle(&partition, given.ticket, attempt);
+        }
+    }
+
+    /// Partitions with room, and how many bytes they have room for.
+    fn room(&self) -> Vec<(TopicPartition, usize)> {
+        if self.away_until.is_some_and(|until| Instant::now() < until) {
+            return Vec::new();
+        }
+        let states = self.dispatch.partitions();
+        let share = (self.settings.buffer_bytes / 2 / states.len().max(1)).max(SHARE_MIN);
+        let leaving = self.leaving.as_ref().map_or(&[][..], |it| &it.partitions);
+        states
+            .into_iter()
+            .filter(|state| state.held_bytes < PAUSING_SHARES * share)
+            .filter(|state| !leaving.contains(&state.partition))
+            .map(|state| (state.partition, share.saturating_sub(state.load_bytes)))
+            .filter(|(_, free)| *free >= share / FREE_PART)
+            .collect()
+    }
+
+    fn fetched(
+        &mut self,
+        fetched: Result<Vec<(TopicPartition, Vec<RawRecord>)>, LogError>,
+    ) -> Result<(), ConsumerError> {
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) if error.kind == LogErrorKind::OutOfRange => {
+                return Err(ConsumerError::Gap(error.message));
+            }
+            Err(error) if error.kind.away().is_some() => {
+                self.away_until = Some(Instant::now() + AWAY.0);
+                self.settings.stats.troubled(&error.message);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !fetched.is_empty() {
+            self.away_until = None;
+            self.settings.stats.troubled("");
+        }
+        for (partition, records) in fetched {
+            for raw in records {
+                let size_bytes = raw.size_bytes();
+                let record = Record {
+                    topic: partition.topic.clone(),
+                    partition: partition.partition,
+                    offset: raw.offset,
+                    key: raw.key,
+                    value: raw.value,
+                    headers: raw.headers,
+                    timestamp_ms: raw.timestamp_ms,
+                    attempts: 0,
+                };
+                let key = record.key.clone();
+                let new = self
+                    .dispatch
+                    .offer(&partition, raw.offset, key, size_bytes, record);
+                if !new {
+                    self.settings.stats.replays_skipped.add(1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self) {
+        let (states, stats) = (self.dispatch.partitions(), &self.settings.stats);
+        stats.partitions.set(states.len() as u64);
+        stats.working.set(self.work.count() as u64);
+        stats.held.set(states.iter().map(|it| it.held as u64).sum());
+        stats
+            .held_bytes
+            .set(states.iter().map(|it| it.held_bytes as u64).sum());
+        let dispatch = &self.dispatch;
+        self.work.forget(|ticket| dispatch.record(ticket).is_some());
+        let oldest_ms = self.work.oldest().as_millis();
+        stats
+            .oldest_ms
+            .set(u64::try_from(oldest_ms).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,492 @@
+//! The consumer for any handler, on real Kafka: order, retries, dead letters, progress over restarts and moves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keylane::consumer::{Consumer, ConsumerError, Health, Record};
+use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane_core::consume::KeepOrder;
+use keylane_core::model::{Offset, TopicPartition};
+use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
+use keylane_parts::KafkaHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long any awaited thing may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Topic {
+    name: &'static str,
+    bootstrap: String,
+    log: KafkaLog,
+}
+
+impl Topic {
+    /// A topic of this name; `None` where there is no Kafka.
+    async fn new(name: &'static str, partitions: u32) -> Option<Topic> {
+        if keylane_parts::quick() {
+            eprintln!("left out: needs Kafka");
+            return None;
+        }
+        // Of one run, where the broker outlives it.
+        let name: &'static str =
+            Box::leak(format!("{name}-{}", std::process::id()).into_boxed_str());
+        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
+        let log = KafkaLog::open(KafkaSettings::new(&*bootstrap)).expect("settings");
+        let spec = TopicSpec {
+            name: name.into(),
+            partitions,
+            replication_factor: 1,
+            settings: Vec::new(),
+        };
+        log.ensure_topics(&[spec]).await.expect("a topic");
+        Some(Topic {
+            name,
+            bootstrap,
+            log,
+        })
+    }
+
+    /// Records `numbers`, each with the key that `key` says, spread by it over the partitions.
+    async fn fill(&self, numbers: std::ops::Range<u64>, partitions: u32, key: impl Fn(u64) -> u64) {
+        let record = |number: u64| NewRecord {
+            partition: TopicPartition::new(self.name, (key(number) % u64::from(partitions)) as u32),
+            key: Some(Bytes::from(key(number).to_string())),
+            value: Some(Bytes::from(number.to_string())),
+            headers: vec![("kind".into(), Bytes::from_static(b"test"))],
+            keylane: String::new(),
+            timestamp_ms: now_ms(),
+        };
+        let ticket = self.log.append(numbers.map(record).collect()).await;
+        ticket.expect("taken").await.expect("durable");
+    }
+
+    fn consumer(&self) -> Consumer {
+        Consumer::kafka(&*self.bootstrap, self.name)
+            .topic(self.name)
+            .session_timeout(Duration::from_secs(3))
+            .commit_interval(Duration::from_millis(100))
+            .backoff(Duration::from_millis(5), Duration::from_millis(50))
+    }
+}
+
+/// Retention goes by it.
+fn now_ms() -> i64 {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_1970.expect("a clock that is set").as_millis() as i64
+}
+
+/// What handlers were called for, by key, in the order of their ends.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<BTreeMap<String, Vec<u64>>>>);
+
+impl Seen {
+    fn note(&self, record: &Record) {
+        let mut seen = self.0.lock().expect("nobody panics");
+        seen.entry(key_of(record))
+            .or_default()
+            .push(number_of(record));
+    }
+
+    fn count(&self) -> usize {
+        self.0
+            .lock()
+            .expect("nobody panics")
+            .values()
+            .map(Vec::len)
+            .sum()
+    }
+
+    fn numbers(&self) -> BTreeSet<u64> {
+        let seen = self.0.lock().expect("nobody panics");
+        seen.values().flatten().copied().collect()
+    }
+
+    /// The first time that each number was seen, a key's were in order.
+    fn assert_in_order(&self) {
+        for (key, numbers) in &*self.0.lock().expect("nobody panics") {
+            let mut known = BTreeSet::new();
+            let firsts: Vec<u64> = numbers
+                .iter()
+                .copied()
+                .filter(|number| known.insert(*number))
+                .collect();
+            assert!(firsts.is_sorted(), "key {key}: {firsts:?}");
+        }
+    }
+}
+
+fn key_of(record: &Record) -> String {
+    let key = record.key.clone().unwrap_or_default();
+    String::from_utf8(key.to_vec()).expect("a text")
+}
+
+fn number_of(record: &Record) -> u64 {
+    let value = record.value.clone().unwrap_or_default();
+    std::str::from_utf8(&value)
+        .expect("a text")
+        .parse()
+        .expect("a number")
+}
+
+async fn until(awaited: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "waited in vain for {awaited}");
+}
+
+async fn ended(running: JoinHandle<Result<(), ConsumerError>>) -> Result<(), ConsumerError> {
+    let ended = tokio::time::timeout(PATIENCE, running).await;
+    ended.expect("it ends in time").expect("it does not panic")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_a_key_are_handled_in_order_whatever_fails_and_however_many_go_side_by_side() {
+    let Some(topic) = Topic::new("consumer-order", 3).await else {
+        return;
+    };
+    topic.fill(0..3000, 3, |number| number % 40).await;
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let consumer = topic.consumer().concurrency(100);
+    let stats = consumer.stats();
+    let (noting, stopping) = (seen.clone(), stop.clone());
+    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
+        let seen = noting.clone();
+        async move {
+            let number = number_of(&record);
+            tokio::time::sleep(Duration::from_micros(number * 7919 % 1500)).await;
+            // Each seventh fails at first, each eleventh panics at first.
+            if number.is_multiple_of(7) && record.attempts < 2 {
+                return Err("not yet");
+            }
+            assert!(!number.is_multiple_of(11) || record.attempts > 0, "not yet");
+            assert_eq!(record.header("kind"), Some(&Bytes::from_static(b"test")));
+            seen.note(&record);
+            Ok(())
+        }
+    }));
+    until("all records", || seen.count() >= 3000).await;
+    until("all to be committed", || stats.held.get() == 0).await;
+    assert_eq!(stats.health(), Health::Well);
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    assert_eq!((seen.count(), seen.numbers().len()), (3000, 3000));
+    seen.assert_in_order();
+    assert_eq!(stats.handled.get(), 3000);
+    assert!(stats.failed.get() > 3000 / 7);
+    // Who comes next finds nothing to do but what is new.
+    topic.fill(3000..3010, 3, |number| number % 40).await;
+    let (later, stop) = (Seen::default(), CancellationToken::new());
+    let (noting, stopping) = (later.clone(), stop.clone());
+    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
+        noting.note(&record);
+        async { Ok::<(), &str>(()) }
+    }));
+    until("what is new", || later.count() >= 10).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    assert_eq!(later.numbers(), (3000..3010).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_above_a_record_that_hangs_is_not_done_again_after_a_crash() {
+    let Some(topic) = Topic::new("consumer-map", 2).await else {
+        return;
+    };
+    topic.fill(0..500, 2, |number| number % 50).await;
+    let seen = Seen::default();
+    let noting = seen.clone();
+    let consumer = topic.consumer().concurrency(10);
+    let stats = consumer.stats();
+    let running = tokio::spawn(
+        consumer.run(CancellationToken::new(), move |record: Record| {
+            let seen = noting.clone();
+            async move {
+                if number_of(&record) == 0 {
+                    std::future::pending::<()>().await;
+                }
+                seen.note(&record);
+                Ok::<(), &str>(())
+            }
+        }),
+    );
+    // Of key 0 there are ten records; the first hangs, nine stand behind it.
+    until("all but one key", || seen.count() == 490).await;
+    until("only that key to be held", || stats.held.get() == 10).await;
+    until("the hanging handler to be told", || {
+        stats.oldest_ms.get() > 500
+    })
+    .await;
+    assert_eq!(stats.map_left_out.get(), 0);
+    // As by a crash: nothing is said to anybody.
+    running.abort();
+    let (again, stop) = (Seen::default(), CancellationToken::new());
+    let (noting, stopping) = (again.clone(), stop.clone());
+    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
+        noting.note(&record);
+        async { Ok::<(), &str>(()) }
+    }));
+    until("the rest", || again.count() >= 10).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    let of_the_key: BTreeSet<u64> = (0..500).step_by(50).collect();
+    assert_eq!(again.numbers(), of_the_key);
+    again.assert_in_order();
+}
+
+/// So many records of a topic, by their numbers.
+async fn letters_in(topic: &Topic, count: usize) -> Vec<Record> {
+    let (letters, stop) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+    let (noting, stopping) = (letters.clone(), stop.clone());
+    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
+        noting.lock().expect("nobody panics").push(record);
+        async { Ok::<(), &str>(()) }
+    }));
+    let found = || letters.lock().expect("nobody panics").len();
+    until("the letters", || found() == count).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    let mut letters = letters.lock().expect("nobody panics").clone();
+    letters.sort_by_key(number_of);
+    letters
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_its_last_attempt_a_record_goes_to_the_dead_letters_and_its_key_goes_on() {
+    let Some(topic) = Topic::new("consumer-letters", 1).await else {
+        return;
+    };
+    let dead = Topic::new("consumer-letters-dead", 4)
+        .await
+        .expect("a topic");
+    topic.fill(0..20, 1, |number| number % 2).await;
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let consumer = topic
+        .consumer()
+        .attempts(3)
+        .dead_letter(dead.name)
+        .attempt_timeout(Duration::from_millis(300));
+    let stats = consumer.stats();
+    let (noting, stopping) = (seen.clone(), stop.clone());
+    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
+        let seen = noting.clone();
+        async move {
+            match number_of(&record) {
+                4 => Err("bad record"),
+                5 => std::future::pending().await,
+                _ => {
+                    seen.note(&record);
+                    Ok(())
+                }
+            }
+        }
+    }));
+    until("all but two", || seen.count() == 18).await;
+    until("two letters", || stats.dead_lettered.get() == 2).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    seen.assert_in_order();
+    assert_eq!((stats.failed.get(), stats.timed_out.get()), (6, 3));
+    let letters = letters_in(&dead, 2).await;
+    let text = |record: &Record, name: &str| {
+        let value = record.header(name).expect("a header");
+        String::from_utf8(value.to_vec()).expect("a text")
+    };
+    let told: Vec<(u64, String, String, String)> = letters
+        .iter()
+        .map(|letter| {
+            (
+                number_of(letter),
+                text(letter, "keylane.dead.id"),
+                text(letter, "keylane.dead.attempts"),
+                text(letter, "keylane.dead.error"),
+            )
+        })
+        .collect();
+    let word = |number: u64, error: &str| {
+        (
+            number,
+            format!("{}-0-{number}", topic.name),
+            "3".to_owned(),
+            error.to_owned(),
+        )
+    };
+    assert_eq!(
+        told,
+        [word(4, "bad record"), word(5, "it took longer than it may")]
+    );
+    assert_eq!(text(&letters[0], "kind"), "test");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_word_about_it_a_last_failed_attempt_ends_the_consumer_and_nothing_is_lost() {
+    let Some(topic) = Topic::new("consumer-stops", 1).await else {
+        return;
+    };
+    topic.fill(0..3, 1, |number| number).await;
+    let consumer = topic.consumer().attempts(2).order(KeepOrder::Partition);
+    let running = tokio::spawn(consumer.run(
+        CancellationToken::new(),
+        |record: Record| async move {
+            match number_of(&record) {
+                1 => Err("bad record"),
+                _ => Ok(()),
+            }
+        },
+    ));
+    let error = ended(running).await.expect_err("it stops");
+    let expected = format!(
+        "KL-CONSUME-004: {}-0-1 failed 2 times, the last time with: bad record",
+        topic.name
+    );
+    assert_eq!(error.to_string(), expected);
+    let (again, stop) = (Seen::default(), CancellationToken::new());
+    let (noting, stopping) = (again.clone(), stop.clone());
+    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
+        noting.note(&record);
+        async { Ok::<(), &str>(()) }
+    }));
+    until("the rest", || again.count() >= 2).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    assert_eq!(again.numbers(), BTreeSet::from([1, 2]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_come_and_go_keep_each_keys_order_and_lose_nothing() {
+    let Some(topic) = Topic::new("consumer-moves", 6).await else {
+        return;
+    };
+    topic.fill(0..6000, 6, |number| number % 60).await;
+    let seen = Seen::default();
+    let start = || {
+        let (noting, stop) = (seen.clone(), CancellationToken::new());
+        let stopping = stop.clone();
+        let running = tokio::spawn(topic.consumer().concurrency(40).run(
+            stopping,
+            move |record: Record| {
+                let seen = noting.clone();
+                async move {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    seen.note(&record);
+                    Ok::<(), &str>(())
+                }
+            },
+        ));
+        (running, stop)
+    };
+    let mut members = vec![start()];
+    let mut wanted = 500;
+    for leaver in [None, Some(0), None, Some(1), Some(0)] {
+        until("progress", || seen.count() >= wanted).await;
+        wanted = seen.count() + 500;
+        members.push(start());
+        if let Some(leaver) = leaver {
+            let (running, stop) = members.remove(leaver);
+            stop.cancel();
+            ended(running).await.expect("a clean stop");
+        }
+    }
+    until("all records", || seen.numbers().len() == 6000).await;
+    for (running, stop) in members {
+        stop.cancel();
+        ended(running).await.expect("a clean stop");
+    }
+    seen.assert_in_order();
+    // Nobody crashed: what was given up was committed before.
+    assert_eq!(seen.count(), 6000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_consumer_hands_nothing_out_and_goes_on_where_it_stood() {
+    let Some(topic) = Topic::new("consumer-pause", 1).await else {
+        return;
+    };
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let consumer = topic.consumer();
+    let stats = consumer.stats();
+    stats.pause(true);
+    let (noting, stopping) = (seen.clone(), stop.clone());
+    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
+        noting.note(&record);
+        async { Ok::<(), &str>(()) }
+    }));
+    topic.fill(0..10, 1, |number| number).await;
+    until("the records to be there", || stats.held.get() == 10).await;
+    assert_eq!((seen.count(), stats.health()), (0, Health::Paused));
+    stats.pause(false);
+    until("all records", || seen.count() == 10).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_there_is_told_at_once() {
+    let Some(topic) = Topic::new("consumer-there", 1).await else {
+        return;
+    };
+    let consumer = Consumer::kafka(&*topic.bootstrap, "nobody").topic("consumer-not-there");
+    let handler = |_: Record| async { Ok::<(), &str>(()) };
+    let ended = consumer.run(CancellationToken::new(), handler).await;
+    let error = ended.expect_err("it ends");
+    assert!(
+        error
+            .to_string()
+            .contains("KL-CONSUME-002: topic consumer-not-there is not there"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_are_gone_end_the_consumer_unless_it_is_to_go_on() {
+    let Some(topic) = Topic::new("consumer-gap", 1).await else {
+        return;
+    };
+    topic.fill(0..5, 1, |number| number).await;
+    let partition = TopicPartition::new(topic.name, 0);
+    let group = keylane_core::publish::GroupSettings {
+        name: topic.name.to_owned(),
+        protocol: Default::default(),
+        session_timeout_ms: 3_000,
+        instance_id: None,
+    };
+    // A group that claims to be where the topic never was.
+    let mut member = topic
+        .log
+        .join(&group, &[topic.name.into()])
+        .await
+        .expect("joined");
+    member.news().await.expect("news");
+    member.answer().await.expect("answered");
+    member
+        .confirm(&[(partition, Offset(99))])
+        .await
+        .expect("kept");
+    member.leave().await;
+    let handler = |_: Record| async { Ok::<(), &str>(()) };
+    let ended_with = topic
+        .consumer()
+        .run(CancellationToken::new(), handler)
+        .await;
+    let error = ended_with.expect_err("it stops").to_string();
+    assert!(
+        error.starts_with("KL-CONSUME-003") && error.contains("goes on at 99"),
+        "{error}"
+    );
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let (noting, stopping) = (seen.clone(), stop.clone());
+    let consumer = topic.consumer().on_gap(keylane::consumer::OnGap::GoOn);
+    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
+        noting.note(&record);
+        async { Ok::<(), &str>(()) }
+    }));
+    until("what is there", || seen.count() == 5).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+}
