@@ -22,6 +22,8 @@ mod config;
 mod config_init;
 #[path = "main/config_mutations.rs"]
 mod config_mutations;
+#[path = "main/consume.rs"]
+mod consume;
 #[path = "main/copying.rs"]
 mod copying;
 #[path = "main/debezium.rs"]

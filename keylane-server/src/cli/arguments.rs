@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use super::{check, completions, demo, examples, init, parked, run, settle, status, threads};
+use super::{
+    check, completions, consume, demo, examples, init, parked, run, settle, status, threads,
+};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 
@@ -97,6 +99,9 @@ enum Command {
     /// How many threads apply a pipeline: tell it, or set it while the pipeline runs.
     #[command(after_help = examples::THREADS)]
     Threads(threads::ThreadsArguments),
+    /// Hand a topic's records, in key order, to a command or an HTTP endpoint. Needs no configuration.
+    #[command(after_help = examples::CONSUME)]
+    Consume(consume::ConsumeArguments),
     /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -143,6 +148,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
         Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
         Command::Threads(threads) => threads::run(&load(&arguments.config)?, &threads),
+        Command::Consume(consume) => consume::run(&consume),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

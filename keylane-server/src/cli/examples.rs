@@ -82,6 +82,13 @@ Examples:
   keylane threads shop
       How many there are, and why.";
 
+pub(super) const CONSUME: &str = "\
+Examples:
+  keylane consume --bootstrap kafka-1:9092 --topic orders --group mailer --http https://mailer/orders --retries 8 --dead-letter orders.dead
+      Each order is posted with an Idempotency-Key; one that is refused nine times goes to orders.dead.
+  keylane consume --bootstrap kafka-1:9092 --topic orders --group printer --concurrency 4 --exec ./print-order
+      Each order on the stdin of a command, four at once, those of one key one after another.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   keylane completions bash

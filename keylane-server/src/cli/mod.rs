@@ -22,4 +22,6 @@ mod parked;
 
 mod threads;
 
+mod consume;
+
 mod completions;

@@ -1,0 +1,290 @@
+//! `keylane consume`: a topic's records to a command and to an HTTP endpoint.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes as Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane_core::model::TopicPartition;
+use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
+use keylane_parts::{KafkaHandle, wait_until};
+
+use crate::bed::{PATIENCE, left_out};
+use crate::running::Running;
+
+struct Topic {
+    name: String,
+    bootstrap: String,
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    log: KafkaLog,
+}
+
+impl Topic {
+    /// Three partitions, and a topic for dead letters.
+    fn new(name: &str) -> Topic {
+        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let name = format!("{name}-{}", std::process::id());
+        let log = KafkaLog::open(KafkaSettings::new(&*bootstrap)).expect("settings");
+        let spec = |name: String| TopicSpec {
+            name: name.into(),
+            partitions: 3,
+            replication_factor: 1,
+            settings: Vec::new(),
+        };
+        let specs = [spec(name.clone()), spec(format!("{name}.dead"))];
+        runtime.block_on(log.ensure_topics(&specs)).expect("topics");
+        Topic {
+            name,
+            bootstrap,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            runtime,
+            log,
+        }
+    }
+
+    /// Records `numbers`; of each seven one key.
+    fn fill(&self, numbers: std::ops::Range<u64>) {
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now_ms = since_1970.expect("a clock that is set").as_millis() as i64;
+        let record = |number: u64| NewRecord {
+            partition: TopicPartition::new(&*self.name, (number % 7 % 3) as u32),
+            key: Some(Bytes::from(format!("key {}", number % 7))),
+            value: Some(Bytes::from(number.to_string())),
+            headers: vec![("content-type".into(), Bytes::from_static(b"text/plain"))],
+            keylane: String::new(),
+            timestamp_ms: now_ms,
+        };
+        let records = numbers.map(record).collect();
+        let appended = async { self.log.append(records).await?.await };
+        self.runtime.block_on(appended).expect("durable");
+    }
+
+    fn consume(&self, more: &[&str]) -> Running {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        command
+            .current_dir(self.folder.path())
+            .args([
+                "consume",
+                "--bootstrap",
+                &self.bootstrap,
+                "--topic",
+                &self.name,
+            ])
+            .args(["--group", &self.name])
+            .args(more)
+            .stdin(Stdio::null());
+        Running::start(command, self.folder.path())
+    }
+
+    fn wait(&self, running: &Running, awaited: &str, mut holds: impl FnMut() -> bool) {
+        let waited = wait_until(awaited, PATIENCE, || Ok(holds()));
+        assert!(waited.is_ok(), "{waited:?}\n{}", running.log());
+    }
+}
+
+/// Lines of `KEY: NUMBER`, each key's numbers in order.
+fn assert_in_order(lines: &[(String, u64)]) {
+    let mut by_key: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (key, number) in lines {
+        by_key.entry(key).or_default().push(*number);
+    }
+    assert!(
+        by_key.values().all(|numbers| numbers.is_sorted()),
+        "{by_key:?}"
+    );
+}
+
+#[test]
+fn each_record_is_given_to_a_command_and_what_it_refuses_goes_to_the_dead_letters() {
+    if left_out() {
+        return;
+    }
+    let topic = Topic::new("consume-exec");
+    topic.fill(0..70);
+    let out = topic.folder.path().join("out");
+    let lines = || -> Vec<(String, u64)> {
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
+        let line = |line: &str| {
+            let (key, number) = line.split_once(": ").expect("two words");
+            (key.to_owned(), number.parse().expect("a number"))
+        };
+        text.lines().map(line).collect()
+    };
+    // 13 is always refused; 20 at its first attempt.
+    let script = "read number || true; [ $number = 13 ] && { echo 'no such order' >&2; exit 3; }; [ $number = 20 ] && [ $KEYLANE_ATTEMPT = 1 ] && exit 1; echo \"$KEYLANE_KEY: $number\" >> out";
+    let dead = format!("{}.dead", topic.name);
+    let more = [
+        "--exec",
+        script,
+        "--retries",
+        "2",
+        "--dead-letter",
+        &dead,
+        "--concurrency",
+        "5",
+    ];
+    let consuming = topic.consume(&more);
+    topic.wait(&consuming, "all but one", || lines().len() == 69);
+    topic.wait(&consuming, "the dead letter", || {
+        consuming.log().contains("to the dead-letter topic")
+    });
+    assert_in_order(&lines());
+    consuming.terminate();
+    let of_the_dead = [
+        "consume",
+        "--bootstrap",
+        &topic.bootstrap,
+        "--topic",
+        &dead,
+        "--group",
+        &dead,
+        "--exec",
+        "cat > letter; echo \" $KEYLANE_KEY\" >> letter",
+    ];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+    command.current_dir(topic.folder.path()).args(of_the_dead);
+    let letters = Running::start(command, topic.folder.path());
+    let letter = topic.folder.path().join("letter");
+    let read = || std::fs::read_to_string(&letter).unwrap_or_default();
+    topic.wait(&letters, "the letter", || read() == "13 key 6\n");
+    letters.terminate();
+    // Who comes next has only what is new to do.
+    topic.fill(70..72);
+    let again = topic.consume(&more);
+    topic.wait(&again, "what is new", || lines().len() == 71);
+    assert_in_order(&lines());
+    again.terminate();
+}
+
+/// What the endpoint was sent: the header that tells a repeat, the key, the number, and all else that it was told.
+type Posted = Arc<Mutex<Vec<(String, String, u64, HeaderMap)>>>;
+
+async fn take(
+    State(posted): State<Posted>,
+    headers: HeaderMap,
+    body: Body,
+) -> (StatusCode, &'static str) {
+    let text = |name: &str| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
+    let number: u64 = std::str::from_utf8(&body)
+        .expect("a text")
+        .parse()
+        .expect("a number");
+    let (id, key) = (text("idempotency-key"), text("keylane-key"));
+    let mut posted = posted.lock().expect("nobody panics");
+    posted.push((id.clone(), key, number, headers.clone()));
+    let calls = posted.iter().filter(|(other, ..)| *other == id).count();
+    if number % 10 == 3 && calls < 2 {
+        return (StatusCode::SERVICE_UNAVAILABLE, "come back later");
+    }
+    (StatusCode::OK, "")
+}
+
+#[test]
+fn each_record_is_posted_with_what_tells_a_repeat_and_again_until_it_is_taken() {
+    if left_out() {
+        return;
+    }
+    let topic = Topic::new("consume-http");
+    topic.fill(0..70);
+    let posted = Posted::default();
+    let listener = topic
+        .runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.expect("a free port");
+    let url = format!(
+        "http://{}/orders",
+        listener.local_addr().expect("an address")
+    );
+    let service = Router::new()
+        .route("/orders", axum::routing::post(take))
+        .with_state(posted.clone());
+    topic
+        .runtime
+        .spawn(async move { axum::serve(listener, service).await });
+    let consuming = topic.consume(&["--http", &url, "--concurrency", "20"]);
+    topic.wait(&consuming, "all records", || {
+        posted.lock().expect("nobody panics").len() == 77
+    });
+    consuming.terminate();
+    let posted = posted.lock().expect("nobody panics").clone();
+    let lines: Vec<(String, u64)> = posted
+        .iter()
+        .map(|(_, key, number, _)| (key.clone(), *number))
+        .collect();
+    assert_in_order(&lines);
+    let ids: std::collections::BTreeSet<&String> = posted.iter().map(|(id, ..)| id).collect();
+    assert_eq!(ids.len(), 70);
+    let (id, key, _, headers) = posted
+        .iter()
+        .find(|(_, _, number, _)| *number == 0)
+        .expect("the first");
+    assert_eq!(
+        (id.as_str(), key.as_str()),
+        (&*format!("{}-0-0", topic.name), "key 0")
+    );
+    let expected = [
+        ("content-type", "text/plain"),
+        ("keylane-topic", &*topic.name),
+        ("keylane-partition", "0"),
+        ("keylane-offset", "0"),
+        ("keylane-attempt", "1"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(
+            headers.get(name).and_then(|it| it.to_str().ok()),
+            Some(value),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn without_a_handler_or_with_two_or_with_a_url_that_is_none_nothing_is_begun() {
+    let consume = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        command.args([
+            "consume",
+            "--bootstrap",
+            "127.0.0.1:1",
+            "--topic",
+            "t",
+            "--group",
+            "g",
+        ]);
+        let output = command.args(more).output().expect("keylane runs");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    for (more, word) in [
+        (&[][..], "--exec"),
+        (
+            &["--exec", "true", "--http", "http://x/"],
+            "cannot be used with",
+        ),
+        (&["--http", "ftp://x/"], "http:// or https://"),
+        (&["--exec", "true", "--dead-letter", "d"], "--retries"),
+        (&["--exec", "true", "--property", "nonsense"], "NAME=VALUE"),
+    ] {
+        let (code, told) = consume(more);
+        assert!(
+            code == Some(2) && told.contains(word),
+            "{more:?}: {code:?} {told}"
+        );
+    }
+}
