@@ -1,0 +1,203 @@
+//! The arguments, and what is made of them.
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use keylane::consumer::{Consumer, ConsumerError, ConsumerStats, Health, OnGap, StartAt};
+use keylane::kafka::KafkaSettings;
+use keylane_core::consume::KeepOrder;
+use keylane_core::publish::GroupProtocol;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::super::runtime;
+use super::{exec, http};
+use crate::exit_code::{Exit, Failure};
+use crate::shutdown;
+
+/// How often it is told how far it is, while there is news.
+const TELL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The arguments of `keylane consume`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("handler").required(true))]
+pub struct ConsumeArguments {
+    /// The cluster: HOST:PORT, several with commas between.
+    #[arg(long, value_name = "HOST:PORT,…")]
+    bootstrap: String,
+    /// A topic; may be given more than once.
+    #[arg(long = "topic", required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// The consumer group: it keeps how far it is, and processes of one group share the partitions.
+    #[arg(long, value_name = "GROUP")]
+    group: String,
+    /// What keeps its order.
+    #[arg(long, value_enum, default_value_t)]
+    order: OrderArgument,
+    /// Records handled at once, at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
+    concurrency: u32,
+    /// Run this shell command for each record: its value on stdin, the rest in KEYLANE_… variables. Exit status 0: done.
+    #[arg(long, group = "handler", value_name = "COMMAND")]
+    exec: Option<String>,
+    /// POST each record's value there. Status 2xx: done.
+    #[arg(long, group = "handler", value_name = "URL")]
+    http: Option<String>,
+    /// How often a record is tried again after a failure; without, for ever. Its key waits meanwhile.
+    #[arg(long, value_name = "N")]
+    retries: Option<u32>,
+    /// After the last attempt, put the record into this topic and go on.
+    #[arg(
+        long,
+        value_name = "TOPIC",
+        requires = "retries",
+        conflicts_with = "skip"
+    )]
+    dead_letter: Option<String>,
+    /// After the last attempt, log the record's id and go on. Without this and --dead-letter, consuming ends.
+    #[arg(long, requires = "retries")]
+    skip: bool,
+    /// How long one attempt may take.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    timeout: Duration,
+    /// A new group begins behind the newest record instead of at the oldest.
+    #[arg(long)]
+    from_latest: bool,
+    /// If retention took records that the group has not done, say so and go on at the oldest.
+    #[arg(long)]
+    skip_gap: bool,
+    /// Let the broker assign partitions (KIP-848, Kafka 4.0 and later).
+    #[arg(long)]
+    broker_assigns: bool,
+    /// One of librdkafka's settings, as security.protocol=SSL; may be given more than once.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    properties: Vec<(String, String)>,
+}
+
+/// What keeps its order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum OrderArgument {
+    /// Records of one key of one partition.
+    #[default]
+    Key,
+    /// Records of one partition.
+    Partition,
+    /// Nothing.
+    Unordered,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((pair.0.to_owned(), pair.1.to_owned()))
+}
+
+/// Consumes until told to stop.
+pub(in crate::cli) fn run(arguments: &ConsumeArguments) -> Result<Exit, Failure> {
+    let consumer = consumer(arguments);
+    let stats = consumer.stats();
+    runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        shutdown::on_signal(stop.clone())?;
+        let told = tell(&stats);
+        let consuming = async {
+            match (&arguments.exec, &arguments.http) {
+                (Some(command), _) => {
+                    let command = exec::Exec::new(command);
+                    consumer
+                        .run(stop, async |record| command.handle(record).await)
+                        .await
+                }
+                (None, Some(url)) => {
+                    let endpoint =
+                        http::Endpoint::new(url).map_err(|why| Failure::new(Exit::Usage, why))?;
+                    consumer
+                        .run(stop, async |record| endpoint.handle(record).await)
+                        .await
+                }
+                (None, None) => return Err(Failure::new(Exit::Usage, "--exec or --http?")),
+            }
+            .map_err(|error| failure(&error))
+        };
+        let ended = tokio::select! {
+            ended = consuming => ended,
+            never = told => never,
+        };
+        info!("{}", words(&stats));
+        ended.map(|()| Exit::Ok)
+    })
+}
+
+fn consumer(arguments: &ConsumeArguments) -> Consumer {
+    let mut kafka = KafkaSettings::new(&*arguments.bootstrap);
+    kafka.properties.clone_from(&arguments.properties);
+    let mut consumer = Consumer::new(kafka, &*arguments.group)
+        .order(match arguments.order {
+            OrderArgument::Key => KeepOrder::Key,
+            OrderArgument::Partition => KeepOrder::Partition,
+            OrderArgument::Unordered => KeepOrder::Unordered,
+        })
+        .concurrency(usize::try_from(arguments.concurrency).unwrap_or(1))
+        .attempt_timeout(arguments.timeout);
+    for topic in &arguments.topics {
+        consumer = consumer.topic(&**topic);
+    }
+    if let Some(retries) = arguments.retries {
+        consumer = consumer.attempts(retries.saturating_add(1));
+    }
+    if let Some(topic) = &arguments.dead_letter {
+        consumer = consumer.dead_letter(&**topic);
+    }
+    if arguments.skip {
+        consumer = consumer.skip();
+    }
+    if arguments.from_latest {
+        consumer = consumer.start_at(StartAt::Latest);
+    }
+    if arguments.skip_gap {
+        consumer = consumer.on_gap(OnGap::GoOn);
+    }
+    if arguments.broker_assigns {
+        consumer = consumer.protocol(GroupProtocol::Consumer);
+    }
+    consumer
+}
+
+fn failure(error: &ConsumerError) -> Failure {
+    let exit = match error {
+        ConsumerError::Log(log) if log.kind.away().is_some() => Exit::Unreachable,
+        _ => Exit::Error,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// Tells now and then how far it is, if there is news.
+async fn tell(stats: &ConsumerStats) -> Result<(), Failure> {
+    let mut told = String::new();
+    loop {
+        tokio::time::sleep(TELL_INTERVAL).await;
+        let now = words(stats);
+        if now != told {
+            info!("{now}");
+            told = now;
+        }
+    }
+}
+
+fn words(stats: &ConsumerStats) -> String {
+    let mut words = format!("{} handled", stats.handled.get());
+    for (count, what) in [
+        (stats.failed.get(), "attempts failed"),
+        (stats.dead_lettered.get(), "to the dead letters"),
+        (stats.skipped.get(), "passed over"),
+        (stats.held.get(), "waiting or in work"),
+    ] {
+        if count > 0 {
+            words.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if let Health::Troubled(why) = stats.health() {
+        words.push_str("; ");
+        words.push_str(&why);
+    }
+    words
+}
