@@ -6,6 +6,7 @@ mod apply;
 mod bare;
 mod bed;
 mod capture;
+mod consume;
 mod fault;
 mod idempotence;
 mod latency;
@@ -87,6 +88,8 @@ enum Bench {
     Fault,
     /// The idempotent producer, on against off
     Idempotence,
+    /// The consumer for any handler, against a raw client's loop and what cannot be beaten
+    Consume,
 }
 
 fn main() -> ExitCode {
@@ -116,6 +119,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Road => "road",
         Bench::Fault => "fault",
         Bench::Idempotence => "idempotence",
+        Bench::Consume => "consume",
     });
     match arguments.bench {
         Bench::Capture => capture::run(&keylane, sizes, &mut report),
@@ -125,6 +129,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Road => road::run(&keylane, sizes, &mut report),
         Bench::Fault => fault::run(&keylane, sizes, &mut report),
         Bench::Idempotence => idempotence::run(sizes, &mut report),
+        Bench::Consume => consume::run(sizes, &mut report),
     }?;
     report.finish(&arguments.results)
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct BenchArguments {
-    /// capture, apply, latency, memory, road, fault or idempotence
+    /// capture, apply, latency, memory, road, fault, idempotence or consume
     name: String,
     /// Measured beside Keylane, on the same parts: debezium
     #[arg(long)]

@@ -110,7 +110,7 @@ pub struct Bounds {
 pub type AppendTicket = Pin<Box<dyn Future<Output = Result<Vec<Offset>, LogError>> + Send>>;
 
 /// What went wrong with the log.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct LogError {
     /// What to do about it.

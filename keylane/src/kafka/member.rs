@@ -4,10 +4,9 @@
 //! ([`super::consumer`]), which knows nothing of groups, and what stays with this process goes on while other partitions move. This client holds its partitions
 //! paused; that they are taken or given up is answered when it is done, not from within a callback.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
@@ -15,18 +14,17 @@ use keylane_core::publish::{
     Committed, GroupAnswer, GroupMember, GroupNews, GroupProtocol, GroupSettings, LogError,
     LogErrorKind, Membership,
 };
-use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
+use rdkafka::TopicPartitionList;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
-use super::failure::{failed, failed_with};
+use super::failure::failed;
+use super::listener::{Client, Listener};
 use super::reader::place_in;
 use super::settings::KafkaSettings;
 use super::topics::blocking;
-use super::watch::Watch;
 
 /// How often the client is looked at while it tells nothing.
 const POLL: Duration = Duration::from_millis(100);
@@ -36,6 +34,8 @@ const HEARTBEAT_MS_MAX: u32 = 1_000;
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// What the coordinator is given to tell how far the group is: a broker that was just started takes its time.
 const COMMITTED_MAX: Duration = Duration::from_secs(15);
+/// How long a group that is agreeing anew is waited for before it is said that it took nothing.
+const AGREEING_MAX: Duration = Duration::from_secs(3);
 /// What leaving may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -45,169 +45,10 @@ pub(super) struct KafkaMember {
     client: Option<Arc<Client>>,
     events: mpsc::UnboundedReceiver<Result<GroupNews, LogError>>,
     /// A question to the coordinator that took too long.
-    asking: Option<tokio::task::JoinHandle<Result<Membership, LogError>>>,
+    asking: Option<tokio::task::JoinHandle<Result<Membership, Unsure>>>,
     polling: Option<JoinHandle<()>>,
     /// Resolves when the client is closed.
     closed: oneshot::Receiver<()>,
-}
-
-type Client = BaseConsumer<Listener>;
-
-/// What the client waits for.
-enum Unanswered {
-    Assign(TopicPartitionList),
-    Unassign(TopicPartitionList),
-}
-
-impl Unanswered {
-    fn answer(&self, client: &Client) -> Result<(), KafkaError> {
-        match self {
-            Unanswered::Assign(list) => {
-                client.incremental_assign(list)?;
-                // Somebody else reads them.
-                if list.count() > 0 {
-                    client.pause(list)?;
-                }
-                Ok(())
-            }
-            Unanswered::Unassign(list) => client.incremental_unassign(list),
-        }
-    }
-}
-
-/// Hands on what the client tells, without doing anything about it.
-struct Listener {
-    watch: Watch,
-    group: String,
-    instance_id: Option<String>,
-    events: mpsc::UnboundedSender<Result<GroupNews, LogError>>,
-    /// What was told and is not answered; never more than one.
-    unanswered: Mutex<Option<Unanswered>>,
-    /// From here on nobody else answers.
-    closing: AtomicBool,
-}
-
-impl ClientContext for Listener {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.watch.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.watch.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Listener {
-    fn rebalance(
-        &self,
-        client: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let partitions = partitions_of(list);
-        // The list belongs to the event; ours must outlive it.
-        let mut own = TopicPartitionList::new();
-        for partition in &partitions {
-            // A place for each: none is asked for, since nothing is fetched.
-            if place_in(&mut own, partition, Offset(0)).is_err() {
-                tracing::warn!(group = self.group, %partition, "a partition's name cannot be used");
-            }
-        }
-        let (unanswered, news) = match what {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                (Unanswered::Assign(own), GroupNews::Take(partitions))
-            }
-            _ if client.assignment_lost() => {
-                (Unanswered::Unassign(own), GroupNews::Lost(partitions))
-            }
-            _ => (Unanswered::Unassign(own), GroupNews::GiveUp(partitions)),
-        };
-        *self.unanswered() = Some(unanswered);
-        if self.closing.load(Ordering::SeqCst) {
-            self.answer_at_the_end(client);
-        } else {
-            self.tell(Ok(news));
-        }
-    }
-}
-
-impl Listener {
-    fn unanswered(&self) -> MutexGuard<'_, Option<Unanswered>> {
-        self.unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A client that waits for an answer does not close.
-    fn answer_at_the_end(&self, client: &Client) {
-        let unanswered = self.unanswered().take();
-        if let Some(Err(error)) = unanswered.map(|unanswered| unanswered.answer(client)) {
-            tracing::debug!(group = self.group, "while leaving: {error}");
-        }
-    }
-
-    /// Nobody listens any more when the membership is over.
-    fn tell(&self, event: Result<GroupNews, LogError>) {
-        self.events.send(event).ok();
-    }
-
-    /// What the membership cannot go on with, or what is in its way.
-    fn judge(&self, error: &KafkaError) -> Option<LogError> {
-        let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-        let what = format!("being a member of group {}", self.group);
-        let instance_id = self.instance_id.as_deref().unwrap_or_default();
-        match code {
-            // A join whose answer was lost with its broker may have done the same.
-            Code::FencedInstanceId => Some(LogError::new(
-                LogErrorKind::Replaced,
-                format!(
-                    "{what}: another process has joined as instance {instance_id}. Give each process an apply.group.instance_id of its own, or none"
-                ),
-            )),
-            // The broker keeps the former bearer's place until its session is over.
-            Code::UnreleasedInstanceId => Some(LogError::new(
-                LogErrorKind::Unreachable,
-                format!(
-                    "{what}: a process that joined as instance {instance_id} has not left, or was killed and its session is not over yet"
-                ),
-            )),
-            Code::UnsupportedVersion | Code::UnsupportedFeature => Some(LogError::new(
-                LogErrorKind::Other,
-                format!(
-                    "{what}: the cluster does not know this protocol. Set apply.group.protocol to classic, or run Kafka 4.0 or later"
-                ),
-            )),
-            Code::GroupAuthorizationFailed => Some(failed_with(
-                &format!("{what} (this user needs Read on the group)"),
-                code,
-                "",
-            )),
-            _ if is_fatal(error) => Some(LogError {
-                kind: LogErrorKind::SessionOver,
-                ..failed_with(&what, code, &self.watch.cause())
-            }),
-            // The client goes on by itself; what others have to be told comes as news.
-            _ => {
-                tracing::debug!(group = self.group, "{what}: {code}");
-                None
-            }
-        }
-    }
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-}
-
-fn partitions_of(list: &TopicPartitionList) -> Vec<TopicPartition> {
-    let elements = list.elements();
-    let partition = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-        TopicPartition::new(
-            element.topic(),
-            u32::try_from(element.partition()).unwrap_or(u32::MAX),
-        )
-    };
-    elements.iter().map(partition).collect()
 }
 
 impl KafkaMember {
@@ -217,15 +58,7 @@ impl KafkaMember {
         group: &GroupSettings,
         topics: &[Arc<str>],
     ) -> Result<Self, LogError> {
-        let (tell, events) = mpsc::unbounded_channel();
-        let listener = Listener {
-            watch: Watch::default(),
-            group: group.name.clone(),
-            instance_id: group.instance_id.clone(),
-            events: tell,
-            unanswered: Mutex::new(None),
-            closing: AtomicBool::new(false),
-        };
+        let (listener, events) = Listener::new(group);
         let what = format!("joining group {}", group.name);
         let client = BaseConsumer::from_config_and_context(&config(settings, group), listener)
             .map_err(|error| failed(&what, &error, ""))?;
@@ -268,7 +101,7 @@ impl KafkaMember {
     /// Begins to close.
     fn close(&mut self) {
         if let Some(client) = self.client.take() {
-            client.context().closing.store(true, Ordering::SeqCst);
+            client.context().close();
         }
     }
 }
@@ -276,7 +109,7 @@ impl KafkaMember {
 /// Serves the client until it is to be closed.
 fn poll(client: &Client) {
     let listener = client.context();
-    while !listener.closing.load(Ordering::SeqCst) {
+    while !listener.is_closing() {
         match client.poll(POLL) {
             // Fetched before it was paused.
             None | Some(Ok(_)) => {}
@@ -319,8 +152,27 @@ fn config(settings: &KafkaSettings, group: &GroupSettings) -> rdkafka::ClientCon
     config
 }
 
+/// Why the group's word is not known.
+#[derive(Clone, Debug, PartialEq)]
+enum Unsure {
+    AgreeingAnew,
+    Failed(LogError),
+}
+
+impl Unsure {
+    fn into_error(self, group: &str) -> LogError {
+        match self {
+            Unsure::AgreeingAnew => LogError::new(
+                LogErrorKind::Unreachable,
+                format!("group {group} is agreeing anew"),
+            ),
+            Unsure::Failed(error) => error,
+        }
+    }
+}
+
 /// The group's own word, by whether it takes an offset from this member.
-fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Membership, LogError> {
+fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Membership, Unsure> {
     let error = match client.commit(list, CommitMode::Sync) {
         Ok(()) => return Ok(Membership::Member),
         Err(error) => error,
@@ -334,15 +186,12 @@ fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Member
             | Code::StaleMemberEpoch
             | Code::AssignmentLost,
         ) => Ok(Membership::Outsider),
-        Some(Code::RebalanceInProgress) => Err(LogError::new(
-            LogErrorKind::Unreachable,
-            format!("group {group} is agreeing anew"),
-        )),
-        _ => Err(failed(
+        Some(Code::RebalanceInProgress) => Err(Unsure::AgreeingAnew),
+        _ => Err(Unsure::Failed(failed(
             &format!("asking group {group}"),
             &error,
             &client.context().watch.cause(),
-        )),
+        ))),
     }
 }
 
@@ -435,7 +284,7 @@ impl GroupMember for KafkaMember {
         let (client, group) = (self.client()?.clone(), self.group.clone());
         let mut asking = tokio::task::spawn_blocking(move || ask(&client, &list, &group));
         match tokio::time::timeout(ANSWER_MAX, &mut asking).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => answer.map_err(|unsure| unsure.into_error(&self.group)),
             Ok(Err(_)) => Err(slow()),
             Err(_) => {
                 let error = slow();
@@ -470,7 +319,17 @@ impl GroupMember for KafkaMember {
                     place.set_metadata(&kept.metadata);
                 }
             }
-            blocking(move || ask(&client, &list, &group)).await?
+            let list = Arc::new(list);
+            let until = Instant::now() + AGREEING_MAX;
+            loop {
+                let (asked, told, of) = (client.clone(), list.clone(), group.clone());
+                let answer = blocking(move || ask(&asked, &told, &of)).await?;
+                // While the group agrees anew it takes nothing, for a moment.
+                if answer != Err(Unsure::AgreeingAnew) || Instant::now() >= until {
+                    return answer.map_err(|unsure| unsure.into_error(&group));
+                }
+                tokio::time::sleep(POLL).await;
+            }
         })
     }
 

@@ -25,6 +25,8 @@ mod reader;
 
 mod consumer;
 
+mod listener;
+
 mod member;
 
 mod log;

@@ -46,6 +46,8 @@ pub struct Stage {
     /// The highest version that the initial copy can have read.
     pub copied_up_to: i64,
     copying: bool,
+    /// What the capturer told last.
+    rows_copied: u64,
     newest: Newest,
     traffic_dice: Option<Dice>,
     config: Config,
@@ -88,6 +90,7 @@ impl Stage {
             rows_before,
             copied_up_to,
             copying: true,
+            rows_copied: 0,
             newest: Newest::default(),
             traffic_dice: Some(dice),
             config,
@@ -141,14 +144,19 @@ impl Stage {
             .ok_or_else(|| Failure::new(Exit::Error, "the workers were not started"))
     }
 
-    /// Notes the shop's version for as long as the initial copy goes on.
+    /// Notes the shop's version for as long as the initial copy goes on, and when rows were copied again: by a capturer whose predecessor was killed with its last
+    /// rows copied and not yet noted in the log.
     pub fn note_copy(&mut self, version: i64) {
         let Some(workers) = &self.workers else { return };
-        // A capturer that starts does not know yet whether there is something left to copy.
-        self.copying &= workers.capture_status.state != "streaming";
-        if self.copying {
+        let status = &workers.capture_status;
+        let more = std::mem::replace(&mut self.rows_copied, status.snapshot_rows)
+            != status.snapshot_rows;
+        // Noted once more when it is told that the copy is over: rows may have been read since the last time.
+        if self.copying || more {
             self.copied_up_to = version;
         }
+        // A capturer that starts does not know yet whether there is something left to copy.
+        self.copying &= status.state != "streaming";
     }
 
     /// What is to be shown now.
