@@ -149,8 +149,8 @@ impl Stage {
     pub fn note_copy(&mut self, version: i64) {
         let Some(workers) = &self.workers else { return };
         let status = &workers.capture_status;
-        let more = std::mem::replace(&mut self.rows_copied, status.snapshot_rows)
-            != status.snapshot_rows;
+        let more =
+            std::mem::replace(&mut self.rows_copied, status.snapshot_rows) != status.snapshot_rows;
         // Noted once more when it is told that the copy is over: rows may have been read since the last time.
         if self.copying || more {
             self.copied_up_to = version;
