@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keylane_core::apply::{Mode, PartitionLow, Replica as _};
+use keylane_core::apply::{Mode, PartitionLow, PartitionSpec, Replica as _};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Epoch, LaneCount, Offset, Position};
+use keylane_core::model::{Epoch, LaneCount, Offset, Position, TopicPartition};
 use keylane_core::publish::Acceptance;
 
 use super::bed::{AUDIT, Bed, MODES, PIPELINE, insert, partition, shape, spec, update};
@@ -250,4 +250,42 @@ async fn many_lanes_and_sessions_do_not_stand_in_each_others_way() {
     );
     // Folded to one insert, or insert and update: each once.
     assert_eq!(bed.sql("SELECT count(*) FROM audit"), "120");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_low_marks_are_those_of_all_progress_and_a_database_knows_itself_again() {
+    let Some(bed) = Bed::new("apply_lows").await else {
+        return;
+    };
+    assert_eq!(bed.replica.lows(PIPELINE).await.expect("none yet"), []);
+    let specs: Vec<_> = ["b", "a", "a.b"]
+        .into_iter()
+        .flat_map(|topic| (0..3).map(move |number| TopicPartition::new(topic, number)))
+        .map(|partition| PartitionSpec {
+            partition,
+            partitions: 3,
+            ..spec()
+        })
+        .collect();
+    let fenced = bed.replica.fence(PIPELINE, &specs).await.expect("fenced");
+    bed.replica
+        .fence("another", &specs[..1])
+        .await
+        .expect("fenced");
+    assert_eq!(fenced.len(), 9);
+    let all = bed.replica.progress(PIPELINE).await.expect("progress");
+    let mut lows = bed.replica.lows(PIPELINE).await.expect("lows");
+    lows.sort_by(|one, other| one.partition.cmp(&other.partition));
+    let mut without_lanes = all.clone();
+    for progress in &mut without_lanes {
+        assert!(!std::mem::take(&mut progress.lanes).is_empty());
+    }
+    without_lanes.sort_by(|one, other| one.partition.cmp(&other.partition));
+    assert_eq!(lows, without_lanes);
+    let identity = bed.replica.identity().await.expect("an identity");
+    assert_eq!(bed.replica.identity().await.expect("again"), identity);
+    let other = Bed::new("apply_lows_other")
+        .await
+        .expect("another database");
+    assert_ne!(other.replica.identity().await.expect("its own"), identity);
 }

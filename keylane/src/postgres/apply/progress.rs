@@ -74,8 +74,19 @@ WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::te
 const READ: &str = r#"
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
 FROM keylane.progress AS p
-WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))) AND p.lane <= $4
+WHERE p.pipeline = $1 AND ($2::text[] IS NULL OR (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[])))
 ORDER BY p.topic, p.partition, p.lane"#;
+
+/// Only the partitions' own rows, from one to the next by the primary key: the lanes between are many, and this is asked all the time.
+const READ_LOWS: &str = r#"
+WITH RECURSIVE part (topic, partition) AS (
+    (SELECT p.topic, p.partition FROM keylane.progress AS p WHERE p.pipeline = $1 ORDER BY p.topic, p.partition LIMIT 1)
+    UNION ALL
+    SELECT next.topic, next.partition FROM part, LATERAL (
+        SELECT p.topic, p.partition FROM keylane.progress AS p
+        WHERE p.pipeline = $1 AND (p.topic, p.partition) > (part.topic, part.partition) ORDER BY p.topic, p.partition LIMIT 1) AS next)
+SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
+FROM part JOIN keylane.progress AS p ON p.pipeline = $1 AND p.topic = part.topic AND p.partition = part.partition AND p.lane = -1"#;
 
 /// A queue whose first change stood behind another one lost that one to a person who dropped it: nothing keeps it any more.
 const READ_PARKED: &str = r#"
@@ -186,7 +197,7 @@ pub(super) enum Lanes {
     LeftOut,
 }
 
-/// Progress as stored; of these partitions, or of all.
+/// Progress as stored; of these partitions, or of all. Lanes are left out only of all.
 pub(super) async fn read(
     client: &Client,
     pipeline: &str,
@@ -196,13 +207,10 @@ pub(super) async fn read(
     let (topics, numbers) = only.unzip();
     let mut found: Vec<PartitionProgress> = Vec::new();
     let mut places: HashMap<TopicPartition, usize> = HashMap::new();
-    let highest = match lanes {
-        Lanes::Told => i32::MAX,
-        Lanes::LeftOut => -1,
+    let rows = match lanes {
+        Lanes::Told => client.query(READ, &[&pipeline, &topics, &numbers]).await?,
+        Lanes::LeftOut => client.query(READ_LOWS, &[&pipeline]).await?,
     };
-    let rows = client
-        .query(READ, &[&pipeline, &topics, &numbers, &highest])
-        .await?;
     for row in rows {
         let partition = named(&row);
         let number = |column: usize| unsigned(row.get(column));
