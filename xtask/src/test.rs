@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 const SIM: (&str, &str) = ("20000", "15");
 const SIM_QUICK: (&str, &str) = ("500", "3");
 const VERSIONS_SLOW: &str = "14,15,17,18";
+/// Versions of the PostgreSQL that tests share, after 15.
+const REPLICA_VERSIONS_SLOW: [&str; 3] = ["14", "17", "18"];
 /// What is tested in a build of its own, with TLS to Kafka.
 const TLS: [&str; 5] = [
     "-p",
@@ -58,9 +60,10 @@ pub(crate) fn run(root: &Path, arguments: &TestArguments) -> TaskResult {
     let mut summary = Summary::default();
     let (all, filter) = (["--workspace"], arguments.filter.as_slice());
     steps.step("tests", || {
-        cargo_test(root, arguments, &all, filter, &mut summary)
+        cargo_test(root, arguments, &all, filter, None, &mut summary)
     });
     if arguments.slow && arguments.filter.is_none() {
+        versions(root, arguments, &mut steps, &mut summary);
         tls(root, arguments, &mut steps, &mut summary);
     }
     for step in steps.failed() {
@@ -115,6 +118,24 @@ fn licences(root: &Path, arguments: &TestArguments) -> Result<bool, Box<dyn Erro
     Ok(all)
 }
 
+/// What is about PostgreSQL as a replica, on the versions that tests do not share otherwise.
+fn versions(root: &Path, arguments: &TestArguments, steps: &mut Steps, summary: &mut Summary) {
+    // Behind the dashes, since cargo itself takes one name only.
+    let filter = ["--", "postgres_apply", "foreign_keys", "zombies"].map(str::to_owned);
+    for version in REPLICA_VERSIONS_SLOW {
+        steps.step(&format!("tests, on PostgreSQL {version}"), || {
+            let packages = ["-p", "keylane", "-p", "keylane-server"];
+            let shared = Some(("KEYLANE_TEST_POSTGRES_SHARED", version));
+            let mut these = Summary::default();
+            let held = cargo_test(root, arguments, &packages, &filter, shared, &mut these);
+            // The others are not skipped: they ran before.
+            summary.passed += these.passed;
+            summary.failed += these.failed;
+            held
+        });
+    }
+}
+
 /// The build that speaks TLS to Kafka: its lints, and the tests that are about it.
 fn tls(root: &Path, arguments: &TestArguments, steps: &mut Steps, summary: &mut Summary) {
     let there = steps.step("parts: OpenSSL's headers", || {
@@ -130,7 +151,7 @@ fn tls(root: &Path, arguments: &TestArguments, steps: &mut Steps, summary: &mut 
     let filter = ["kafka".to_owned()];
     let mut these = Summary::default();
     steps.step("tests, with TLS to Kafka", || {
-        cargo_test(root, arguments, &TLS, &filter, &mut these)
+        cargo_test(root, arguments, &TLS, &filter, None, &mut these)
     });
     // The others are not skipped: they ran before.
     summary.passed += these.passed;
@@ -142,6 +163,7 @@ fn cargo_test(
     arguments: &TestArguments,
     packages: &[&str],
     filter: &[String],
+    variable: Option<(&str, &str)>,
     summary: &mut Summary,
 ) -> Result<bool, Box<dyn Error>> {
     let skipped = std::env::temp_dir().join(format!("keylane-skipped-{}", std::process::id()));
@@ -150,6 +172,7 @@ fn cargo_test(
     tests
         .args(packages)
         .args(filter)
+        .envs(variable)
         .env("KEYLANE_TEST_SKIPPED_FILE", &skipped)
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -15,8 +15,8 @@ pub struct PostgresHandle {
 }
 
 impl PostgresHandle {
-    /// The server named by `variable` (such as `KEYLANE_TEST_POSTGRES_ORIGIN`, a URL of a superuser; its database is not used), else a fresh PostgreSQL 15
-    /// that ends with this value.
+    /// The server named by `variable` (such as `KEYLANE_TEST_POSTGRES_ORIGIN`, a URL of a superuser; its database is not used), else a fresh PostgreSQL,
+    /// of the version in `KEYLANE_TEST_POSTGRES_SHARED` or 15, that ends with this value.
     ///
     /// # Errors
     /// As [`Postgres::start`], or when the variable holds no URL.
@@ -27,7 +27,11 @@ impl PostgresHandle {
                 _own: None,
             });
         }
-        let own = Postgres::start(PostgresVersion::V15)?;
+        let version = match std::env::var("KEYLANE_TEST_POSTGRES_SHARED") {
+            Ok(named) => named.parse()?,
+            Err(_) => PostgresVersion::V15,
+        };
+        let own = Postgres::start(version)?;
         Ok(Self {
             address: own.url("").parse()?,
             _own: Some(own),

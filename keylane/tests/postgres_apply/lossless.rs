@@ -184,7 +184,15 @@ async fn every_type_survives_byte_equal_in_text() {
     };
     bed.sql(DDL);
     let mut session = bed.session().await;
+    let version: u32 = bed
+        .sql("SHOW server_version_num")
+        .parse()
+        .expect("a number");
     for (number, (type_name, texts)) in TEXTS.iter().enumerate() {
+        // Scales below zero came with PostgreSQL 15.
+        if version < 150_000 && *type_name == "numeric(3,-2)" {
+            continue;
+        }
         by_key(&bed, &mut *session, number, type_name, texts).await;
         without_key(&bed, &mut *session, number, type_name, texts).await;
     }
