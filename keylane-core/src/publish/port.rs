@@ -51,7 +51,8 @@ pub struct NewRecord {
     pub headers: Vec<(Arc<str>, Bytes)>,
     /// Keylane's own header, encoded; empty for a record that is not Keylane's own.
     pub keylane: String,
-    /// When the change was committed, milliseconds since 1970.
+    /// The time of handing it over, milliseconds since 1970. Retention goes by it, and a broker forgets the producer of records that are a day old: when the change
+    /// itself was made is told elsewhere.
     pub timestamp_ms: i64,
 }
 

@@ -7,6 +7,7 @@ use keylane_core::model::{TopicPartition, murmur2};
 use keylane_core::publish::{Log, LogError, LogErrorKind, NewRecord};
 
 use super::record::Record;
+use crate::workers::stats::now_us;
 
 /// The longest error text that goes along, in bytes.
 const ERROR_BYTES_MAX: usize = 1000;
@@ -54,6 +55,7 @@ impl DeadLetters {
         add("keylane.dead.topic", record.topic.to_string());
         add("keylane.dead.partition", record.partition.to_string());
         add("keylane.dead.offset", record.offset.0.to_string());
+        add("keylane.dead.timestamp_ms", record.timestamp_ms.to_string());
         add("keylane.dead.attempts", attempts.to_string());
         add("keylane.dead.error", error.to_owned());
         NewRecord {
@@ -62,7 +64,7 @@ impl DeadLetters {
             value: record.value.clone(),
             headers,
             keylane: String::new(),
-            timestamp_ms: record.timestamp_ms,
+            timestamp_ms: now_us() / 1000,
         }
     }
 }

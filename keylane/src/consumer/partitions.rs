@@ -63,7 +63,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
 
     /// Once nothing of what leaves is in progress, or it took too long.
     pub(super) fn last_commit_of_what_leaves(&mut self) {
-        let Some(leaving) = self.leaving.as_ref().filter(|_| self.last_commit.is_none()) else {
+        // Behind the one that is on its way: the group keeps what it is told last.
+        let free = self.last_commit.is_none() && self.committing.is_none();
+        let Some(leaving) = self.leaving.as_ref().filter(|_| free) else {
             return;
         };
         let working = leaving.partitions.iter();

@@ -2,7 +2,7 @@
 
 use keylane_core::consume::Completed;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Bounds, Committed, Log as _, LogError};
+use keylane_core::publish::{Bounds, Committed, Log as _, LogError, Membership};
 use std::time::{Duration, Instant};
 
 use super::run::{ConsumerError, Road, Taken};
@@ -33,7 +33,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     }
 
     pub(super) fn commit(&mut self) {
-        if self.committing.is_some() {
+        if self.committing.is_some() || self.last_commit.is_some() {
             return;
         }
         self.committed_at = Instant::now();
@@ -55,17 +55,28 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     }
 
     /// Whether the group took it. If not, all of it is told again.
-    pub(super) fn heed(&mut self, kept: Result<(), LogError>) {
-        if let Err(error) = kept {
-            self.kept.clear();
-            self.settings.stats.troubled(&error.message);
+    pub(super) fn heed(&mut self, kept: Result<Membership, LogError>) {
+        match kept {
+            Ok(Membership::Member) => self.settings.stats.troubled(""),
+            // What is lost, the group says next.
+            Ok(Membership::Outsider) => self.kept.clear(),
+            Err(error) => {
+                self.kept.clear();
+                self.settings.stats.troubled(&error.message);
+            }
         }
     }
 
     /// Handlers that are in progress still are dropped; what is done is committed.
     pub(super) async fn end(mut self) {
         drop(self.work);
-        self.committing = None;
+        // What is on its way must not come behind the last word.
+        if let Some(on_its_way) = self.committing.take() {
+            tokio::time::timeout(LAST_COMMIT_MAX, on_its_way).await.ok();
+        }
+        if let Some(of_what_leaves) = self.last_commit.take() {
+            of_what_leaves.await;
+        }
         let states = self.dispatch.partitions();
         let progress = states.iter().filter_map(|state| {
             let completed = self.dispatch.completed(&state.partition)?;

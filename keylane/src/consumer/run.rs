@@ -231,7 +231,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 }
                 Event::Kept(kept) => {
                     self.committing = None;
-                    self.heed(kept.map(drop));
+                    self.heed(kept);
                 }
                 Event::LastKept => self.left().await?,
                 Event::Ended(ended) => self.settle_burst(ended).await?,
