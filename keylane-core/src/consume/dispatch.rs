@@ -305,11 +305,6 @@ impl<T: Clone> Dispatch<T> {
         self.working
     }
 
-    /// Whether a record could be taken.
-    pub fn has_ready(&self) -> bool {
-        !self.line.is_empty()
-    }
-
     /// Whether nothing waits, pauses or is being worked on.
     pub fn is_drained(&self) -> bool {
         self.parts.iter().flatten().all(|part| part.held == 0)
@@ -337,14 +332,8 @@ impl<T: Clone> Dispatch<T> {
 
     /// A ticket's partition, if it is held still, and the record at its queue's head is the ticket's.
     fn part_of(&mut self, ticket: Ticket) -> Option<&mut Part<T>> {
-        let part = self.parts.get_mut(ticket.part)?.as_mut()?;
-        let queue = part.queues.get(ticket.queue)?;
-        let is_its = queue.standing == Standing::Working
-            && queue
-                .entries
-                .front()
-                .is_some_and(|head| head.offset == ticket.offset);
-        is_its.then_some(part)
+        self.record(ticket)?;
+        self.parts.get_mut(ticket.part)?.as_mut()
     }
 
     fn stand_in_line(&mut self, number: usize) {

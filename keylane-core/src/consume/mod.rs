@@ -8,3 +8,6 @@ pub use completed::{Completed, UnreadableMap};
 
 mod dispatch;
 pub use dispatch::{Dispatch, DispatchState, Given, KeepOrder, Ticket};
+
+#[cfg(test)]
+mod chance;

@@ -154,6 +154,12 @@ pub enum LogErrorKind {
 }
 
 impl LogErrorKind {
+    /// Whether trying again may help: the log comes back, or a new session is opened.
+    pub fn passes(self) -> bool {
+        let anew = matches!(self, LogErrorKind::SessionOver | LogErrorKind::Replaced);
+        anew || self.away().is_some()
+    }
+
     /// What is wrong with the log, in words, where waiting for it helps and it is nobody's fault here.
     pub fn away(self) -> Option<&'static str> {
         match self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keylane_core::model::{TopicPartition, murmur2};
+use keylane_core::model::{OrderHash, TopicPartition};
 use keylane_core::publish::{Log, LogError, LogErrorKind, NewRecord};
 
 use super::record::Record;
@@ -37,18 +37,11 @@ impl DeadLetters {
     /// The record as it goes there: its key keeps its order, its own headers come first.
     pub(super) fn letter(&self, record: &Record, attempts: u32, error: &str) -> NewRecord {
         let number = match &record.key {
-            Some(key) => (murmur2(key) & 0x7fff_ffff) % self.partitions.max(1),
+            Some(key) => OrderHash::of(key).partition(self.partitions),
             None => record.partition % self.partitions.max(1),
         };
-        let mut error = error;
-        while error.len() > ERROR_BYTES_MAX {
-            let end = error
-                .char_indices()
-                .rev()
-                .nth(error.len() / 10)
-                .map_or(0, |(at, _)| at);
-            error = error.get(..end).unwrap_or_default();
-        }
+        let end = error.floor_char_boundary(ERROR_BYTES_MAX);
+        let error = error.get(..end).unwrap_or_default();
         let mut headers = record.headers.clone();
         let mut add = |name: &str, value: String| headers.push((name.into(), Bytes::from(value)));
         add("keylane.dead.id", record.id());

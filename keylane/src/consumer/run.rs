@@ -77,7 +77,7 @@ where
         let began = Instant::now();
         let error = match membership(&settings, &stop, &handler).await {
             Ok(()) => return Ok(()),
-            Err(ConsumerError::Log(error)) if passes(&error) => error,
+            Err(ConsumerError::Log(error)) if error.kind.passes() => error,
             Err(error) => return Err(error),
         };
         if began.elapsed() > longest * 2 {
@@ -94,13 +94,6 @@ where
         }
         pause = (pause * 2).min(longest);
     }
-}
-
-pub(super) fn passes(error: &LogError) -> bool {
-    matches!(
-        error.kind,
-        LogErrorKind::SessionOver | LogErrorKind::Replaced
-    ) || error.kind.away().is_some()
 }
 
 /// From joining the group to leaving it.
@@ -349,7 +342,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         Ok(())
     }
 
-    fn tell(&mut self) {
+    fn tell(&self) {
         let (states, stats) = (self.dispatch.partitions(), &self.settings.stats);
         stats.partitions.set(states.len() as u64);
         stats.working.set(self.work.count() as u64);
@@ -357,8 +350,6 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         stats
             .held_bytes
             .set(states.iter().map(|it| it.held_bytes as u64).sum());
-        let dispatch = &self.dispatch;
-        self.work.forget(|ticket| dispatch.record(ticket).is_some());
         let oldest_ms = self.work.oldest().as_millis();
         stats
             .oldest_ms

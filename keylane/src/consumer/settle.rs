@@ -8,7 +8,7 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::Log as _;
 use rand::Rng as _;
 
-use super::run::{ConsumerError, Road, passes};
+use super::run::{ConsumerError, Road};
 use super::settings::Exhausted;
 use super::work::{Ended, How};
 
@@ -49,7 +49,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 self.dispatch.done(ticket);
                 return Ok(());
             }
-            How::Buried(Err(error)) if passes(&error) => {
+            How::Buried(Err(error)) if error.kind.passes() => {
                 stats.troubled(&error.message);
                 self.pause(ticket, attempts);
                 return Ok(());

@@ -39,12 +39,13 @@ type Burying = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// All that is in progress. `F` is one attempt.
 pub(super) struct Work<F> {
     parts: BTreeMap<TopicPartition, Part<F>>,
-    began: HashMap<Ticket, Instant>,
     count: usize,
 }
 
 struct Part<F> {
     handling: FuturesUnordered<F>,
+    /// Since when each is in progress.
+    began: HashMap<Ticket, Instant>,
     burying: FuturesUnordered<Burying>,
 }
 
@@ -52,7 +53,6 @@ impl<F: Future<Output = Ended>> Work<F> {
     pub(super) fn new() -> Self {
         Work {
             parts: BTreeMap::new(),
-            began: HashMap::new(),
             count: 0,
         }
     }
@@ -63,8 +63,9 @@ impl<F: Future<Output = Ended>> Work<F> {
     }
 
     pub(super) fn handle(&mut self, partition: &TopicPartition, ticket: Ticket, attempt: F) {
-        self.part(partition).handling.push(attempt);
-        self.began.insert(ticket, Instant::now());
+        let part = self.part(partition);
+        part.handling.push(attempt);
+        part.began.insert(ticket, Instant::now());
         self.count += 1;
     }
 
@@ -80,14 +81,10 @@ impl<F: Future<Output = Ended>> Work<F> {
         }
     }
 
-    /// Forgets since when these are in progress; whoever asks has them from the partition that was dropped.
-    pub(super) fn forget(&mut self, still: impl Fn(Ticket) -> bool) {
-        self.began.retain(|ticket, _| still(*ticket));
-    }
-
     /// The longest that a handler is in progress.
     pub(super) fn oldest(&self) -> Duration {
-        let began = self.began.values().min();
+        let parts = self.parts.values();
+        let began = parts.flat_map(|part| part.began.values()).min();
         began.map_or(Duration::ZERO, Instant::elapsed)
     }
 
@@ -104,7 +101,7 @@ impl<F: Future<Output = Ended>> Work<F> {
             };
             if let Some(ended) = ended {
                 self.count -= 1;
-                self.began.remove(&ended.ticket);
+                part.began.remove(&ended.ticket);
                 return Poll::Ready(ended);
             }
         }
@@ -116,6 +113,7 @@ impl<F: Future<Output = Ended>> Work<F> {
         if !self.parts.contains_key(partition) {
             let part = Part {
                 handling: FuturesUnordered::new(),
+                began: HashMap::new(),
                 burying: FuturesUnordered::new(),
             };
             self.parts.insert(partition.clone(), part);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::consume::chance::numbers;
 
 fn done(from: u64, offsets: &[u64]) -> Completed {
     let mut completed = Completed::from(Offset(from));
@@ -105,13 +106,7 @@ fn a_map_of_somebody_else_is_refused_and_never_believed() {
 /// Against a plain set, over many random histories.
 #[test]
 fn it_agrees_with_a_plain_set_of_done_offsets() {
-    let mut state = 7_u64;
-    let mut random = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = numbers(7);
     for _ in 0..300 {
         let from = random(200);
         let mut completed = Completed::from(Offset(from));

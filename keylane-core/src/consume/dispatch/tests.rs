@@ -1,6 +1,7 @@
 //! Which record may be worked on, one sentence each.
 
 use super::*;
+use crate::consume::chance::numbers;
 
 fn partition(number: u32) -> TopicPartition {
     TopicPartition::new("t", number)
@@ -178,13 +179,7 @@ fn a_pause_of_a_partition_that_was_given_up_wakes_nobody() {
 /// Random histories of all three orders: each record is given until it is done once, and no key's order is broken.
 #[test]
 fn any_history_works_on_each_record_until_it_is_done_and_keeps_the_order() {
-    let mut state = 11_u64;
-    let mut random = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
+    let mut random = numbers(11);
     for round in 0..300_u64 {
         let order =
             [KeepOrder::Key, KeepOrder::Partition, KeepOrder::Unordered][(round % 3) as usize];

@@ -79,12 +79,7 @@ impl ApplyFailure {
             ApplyFailure::Stopped(error) => {
                 matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
             }
-            ApplyFailure::Log(error) => {
-                matches!(
-                    error.kind,
-                    LogErrorKind::SessionOver | LogErrorKind::Replaced
-                ) || error.kind.away().is_some()
-            }
+            ApplyFailure::Log(error) => error.kind.passes(),
             ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
         }
     }
