@@ -40,8 +40,8 @@ impl DeadLetters {
             Some(key) => OrderHash::of(key).partition(self.partitions),
             None => record.partition % self.partitions.max(1),
         };
-        let end = error.floor_char_boundary(ERROR_BYTES_MAX);
-        let error = error.get(..end).unwrap_or_default();
+        let mut ends = (0..=error.len().min(ERROR_BYTES_MAX)).rev();
+        let error = ends.find_map(|end| error.get(..end)).unwrap_or_default();
         let mut headers = record.headers.clone();
         let mut add = |name: &str, value: String| headers.push((name.into(), Bytes::from(value)));
         add("keylane.dead.id", record.id());
