@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane::workers::stats::now_us;
 use keylane_core::apply::{ParkedFilter, PartitionProgress};
-use keylane_core::publish::{Header, RecordKind};
+use keylane_core::publish::{Header, RawRecord, RecordKind};
 use tokio::sync::OnceCell;
 
 use super::file::{ProcessStatus, read_all};
@@ -164,8 +164,8 @@ impl Observer {
             return;
         }
         match answer("the log", behind(&road, &progress)).await {
-            Ok((records, oldest_ms)) => {
-                facts.records_behind = Some(records);
+            Ok((changes, oldest_ms)) => {
+                facts.changes_behind = Some(changes);
                 facts.oldest_unapplied_ms = oldest_ms;
             }
             Err(why) => facts.troubles.push(why),
@@ -216,57 +216,63 @@ fn never_applied(pipeline: &Pipeline) -> bool {
     }
 }
 
-/// How many records are not applied, and how old the oldest change among them is (0 if there is none, `None` if none was found within the look's bound).
+/// How many changes are not applied, and how old the oldest of them is (0 if there is none, `None` if none was found within the look's bound). What lies
+/// beyond the look's bound counts as changes, though markers may be among it.
 async fn behind(
     road: &Road,
     progress: &[PartitionProgress],
 ) -> Result<(u64, Option<u64>), keylane_core::publish::LogError> {
-    let (mut records, mut oldest_ms, mut looked, mut seen_all) = (0, None, 0, true);
+    let (mut changes, mut oldest_ms, mut looked, mut seen_all) = (0, None, 0, true);
     for partition in progress {
         let bounds = road.log.bounds(&partition.partition).await?;
-        let missing = bounds
-            .end
-            .0
-            .saturating_sub(partition.low.0.max(bounds.start.0));
+        let from = partition.low.max(bounds.start);
+        let missing = bounds.end.0.saturating_sub(from.0);
         if missing == 0 {
             continue;
         }
-        records += missing;
         looked += 1;
         if looked > LOOK_PARTITIONS_MAX {
+            changes += missing;
             seen_all = false;
             continue;
         }
-        let from = partition.low.max(bounds.start);
         let found = road
             .log
             .read(&partition.partition, from, LOOK_BYTES)
             .await?;
-        let is_change = |raw: Option<&[u8]>| {
-            raw.is_none_or(|raw| {
-                Header::decode(raw).is_ok_and(|header| header.kind == RecordKind::Change)
-            })
-        };
-        let change = found
-            .iter()
-            .find(|record| is_change(record.keylane.as_deref()));
-        match change {
+        let seen_to = found.last().map_or(from.0, |last| last.offset.0 + 1);
+        let unseen = bounds.end.0.saturating_sub(seen_to);
+        let mut found = found.iter().filter(|record| is_change(record)).peekable();
+        match found.peek() {
             Some(change) => {
-                let header = change.keylane.as_deref().map(Header::decode);
-                let committed = header
-                    .and_then(Result::ok)
-                    .map(|it| it.committed_at_us / 1000);
-                let at = committed
-                    .filter(|at| *at > 0)
-                    .unwrap_or(change.timestamp_ms);
+                let at = committed_at_ms(change);
                 oldest_ms = Some(oldest_ms.map_or(at, |oldest: i64| oldest.min(at)));
             }
-            None => seen_all &= found.len() as u64 >= missing,
+            None => seen_all &= unseen == 0,
         }
+        changes += found.count() as u64 + unseen;
     }
     let age = |at_ms: i64| u64::try_from(now_us() / 1000 - at_ms).unwrap_or(0);
     let nothing_missing = seen_all.then_some(0);
-    Ok((records, oldest_ms.map(age).or(nothing_missing)))
+    Ok((changes, oldest_ms.map(age).or(nothing_missing)))
+}
+
+/// Another tool's records are all taken for changes.
+fn is_change(record: &RawRecord) -> bool {
+    let header = record.keylane.as_deref();
+    header
+        .is_none_or(|raw| Header::decode(raw).is_ok_and(|header| header.kind == RecordKind::Change))
+}
+
+/// When the origin committed it; when it was published, if that is not known.
+fn committed_at_ms(change: &RawRecord) -> i64 {
+    let header = change.keylane.as_deref().map(Header::decode);
+    let committed = header
+        .and_then(Result::ok)
+        .map(|it| it.committed_at_us / 1000);
+    committed
+        .filter(|at| *at > 0)
+        .unwrap_or(change.timestamp_ms)
 }
 
 /// An answer within the bound, or why there is none.

@@ -38,8 +38,8 @@ impl State {
 /// What the databases and the log say, whether or not a process runs. Unknown is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Records of the log that are not applied, markers included.
-    pub records_behind: Option<u64>,
+    /// Changes in the log that are not applied.
+    pub changes_behind: Option<u64>,
     /// How long ago the oldest unapplied change came into the log; 0 if there is none.
     pub oldest_unapplied_ms: Option<u64>,
     /// Parked keys.
@@ -338,13 +338,13 @@ fn judge(role: &str, half: Option<(bool, &str, &str)>) -> (State, String) {
 /// (`lag_ms`, `lag_changes`)
 fn lag(running: Option<&ApplyStatus>, facts: &Facts, now_us: i64) -> (Option<u64>, Option<u64>) {
     let Some(status) = running else {
-        return (facts.oldest_unapplied_ms, facts.records_behind);
+        return (facts.oldest_unapplied_ms, facts.changes_behind);
     };
     let behind = match status.state.as_str() {
         "caught_up" | "streaming" => Some(status.records_behind),
         // It may not have looked at the log yet.
         _ => facts
-            .records_behind
+            .changes_behind
             .or(Some(status.records_behind).filter(|behind| *behind > 0)),
     };
     let since_last = |at_us: i64| u64::try_from((now_us - at_us) / 1000).unwrap_or(0);

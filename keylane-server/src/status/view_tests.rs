@@ -134,7 +134,7 @@ fn a_process_that_is_there_counts_before_one_that_is_gone() {
 #[test]
 fn unknown_is_null_and_stored_facts_stand_in() {
     let facts = Facts {
-        records_behind: Some(7),
+        changes_behind: Some(7),
         oldest_unapplied_ms: Some(1500),
         parked: Some(1),
         troubles: vec!["the origin did not answer within 1 s".to_owned()],

@@ -72,6 +72,9 @@ fn status_tells_a_road_that_never_ran_from_one_that_was_stopped_killed_or_hangs(
     is_told(&bed, "caught_up", "");
 
     apply.terminate();
+    // Its marker goes into the log and is applied by nobody: no change is missing.
+    let settle = bed.run(&["settle", "--timeout", "3s"]);
+    assert_eq!(settle.status.code(), Some(1));
     capture.terminate();
     let why = "capture: was asked to stop; apply: was asked to stop";
     is_told(&bed, "stopped", why);
