@@ -16,3 +16,5 @@ pub mod consumer;
 pub mod preflight;
 
 mod own_thread;
+
+mod twins;

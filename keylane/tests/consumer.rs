@@ -1,150 +1,17 @@
 //! The consumer for any handler, on real Kafka: order, retries, dead letters, progress over restarts and moves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keylane::consumer::{Consumer, ConsumerError, Health, Record};
-use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane::consumer::{Consumer, Health, Record};
 use keylane_core::consume::KeepOrder;
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
-use keylane_parts::KafkaHandle;
-use tokio::task::JoinHandle;
+use keylane_core::publish::{Committed, Log as _};
 use tokio_util::sync::CancellationToken;
 
-/// How long any awaited thing may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Topic {
-    name: &'static str,
-    bootstrap: String,
-    log: KafkaLog,
-}
-
-impl Topic {
-    /// A topic of this name; `None` where there is no Kafka.
-    async fn new(name: &'static str, partitions: u32) -> Option<Topic> {
-        if keylane_parts::quick() {
-            eprintln!("left out: needs Kafka");
-            return None;
-        }
-        // Of one run, where the broker outlives it.
-        let name: &'static str =
-            Box::leak(format!("{name}-{}", std::process::id()).into_boxed_str());
-        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
-        let log = KafkaLog::open(KafkaSettings::new(&*bootstrap)).expect("settings");
-        let spec = TopicSpec {
-            name: name.into(),
-            partitions,
-            replication_factor: 1,
-            settings: Vec::new(),
-        };
-        log.ensure_topics(&[spec]).await.expect("a topic");
-        Some(Topic {
-            name,
-            bootstrap,
-            log,
-        })
-    }
-
-    /// Records `numbers`, each with the key that `key` says, spread by it over the partitions.
-    async fn fill(&self, numbers: std::ops::Range<u64>, partitions: u32, key: impl Fn(u64) -> u64) {
-        let record = |number: u64| NewRecord {
-            partition: TopicPartition::new(self.name, (key(number) % u64::from(partitions)) as u32),
-            key: Some(Bytes::from(key(number).to_string())),
-            value: Some(Bytes::from(number.to_string())),
-            headers: vec![("kind".into(), Bytes::from_static(b"test"))],
-            keylane: String::new(),
-            timestamp_ms: now_ms(),
-        };
-        let ticket = self.log.append(numbers.map(record).collect()).await;
-        ticket.expect("taken").await.expect("durable");
-    }
-
-    fn consumer(&self) -> Consumer {
-        Consumer::kafka(&*self.bootstrap, self.name)
-            .topic(self.name)
-            .session_timeout(Duration::from_secs(3))
-            .commit_interval(Duration::from_millis(100))
-            .backoff(Duration::from_millis(5), Duration::from_millis(50))
-    }
-}
-
-/// Retention goes by it.
-fn now_ms() -> i64 {
-    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since_1970.expect("a clock that is set").as_millis() as i64
-}
-
-/// What handlers were called for, by key, in the order of their ends.
-#[derive(Clone, Default)]
-struct Seen(Arc<Mutex<BTreeMap<String, Vec<u64>>>>);
-
-impl Seen {
-    fn note(&self, record: &Record) {
-        let mut seen = self.0.lock().expect("nobody panics");
-        seen.entry(key_of(record))
-            .or_default()
-            .push(number_of(record));
-    }
-
-    fn count(&self) -> usize {
-        self.0
-            .lock()
-            .expect("nobody panics")
-            .values()
-            .map(Vec::len)
-            .sum()
-    }
-
-    fn numbers(&self) -> BTreeSet<u64> {
-        let seen = self.0.lock().expect("nobody panics");
-        seen.values().flatten().copied().collect()
-    }
-
-    /// The first time that each number was seen, a key's were in order.
-    fn assert_in_order(&self) {
-        for (key, numbers) in &*self.0.lock().expect("nobody panics") {
-            let mut known = BTreeSet::new();
-            let firsts: Vec<u64> = numbers
-                .iter()
-                .copied()
-                .filter(|number| known.insert(*number))
-                .collect();
-            assert!(firsts.is_sorted(), "key {key}: {firsts:?}");
-        }
-    }
-}
-
-fn key_of(record: &Record) -> String {
-    let key = record.key.clone().unwrap_or_default();
-    String::from_utf8(key.to_vec()).expect("a text")
-}
-
-fn number_of(record: &Record) -> u64 {
-    let value = record.value.clone().unwrap_or_default();
-    std::str::from_utf8(&value)
-        .expect("a text")
-        .parse()
-        .expect("a number")
-}
-
-async fn until(awaited: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "waited in vain for {awaited}");
-}
-
-async fn ended(running: JoinHandle<Result<(), ConsumerError>>) -> Result<(), ConsumerError> {
-    let ended = tokio::time::timeout(PATIENCE, running).await;
-    ended.expect("it ends in time").expect("it does not panic")
-}
+use crate::consumer_bed::{Noting, Seen, Topic, ended, number_of, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_key_are_handled_in_order_whatever_fails_and_however_many_go_side_by_side() {
@@ -182,16 +49,9 @@ async fn records_of_a_key_are_handled_in_order_whatever_fails_and_however_many_g
     assert!(stats.failed.get() > 3000 / 7);
     // Who comes next finds nothing to do but what is new.
     topic.fill(3000..3010, 3, |number| number % 40).await;
-    let (later, stop) = (Seen::default(), CancellationToken::new());
-    let (noting, stopping) = (later.clone(), stop.clone());
-    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
-        noting.note(&record);
-        async { Ok::<(), &str>(()) }
-    }));
-    until("what is new", || later.count() >= 10).await;
-    stop.cancel();
-    ended(running).await.expect("a clean stop");
-    assert_eq!(later.numbers(), (3000..3010).collect());
+    let later = Noting::by(topic.consumer());
+    until("what is new", || later.seen.count() >= 10).await;
+    assert_eq!(later.stopped().await.numbers(), (3000..3010).collect());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -226,15 +86,9 @@ async fn what_was_done_above_a_record_that_hangs_is_not_done_again_after_a_crash
     assert_eq!(stats.map_left_out.get(), 0);
     // As by a crash: nothing is said to anybody.
     running.abort();
-    let (again, stop) = (Seen::default(), CancellationToken::new());
-    let (noting, stopping) = (again.clone(), stop.clone());
-    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
-        noting.note(&record);
-        async { Ok::<(), &str>(()) }
-    }));
-    until("the rest", || again.count() >= 10).await;
-    stop.cancel();
-    ended(running).await.expect("a clean stop");
+    let again = Noting::by(topic.consumer());
+    until("the rest", || again.seen.count() >= 10).await;
+    let again = again.stopped().await;
     let of_the_key: BTreeSet<u64> = (0..500).step_by(50).collect();
     assert_eq!(again.numbers(), of_the_key);
     again.assert_in_order();
@@ -346,15 +200,9 @@ async fn without_a_word_about_it_a_last_failed_attempt_ends_the_consumer_and_not
         topic.name
     );
     assert_eq!(error.to_string(), expected);
-    let (again, stop) = (Seen::default(), CancellationToken::new());
-    let (noting, stopping) = (again.clone(), stop.clone());
-    let running = tokio::spawn(topic.consumer().run(stopping, move |record: Record| {
-        noting.note(&record);
-        async { Ok::<(), &str>(()) }
-    }));
-    until("the rest", || again.count() >= 2).await;
-    stop.cancel();
-    ended(running).await.expect("a clean stop");
+    let again = Noting::by(topic.consumer());
+    until("the rest", || again.seen.count() >= 2).await;
+    let again = again.stopped().await;
     assert_eq!(again.numbers(), BTreeSet::from([1, 2]));
 }
 
@@ -412,22 +260,16 @@ async fn a_paused_consumer_hands_nothing_out_and_goes_on_where_it_stood() {
     let Some(topic) = Topic::new("consumer-pause", 1).await else {
         return;
     };
-    let (seen, stop) = (Seen::default(), CancellationToken::new());
     let consumer = topic.consumer();
     let stats = consumer.stats();
     stats.pause(true);
-    let (noting, stopping) = (seen.clone(), stop.clone());
-    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
-        noting.note(&record);
-        async { Ok::<(), &str>(()) }
-    }));
+    let noting = Noting::by(consumer);
     topic.fill(0..10, 1, |number| number).await;
     until("the records to be there", || stats.held.get() == 10).await;
-    assert_eq!((seen.count(), stats.health()), (0, Health::Paused));
+    assert_eq!((noting.seen.count(), stats.health()), (0, Health::Paused));
     stats.pause(false);
-    until("all records", || seen.count() == 10).await;
-    stop.cancel();
-    ended(running).await.expect("a clean stop");
+    until("all records", || noting.seen.count() == 10).await;
+    noting.stopped().await;
 }
 
 #[tokio::test]
@@ -468,10 +310,12 @@ async fn records_that_are_gone_end_the_consumer_unless_it_is_to_go_on() {
         .expect("joined");
     member.news().await.expect("news");
     member.answer().await.expect("answered");
-    member
-        .confirm(&[(partition, Offset(99))])
-        .await
-        .expect("kept");
+    let beyond = Committed {
+        partition,
+        offset: Offset(99),
+        metadata: String::new(),
+    };
+    member.commit(vec![beyond]).await.expect("kept");
     member.leave().await;
     let handler = |_: Record| async { Ok::<(), &str>(()) };
     let ended_with = topic
@@ -483,14 +327,32 @@ async fn records_that_are_gone_end_the_consumer_unless_it_is_to_go_on() {
         error.starts_with("KL-CONSUME-003") && error.contains("goes on at 99"),
         "{error}"
     );
-    let (seen, stop) = (Seen::default(), CancellationToken::new());
-    let (noting, stopping) = (seen.clone(), stop.clone());
-    let consumer = topic.consumer().on_gap(keylane::consumer::OnGap::GoOn);
-    let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
-        noting.note(&record);
-        async { Ok::<(), &str>(()) }
-    }));
-    until("what is there", || seen.count() == 5).await;
-    stop.cancel();
-    ended(running).await.expect("a clean stop");
+    let noting = Noting::by(topic.consumer().on_gap(keylane::consumer::OnGap::GoOn));
+    until("what is there", || noting.seen.count() == 5).await;
+    noting.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_consumers_under_one_name_one_gives_way_and_the_other_goes_on() {
+    let Some(topic) = Topic::new("consumer-twins", 2).await else {
+        return;
+    };
+    let named = || Noting::by(topic.consumer().instance_id("one-name"));
+    let (one, other) = (named(), named());
+    until("one of them to end", || {
+        one.running.is_finished() || other.running.is_finished()
+    })
+    .await;
+    let (gone, stays) = match one.running.is_finished() {
+        true => (one, other),
+        false => (other, one),
+    };
+    let error = ended(gone.running).await.expect_err("it gives way");
+    assert!(
+        error.to_string().contains("as instance one-name"),
+        "{error}"
+    );
+    topic.fill(0..20, 2, |number| number).await;
+    until("the other to go on", || stays.seen.count() >= 20).await;
+    stays.stopped().await;
 }

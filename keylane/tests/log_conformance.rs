@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use keylane_core::model::{Epoch, Offset, Position, TopicPartition};
 use keylane_core::publish::{
-    GroupMember, GroupNews, GroupProtocol, GroupSettings, Header, Log, LogConsumer, LogErrorKind,
-    Membership, NewRecord, RawRecord, RecordKind, TopicSpec,
+    Committed, GroupMember, GroupNews, GroupProtocol, GroupSettings, Header, Log, LogConsumer,
+    LogErrorKind, Membership, NewRecord, RawRecord, RecordKind, TopicSpec,
 };
 
 /// Everything, in one topic family named by `prefix`.
@@ -64,11 +64,24 @@ async fn the_only_member_of_a_group_is_named_for_everything(log: &dyn Log, topic
     assert_eq!(taken(&mut *member).await, all_of(&first));
     member.subscribe(&topics).await.expect("subscribed");
     assert_eq!(taken(&mut *member).await, all_of(&second));
-    let frontiers: Vec<_> = all_of(&first)
-        .into_iter()
-        .map(|it| (it, Offset(0)))
-        .collect();
-    let standing = member.confirm(&frontiers).await.expect("an answer");
+    let frontiers = |offset: u64| -> Vec<Committed> {
+        let committed = |partition| Committed {
+            partition,
+            offset: Offset(offset),
+            metadata: format!("up to {offset}"),
+        };
+        all_of(&first).into_iter().map(committed).collect()
+    };
+    // What is said last is kept, whichever answer is waited for first.
+    let (earlier, later) = (member.commit(frontiers(5)), member.commit(frontiers(9)));
+    let standing = later.await.expect("an answer");
+    assert_eq!(earlier.await.expect("an answer"), standing);
+    let kept = member.committed(all_of(&first)).await.expect("an answer");
+    let expected = match member.shares() {
+        true => frontiers(9),
+        false => Vec::new(),
+    };
+    assert_eq!(kept, expected);
     // Where partitions move, whoever has them is a member; elsewhere the group does not know.
     assert_eq!(standing == Membership::Member, member.shares());
     member.leave().await;

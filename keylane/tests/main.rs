@@ -2,6 +2,7 @@
 
 mod changes;
 mod consumer;
+mod consumer_bed;
 mod debezium;
 mod embedded;
 mod envelope;

@@ -85,17 +85,11 @@ pub trait GroupMember: Send {
     /// Reads these topics from now on.
     async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError>;
 
-    /// Asks whether this process is a member still, by telling how far it is: for tools that show a group's lag, never relied on. At least one frontier
-    /// must be told for an answer that counts.
-    async fn confirm(
-        &mut self,
-        frontiers: &[(TopicPartition, Offset)],
-    ) -> Result<Membership, LogError>;
-
     /// What the group keeps of these partitions, where it keeps anything.
     fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>>;
 
-    /// Keeps how far this process is. An outsider's word is not kept.
+    /// Keeps how far this process is, in the order of the calls, whichever answer is waited for first. An outsider's word is not kept: so this also tells, if
+    /// of at least one partition, whether the group counts this process as its member.
     fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership>;
 
     /// Leaves, so that others need not wait for the session to end. Bounded in time.

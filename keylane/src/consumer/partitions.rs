@@ -6,7 +6,7 @@ use std::time::Instant;
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::GroupNews;
 
-use super::progress::{LAST_COMMIT_MAX, begin_at};
+use super::progress::begin_at;
 use super::run::{ConsumerError, Road, Taken};
 use super::work::Ended;
 
@@ -41,9 +41,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 for partition in &partitions {
                     self.work.drop_partition(partition);
                 }
-                let until = Instant::now();
-                self.leaving = Some(Leaving { partitions, until });
-                self.left().await?;
+                // It speaks of what another may have by now.
+                self.committing = None;
+                self.kept.clear();
+                self.left(&partitions).await?;
             }
         }
         Ok(())
@@ -63,9 +64,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
 
     /// Once nothing of what leaves is in progress, or it took too long.
     pub(super) fn last_commit_of_what_leaves(&mut self) {
-        // Behind the one that is on its way: the group keeps what it is told last.
-        let free = self.last_commit.is_none() && self.committing.is_none();
-        let Some(leaving) = self.leaving.as_ref().filter(|_| free) else {
+        let Some(leaving) = self.leaving.as_ref().filter(|_| self.last_commit.is_none()) else {
             return;
         };
         let working = leaving.partitions.iter();
@@ -76,25 +75,17 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let mut last = Vec::new();
         for partition in &leaving.partitions {
             self.work.drop_partition(partition);
-            last.extend(self.progress_of(partition).0);
+            last.extend(self.progress_of(partition).map(|(progress, _)| progress));
         }
-        let committed = self.member.commit(last);
-        self.last_commit = Some(Box::pin(async move {
-            match tokio::time::timeout(LAST_COMMIT_MAX, committed).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::debug!("the last commit was not taken: {error}"),
-                Err(_) => tracing::debug!("the last commit was not answered in time"),
-            }
-        }));
+        self.last_commit = Some(self.last_word(last));
     }
 
     /// The group hears that they are free.
-    pub(super) async fn left(&mut self) -> Result<(), ConsumerError> {
-        self.last_commit = None;
-        let Some(leaving) = self.leaving.take() else {
-            return Ok(());
-        };
-        for partition in &leaving.partitions {
+    pub(super) async fn left(
+        &mut self,
+        partitions: &[TopicPartition],
+    ) -> Result<(), ConsumerError> {
+        for partition in partitions {
             self.dispatch.revoke(partition);
             self.consumer.unassign(partition).await?;
             self.kept.remove(partition);

@@ -5,43 +5,41 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Bounds, Committed, Log as _, LogError, Membership};
 use std::time::{Duration, Instant};
 
-use super::run::{ConsumerError, Road, Taken};
+use super::run::{Answer, ConsumerError, Road, Taken};
 use super::settings::{OnGap, StartAt};
-use super::work::Ended;
+use super::work::{Ended, Work};
 use crate::kafka::KafkaLog;
 
 /// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
 const MAP_BYTES_MAX: usize = 4_000;
 /// What the last commit may take.
-pub(super) const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
+const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
     /// How far a partition is, as it is committed; and how many done records did not fit.
-    pub(super) fn progress_of(&self, partition: &TopicPartition) -> (Option<Committed>, u64) {
-        let Some(completed) = self.dispatch.completed(partition) else {
-            return (None, 0);
-        };
+    pub(super) fn progress_of(&self, partition: &TopicPartition) -> Option<(Committed, u64)> {
+        let completed = self.dispatch.completed(partition)?;
         let (metadata, left_out) = completed.map(MAP_BYTES_MAX);
-        let offset = completed.frontier();
-        let partition = partition.clone();
         let progress = Committed {
-            partition,
-            offset,
+            partition: partition.clone(),
+            offset: completed.frontier(),
             metadata,
         };
-        (Some(progress), left_out)
+        Some((progress, left_out))
     }
 
     pub(super) fn commit(&mut self) {
+        // Behind the last word of what leaves comes none: others may have gone on from there.
         if self.committing.is_some() || self.last_commit.is_some() {
             return;
         }
         self.committed_at = Instant::now();
         let (mut changed, mut left_out) = (Vec::new(), 0);
         for state in self.dispatch.partitions() {
-            let (progress, too_much) = self.progress_of(&state.partition);
+            let Some((progress, too_much)) = self.progress_of(&state.partition) else {
+                continue;
+            };
             left_out += too_much;
-            let Some(progress) = progress else { continue };
             let now = (progress.offset, progress.metadata.clone());
             if self.kept.get(&state.partition) != Some(&now) {
                 self.kept.insert(state.partition, now);
@@ -67,34 +65,32 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
+    /// The last commit before partitions are another's. That it was not taken is told, and nothing else can be done.
+    pub(super) fn last_word(&self, progress: Vec<Committed>) -> Answer<()> {
+        let group = self.settings.group.name.clone();
+        let committed = self.member.commit(progress);
+        Box::pin(async move {
+            let why = match tokio::time::timeout(LAST_COMMIT_MAX, committed).await {
+                Ok(Ok(Membership::Member)) => return,
+                Ok(Ok(Membership::Outsider)) => "this process is no member any more".to_owned(),
+                Ok(Err(error)) => error.message,
+                Err(_) => "the group does not answer".to_owned(),
+            };
+            tracing::warn!(
+                group,
+                "the last commit was not taken, what was done since the one before is done again: {why}"
+            );
+        })
+    }
+
     /// Handlers that are in progress still are dropped; what is done is committed.
     pub(super) async fn end(mut self) {
-        drop(self.work);
-        // What is on its way must not come behind the last word.
-        if let Some(on_its_way) = self.committing.take() {
-            tokio::time::timeout(LAST_COMMIT_MAX, on_its_way).await.ok();
-        }
-        if let Some(of_what_leaves) = self.last_commit.take() {
-            of_what_leaves.await;
-        }
-        let states = self.dispatch.partitions();
-        let progress = states.iter().filter_map(|state| {
-            let completed = self.dispatch.completed(&state.partition)?;
-            Some(Committed {
-                partition: state.partition.clone(),
-                offset: completed.frontier(),
-                metadata: completed.map(MAP_BYTES_MAX).0,
-            })
-        });
-        let progress: Vec<Committed> = progress.collect();
+        self.work = Work::new();
+        let states = self.dispatch.partitions().into_iter();
+        let progress = states.filter_map(|state| self.progress_of(&state.partition));
+        let progress: Vec<Committed> = progress.map(|(progress, _)| progress).collect();
         if !progress.is_empty() {
-            let last = self.member.commit(progress);
-            if let Ok(Err(error)) = tokio::time::timeout(LAST_COMMIT_MAX, last).await {
-                tracing::warn!(
-                    group = self.settings.group.name,
-                    "the last commit was not taken, what was done since the one before is done again: {error}"
-                );
-            }
+            self.last_word(progress).await;
         }
         self.member.leave().await;
     }

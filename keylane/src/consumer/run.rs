@@ -21,6 +21,7 @@ use super::record::Record;
 use super::settings::{Consumer, Exhausted};
 use super::work::{Ended, Work, attempt};
 use crate::kafka::KafkaLog;
+use crate::twins::Twins;
 
 /// How long a fetch waits for the first record.
 const FETCH_WAIT: Duration = Duration::from_millis(200);
@@ -73,6 +74,7 @@ where
 {
     settings.kafka.with_headers = true;
     let (mut pause, longest) = AWAY;
+    let mut twins = Twins::default();
     loop {
         let began = Instant::now();
         let error = match membership(&settings, &stop, &handler).await {
@@ -80,6 +82,9 @@ where
             Err(ConsumerError::Log(error)) if error.kind.passes() => error,
             Err(error) => return Err(error),
         };
+        if twins.give_way(&error, began.elapsed()) {
+            return Err(error.into());
+        }
         if began.elapsed() > longest * 2 {
             pause = AWAY.0;
         }
@@ -226,7 +231,12 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     self.committing = None;
                     self.heed(kept);
                 }
-                Event::LastKept => self.left().await?,
+                Event::LastKept => {
+                    self.last_commit = None;
+                    if let Some(leaving) = self.leaving.take() {
+                        self.left(&leaving.partitions).await?;
+                    }
+                }
                 Event::Ended(ended) => self.settle_burst(ended).await?,
                 Event::Fetched(fetched) => self.fetched(fetched)?,
                 Event::Time => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keylane_core::model::{Offset, TopicPartition};
+use keylane_core::model::TopicPartition;
 use keylane_core::publish::{
     Committed, GroupAnswer, GroupMember, GroupNews, LogError, LogErrorKind, Membership,
 };
@@ -80,23 +80,13 @@ impl GroupMember for SoleMember {
         Ok(())
     }
 
-    async fn confirm(
-        &mut self,
-        _frontiers: &[(TopicPartition, Offset)],
-    ) -> Result<Membership, LogError> {
-        Ok(Membership::Outsider)
-    }
-
     /// Nothing: who reads this log keeps its progress itself.
     fn committed(&self, _partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 
     fn commit(&self, _progress: Vec<Committed>) -> GroupAnswer<Membership> {
-        Box::pin(async {
-            let message = "the embedded log keeps no offsets";
-            Err(LogError::new(LogErrorKind::Other, message))
-        })
+        Box::pin(async { Ok(Membership::Outsider) })
     }
 
     async fn leave(self: Box<Self>) {}

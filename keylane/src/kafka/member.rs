@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
@@ -16,10 +16,11 @@ use keylane_core::publish::{
 };
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::commits::Commits;
 use super::failure::failed;
 use super::listener::{Client, Listener};
 use super::reader::place_in;
@@ -30,12 +31,8 @@ use super::topics::blocking;
 const POLL: Duration = Duration::from_millis(100);
 /// The most between two signs of life: by them a member also learns that others came.
 const HEARTBEAT_MS_MAX: u32 = 1_000;
-/// What the coordinator is given to answer: what else the group tells must not wait for long.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// What the coordinator is given to tell how far the group is: a broker that was just started takes its time.
 const COMMITTED_MAX: Duration = Duration::from_secs(15);
-/// How long a group that is agreeing anew is waited for before it is said that it took nothing.
-const AGREEING_MAX: Duration = Duration::from_secs(3);
 /// What leaving may take.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
@@ -44,8 +41,7 @@ pub(super) struct KafkaMember {
     group: String,
     client: Option<Arc<Client>>,
     events: mpsc::UnboundedReceiver<Result<GroupNews, LogError>>,
-    /// A question to the coordinator that took too long.
-    asking: Option<tokio::task::JoinHandle<Result<Membership, Unsure>>>,
+    commits: Option<Commits>,
     polling: Option<JoinHandle<()>>,
     /// Resolves when the client is closed.
     closed: oneshot::Receiver<()>,
@@ -63,6 +59,10 @@ impl KafkaMember {
         let client = BaseConsumer::from_config_and_context(&config(settings, group), listener)
             .map_err(|error| failed(&what, &error, ""))?;
         let client = Arc::new(client);
+        let no_thread =
+            |error: std::io::Error| LogError::new(LogErrorKind::Other, format!("{what}: {error}"));
+        let (commits, committing) =
+            Commits::start(client.clone(), &group.name).map_err(no_thread)?;
         let (tell_closed, closed) = oneshot::channel();
         let polled = client.clone();
         let polling = std::thread::Builder::new()
@@ -70,15 +70,16 @@ impl KafkaMember {
             .spawn(move || {
                 poll(&polled);
                 // The last one holding it closes it: that takes the cluster's answer.
+                committing.join().ok();
                 drop(polled);
                 tell_closed.send(()).ok();
             })
-            .map_err(|error| LogError::new(LogErrorKind::Other, format!("{what}: {error}")))?;
+            .map_err(no_thread)?;
         let member = KafkaMember {
             group: group.name.clone(),
             client: Some(client),
             events,
-            asking: None,
+            commits: Some(commits),
             polling: Some(polling),
             closed,
         };
@@ -100,6 +101,7 @@ impl KafkaMember {
 
     /// Begins to close.
     fn close(&mut self) {
+        self.commits = None;
         if let Some(client) = self.client.take() {
             client.context().close();
         }
@@ -152,49 +154,6 @@ fn config(settings: &KafkaSettings, group: &GroupSettings) -> rdkafka::ClientCon
     config
 }
 
-/// Why the group's word is not known.
-#[derive(Clone, Debug, PartialEq)]
-enum Unsure {
-    AgreeingAnew,
-    Failed(LogError),
-}
-
-impl Unsure {
-    fn into_error(self, group: &str) -> LogError {
-        match self {
-            Unsure::AgreeingAnew => LogError::new(
-                LogErrorKind::Unreachable,
-                format!("group {group} is agreeing anew"),
-            ),
-            Unsure::Failed(error) => error,
-        }
-    }
-}
-
-/// The group's own word, by whether it takes an offset from this member.
-fn ask(client: &Client, list: &TopicPartitionList, group: &str) -> Result<Membership, Unsure> {
-    let error = match client.commit(list, CommitMode::Sync) {
-        Ok(()) => return Ok(Membership::Member),
-        Err(error) => error,
-    };
-    match error.rdkafka_error_code() {
-        Some(
-            Code::UnknownMemberId
-            | Code::IllegalGeneration
-            | Code::FencedInstanceId
-            | Code::FencedMemberEpoch
-            | Code::StaleMemberEpoch
-            | Code::AssignmentLost,
-        ) => Ok(Membership::Outsider),
-        Some(Code::RebalanceInProgress) => Err(Unsure::AgreeingAnew),
-        _ => Err(Unsure::Failed(failed(
-            &format!("asking group {group}"),
-            &error,
-            &client.context().watch.cause(),
-        ))),
-    }
-}
-
 /// What the group keeps of these partitions.
 fn committed(
     client: &Client,
@@ -232,7 +191,8 @@ fn committed(
     Ok(found)
 }
 
-fn over(group: &str) -> LogError {
+/// What is asked of a membership that is over.
+pub(super) fn over(group: &str) -> LogError {
     let message = format!("the membership in group {group} is over");
     LogError::new(LogErrorKind::SessionOver, message)
 }
@@ -261,39 +221,6 @@ impl GroupMember for KafkaMember {
         self.read(topics)
     }
 
-    async fn confirm(
-        &mut self,
-        frontiers: &[(TopicPartition, Offset)],
-    ) -> Result<Membership, LogError> {
-        let slow = || {
-            let message = format!("group {} does not answer", self.group);
-            LogError::new(LogErrorKind::Unreachable, message)
-        };
-        if self
-            .asking
-            .as_ref()
-            .is_some_and(|asking| !asking.is_finished())
-        {
-            return Err(slow());
-        }
-        let mut list = TopicPartitionList::new();
-        for (partition, frontier) in frontiers {
-            place_in(&mut list, partition, *frontier)
-                .map_err(|error| failed("telling the group", &error, ""))?;
-        }
-        let (client, group) = (self.client()?.clone(), self.group.clone());
-        let mut asking = tokio::task::spawn_blocking(move || ask(&client, &list, &group));
-        match tokio::time::timeout(ANSWER_MAX, &mut asking).await {
-            Ok(Ok(answer)) => answer.map_err(|unsure| unsure.into_error(&self.group)),
-            Ok(Err(_)) => Err(slow()),
-            Err(_) => {
-                let error = slow();
-                self.asking = Some(asking);
-                Err(error)
-            }
-        }
-    }
-
     fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
         let (client, group) = (self.client.clone(), self.group.clone());
         Box::pin(async move {
@@ -305,32 +232,10 @@ impl GroupMember for KafkaMember {
     }
 
     fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership> {
-        let (client, group) = (self.client.clone(), self.group.clone());
-        Box::pin(async move {
-            let Some(client) = client else {
-                return Err(over(&group));
-            };
-            let mut list = TopicPartitionList::new();
-            for kept in &progress {
-                place_in(&mut list, &kept.partition, kept.offset)
-                    .map_err(|error| failed("telling the group", &error, ""))?;
-                let number = i32::try_from(kept.partition.partition).unwrap_or(i32::MAX);
-                if let Some(mut place) = list.find_partition(&kept.partition.topic, number) {
-                    place.set_metadata(&kept.metadata);
-                }
-            }
-            let list = Arc::new(list);
-            let until = Instant::now() + AGREEING_MAX;
-            loop {
-                let (asked, told, of) = (client.clone(), list.clone(), group.clone());
-                let answer = blocking(move || ask(&asked, &told, &of)).await?;
-                // While the group agrees anew it takes nothing, for a moment.
-                if answer != Err(Unsure::AgreeingAnew) || Instant::now() >= until {
-                    return answer.map_err(|unsure| unsure.into_error(&group));
-                }
-                tokio::time::sleep(POLL).await;
-            }
-        })
+        match &self.commits {
+            Some(commits) => commits.commit(progress, &self.group),
+            None => Box::pin(std::future::ready(Err(over(&self.group)))),
+        }
     }
 
     async fn leave(mut self: Box<Self>) {

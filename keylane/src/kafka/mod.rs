@@ -27,6 +27,8 @@ mod consumer;
 
 mod listener;
 
+mod commits;
+
 mod member;
 
 mod log;

@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keylane_core::apply::{ApplyError, BatchId, PartitionLow, PartitionProgress, PartitionSpec};
+use keylane_core::apply::{ApplyError, PartitionProgress, PartitionSpec};
 use keylane_core::error::Remedy;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
-    GroupMember, GroupNews, GroupSettings, LogError, LogErrorKind, Membership as Standing,
-    TopicInfo,
+    Committed, GroupMember, GroupNews, GroupSettings, LogError, LogErrorKind,
+    Membership as Standing, TopicInfo,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::fetch::{Order, OrderKind};
+use super::handover::{in_words, let_go, no_gap, save, settled};
 use super::progress::note_redriving;
 use super::road::Road;
 use super::run::ApplyFailure;
@@ -25,6 +26,8 @@ use crate::workers::control::TableTopic;
 
 /// How often the group is told how far this process is.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
+/// What the group is given to answer: what else it tells must not wait for long.
+const GROUP_ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How often a partition that another has fenced is looked at again.
 const SUSPECT_INTERVAL: Duration = Duration::from_millis(500);
 /// What saving the progress of a partition that is given up may take: who takes it over does without.
@@ -273,7 +276,7 @@ impl Membership {
         }
         let partitions: Vec<_> = contested.iter().map(|(it, _)| it.clone()).collect();
         let_go(road, &partitions);
-        let standing = self.member.confirm(&contested).await;
+        let standing = self.confirm(contested).await;
         let words = in_words(&partitions);
         match standing {
             Ok(Standing::Member) => {
@@ -310,6 +313,24 @@ impl Membership {
         Ok(())
     }
 
+    /// Tells the group how far this process is, for tools that show its lag; the answer says whether it is a member still.
+    async fn confirm(
+        &mut self,
+        frontiers: Vec<(TopicPartition, Offset)>,
+    ) -> Result<Standing, LogError> {
+        let committed = |(partition, offset)| Committed {
+            partition,
+            offset,
+            metadata: String::new(),
+        };
+        let progress = frontiers.into_iter().map(committed).collect();
+        let answer = tokio::time::timeout(GROUP_ANSWER_MAX, self.member.commit(progress)).await;
+        answer.unwrap_or_else(|_| {
+            let message = "the group does not answer";
+            Err(LogError::new(LogErrorKind::Unreachable, message))
+        })
+    }
+
     /// For tools that show the group's lag.
     async fn tell(&mut self, road: &Road) {
         self.told = Instant::now();
@@ -317,7 +338,7 @@ impl Membership {
         if lows.is_empty() {
             return;
         }
-        if let Err(error) = self.member.confirm(&lows).await {
+        if let Err(error) = self.confirm(lows).await {
             debug!("the group was not told how far this process is: {error}");
         }
     }
@@ -425,73 +446,4 @@ where
         }
         pause = (pause * 2).min(longest);
     }
-}
-
-async fn save(road: &Road, lows: &[PartitionLow]) -> Result<(), ApplyError> {
-    let mut session = road.replica.session().await?;
-    session.save_low(&road.settings.pipeline, lows).await
-}
-
-/// Takes partitions out of the lanes. Returns how far they are, and the batches in work that hold any of them.
-fn let_go(road: &Road, partitions: &[TopicPartition]) -> (Vec<PartitionLow>, BTreeSet<BatchId>) {
-    let mut lanes = road.lanes();
-    let mut lows = lanes.lows();
-    lows.retain(|low| partitions.contains(&low.partition));
-    let mut open = BTreeSet::new();
-    for partition in partitions {
-        open.extend(lanes.in_work(partition));
-        lanes.revoke(partition);
-    }
-    (lows, open)
-}
-
-/// Waits until none of these batches is in work; `false` if that takes too long.
-async fn settled(road: &Road, batches: &BTreeSet<BatchId>, within: Duration) -> bool {
-    let all_settled = async {
-        loop {
-            let settled = road.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            {
-                let lanes = road.lanes();
-                if !batches.iter().any(|id| lanes.is_in_work(*id)) {
-                    return;
-                }
-            }
-            settled.await;
-        }
-    };
-    tokio::time::timeout(within, all_settled).await.is_ok()
-}
-
-/// The log must still hold the first record that is not applied.
-async fn no_gap(road: &Road, progress: &PartitionProgress) -> Result<(), ApplyFailure> {
-    let bounds = road.log.bounds(&progress.partition).await?;
-    let first_start = road.foreign.is_some() && progress.low == Offset(0);
-    if first_start {
-        return Ok(());
-    }
-    if bounds.start <= progress.low
-        || (progress.low == Offset(0) && bounds.start == bounds.end && bounds.end == Offset(0))
-    {
-        return Ok(());
-    }
-    Err(ApplyFailure::Gap(format!(
-        "{} begins at offset {}, and this replica has applied up to {}: what lies between is gone. Copy anew: start the pipeline under another prefix \
-         with an empty replica, or restore a replica whose progress is at least {}",
-        progress.partition, bounds.start.0, progress.low.0, bounds.start.0
-    )))
-}
-
-/// `topic[0, 1, 2]`, for logs.
-fn in_words(partitions: &[TopicPartition]) -> String {
-    let mut numbers: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-    for partition in partitions {
-        let of_topic = numbers.entry(&partition.topic).or_default();
-        of_topic.push(partition.partition);
-    }
-    let words = numbers
-        .iter()
-        .map(|(topic, numbers)| format!("{topic}{numbers:?}"));
-    words.collect::<Vec<_>>().join(" ")
 }

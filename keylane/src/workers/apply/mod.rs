@@ -5,6 +5,7 @@
 //! - `membership`: which partitions this process has: fence, then read progress, then fetch.
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `troubles`: what is in the way now.
+//! - `handover`: what handing a partition over takes.
 //! - `fetch`: records in.
 //! - `foreign`: topics that another tool wrote.
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
@@ -24,6 +25,8 @@ mod run;
 pub use run::{ApplyFailure, run};
 
 mod membership;
+
+mod handover;
 
 mod fetch;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keylane_core::apply::{ApplyError, Replica};
 use keylane_core::error::{ApplyErrorKind, Remedy};
-use keylane_core::publish::{Log, LogConsumer, LogError, LogErrorKind};
+use keylane_core::publish::{Log, LogConsumer, LogError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,16 +21,12 @@ use super::settings::ApplySettings;
 use super::tables::Tables;
 use super::{fetch, progress, work};
 use crate::envelope::SchemaCache;
+use crate::twins::Twins;
 use crate::workers::control::{ControlState, TableTopic};
 use crate::workers::stats::ApplyStats;
 
 /// How often an applier without a catalog looks whether a capturer has written one.
 const CATALOG_WAIT: Duration = Duration::from_millis(200);
-
-/// How often in a row another process may take this member's name, and how long it must then keep it for that to be forgotten: of two processes under one
-/// name, one has to go.
-const REPLACED_MAX: u32 = 3;
-const REPLACED_FORGOTTEN: Duration = Duration::from_secs(60);
 
 /// What ends an apply run.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -99,7 +95,7 @@ pub async fn run(
 ) -> Result<(), ApplyFailure> {
     let (shortest, longest) = settings.backoff;
     let mut pause = shortest;
-    let mut replaced = 0;
+    let mut twins = Twins::default();
     while !stop.is_cancelled() {
         let began = Instant::now();
         stats.state.set("starting", "taking the partitions over");
@@ -117,14 +113,11 @@ pub async fn run(
             (Err(failure), _) | (Ok(()), Some(failure)) => failure,
             (Ok(()), None) => break,
         };
-        replaced = match &failure {
-            ApplyFailure::Log(error) if error.kind == LogErrorKind::Replaced => {
-                let anew = began.elapsed() > REPLACED_FORGOTTEN;
-                if anew { 1 } else { replaced + 1 }
-            }
-            _ => replaced,
+        let give_way = match &failure {
+            ApplyFailure::Log(error) => twins.give_way(error, began.elapsed()),
+            _ => false,
         };
-        if !failure.passes() || replaced >= REPLACED_MAX {
+        if !failure.passes() || give_way {
             stats.state.set("stopped", failure.to_string());
             return Err(failure);
         }
