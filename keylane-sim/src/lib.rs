@@ -4,6 +4,7 @@
 //! the checkers must catch: a mutant that survives means that the checkers are blind.
 //!
 //! - [`cross_lane`]: does parallel apply end right under unique and foreign keys, for every history bound?
+//! - [`commit_order`]: do readers of the replica only see states that the origin had, where that is asked for?
 //! - [`capture_epoch`]: does each change enter the log's accepted part exactly once, over crashes, hangs and late appends?
 //! - [`road`]: all of it in one world, from origin rows to replica rows, and the initial snapshot.
 
@@ -16,6 +17,8 @@ pub use verdict::{Checker, Failure, Findings, Share};
 pub mod model;
 
 pub mod cross_lane;
+
+pub mod commit_order;
 
 pub mod capture_epoch;
 

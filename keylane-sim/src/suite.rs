@@ -1,7 +1,7 @@
 //! All simulations, how one seed is run, and how a failure is made small.
 
 use crate::verdict::{Failure, Findings};
-use crate::{capture_epoch, cross_lane, road};
+use crate::{capture_epoch, commit_order, cross_lane, road};
 
 /// What is expected of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,22 @@ pub struct Variant {
     pub name: &'static str,
     /// What is expected of it.
     pub expect: Expect,
+}
+
+/// Must hold for every seed.
+pub(crate) const fn sound(name: &'static str) -> Variant {
+    Variant {
+        name,
+        expect: Expect::Holds,
+    }
+}
+
+/// Must be caught.
+pub(crate) const fn mutant(name: &'static str) -> Variant {
+    Variant {
+        name,
+        expect: Expect::Caught,
+    }
 }
 
 /// One simulation: a function from (seed, variant, size) to a verdict.
@@ -49,6 +65,7 @@ pub struct Report {
 pub fn all() -> Vec<Simulation> {
     vec![
         cross_lane::SIMULATION,
+        commit_order::SIMULATION,
         capture_epoch::SIMULATION,
         road::SIMULATION,
     ]

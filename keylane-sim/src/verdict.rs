@@ -15,6 +15,8 @@ pub enum Checker {
     Convergence,
     /// No position stands twice among a partition's accepted records.
     NoDuplicatePositionInAcceptedLog,
+    /// Every state that a reader of the replica sees is one that the origin had.
+    Torn,
     /// Nothing is parked that the origin could do.
     NothingParked,
     /// The run comes to its end.
@@ -31,6 +33,7 @@ impl fmt::Display for Checker {
             Checker::NoDoubleEffect => "no_double_effect",
             Checker::Convergence => "convergence",
             Checker::NoDuplicatePositionInAcceptedLog => "no_duplicate_position_in_accepted_log",
+            Checker::Torn => "torn",
             Checker::NothingParked => "nothing_parked",
             Checker::Progress => "progress",
             Checker::Contract => "contract",

@@ -18,8 +18,8 @@ pub use reorder::{Reordering, Turn, in_transaction};
 
 mod lanes;
 pub use lanes::{
-    Batch, BatchId, BatchItem, BatchKind, BatchLane, Disposition, FailurePolicy, LaneKey, Lanes,
-    Limits, Notice, Outcome, ParkedMark, PartitionState, ReceivedAs, WhenExhausted,
+    Batch, BatchId, BatchItem, BatchKind, BatchLane, Clearance, Disposition, FailurePolicy,
+    LaneKey, Lanes, Limits, Notice, Outcome, ParkedMark, PartitionState, ReceivedAs, WhenExhausted,
 };
 
 mod threads;

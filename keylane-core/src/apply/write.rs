@@ -28,7 +28,7 @@ pub enum WriteKind {
     },
     /// Delete the row of this key; if it is not there and `expected`, count it as missing.
     Delete {
-        /// Whether the row should be there (not if it was inserted in the same fold).
+        /// Whether the row should be there (not if it was inserted in the same fold, nor if it was renamed before).
         expected: bool,
     },
     /// Table without a key: insert the row.
@@ -77,7 +77,10 @@ pub fn single(change: &Change, work: usize) -> RowWrite {
             after,
         ),
         Op::Delete if !keyed => write(WriteKind::DeleteUnkeyed, before),
-        Op::Delete => write(WriteKind::Delete { expected: true }, before),
+        Op::Delete => {
+            let expected = change.moved_from.is_none();
+            write(WriteKind::Delete { expected }, before)
+        }
         Op::Insert if change.renames().is_some() => write(
             WriteKind::Move {
                 from: change.moved_from.clone().unwrap_or_default(),
@@ -187,7 +190,9 @@ fn folded(earlier: RowWrite, mut later: RowWrite) -> RowWrite {
         (Insert, Delete { .. }) | (Delete { expected: false }, Delete { .. }) => {
             Delete { expected: false }
         }
-        (_, Delete { .. }) => Delete { expected: true },
+        (_, Delete { expected }) => Delete {
+            expected: *expected,
+        },
         (_, Insert) => Insert,
         (Insert | Delete { .. }, Update) => Insert,
         (Update | Merge, Update) => Update,

@@ -32,7 +32,7 @@ pub fn split_key_change(change: Change) -> Vec<Change> {
     let delete = Change {
         op: Op::Delete,
         after: None,
-        moved_from: None,
+        moved_from: (!complete).then(|| key_of(schema, before)),
         ..change.clone()
     };
     let insert = Change {
@@ -97,6 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::apply::{WriteKind, single};
     use crate::model::{Column, Position, TableName};
 
     fn update(before: Row, after: Row) -> Change {
@@ -161,5 +162,8 @@ mod tests {
             .map(|part| (part.op, part.renames().is_some()))
             .collect();
         assert_eq!(told, [(Op::Insert, true), (Op::Delete, false)]);
+        // The row is not missed there: it was taken along.
+        let delete = single(&parts[1], 0);
+        assert_eq!(delete.kind, WriteKind::Delete { expected: false });
     }
 }

@@ -46,7 +46,8 @@ pub struct Change {
     pub before: Option<Row>,
     /// The row after; columns may be absent (unchanged out-of-line values).
     pub after: Option<Row>,
-    /// For an insert that is half of a row-key change: the old row, as far as the origin tells it; at least its key.
+    /// For an insert that is half of a row-key change: the old row, as far as the origin tells it; at least its key. For a delete: its key, if the other half went
+    /// first and took the row along.
     pub moved_from: Option<Row>,
     /// Where it stands at the origin.
     pub position: Position,
@@ -84,7 +85,8 @@ impl Change {
     /// The old row, if this is half of a row-key change whose row came incomplete: the replica renames the row in place, because only its old row holds the
     /// columns that were not sent.
     pub fn renames(&self) -> Option<&Row> {
-        self.moved_from.as_ref().filter(|_| !self.is_complete())
+        let renames = self.op != Op::Delete && !self.is_complete();
+        self.moved_from.as_ref().filter(|_| renames)
     }
 
     /// Whether every column of the row after is present.

@@ -4,7 +4,7 @@ use keylane_core::model::Position;
 use keylane_core::publish::Stamp;
 
 use super::world;
-use crate::suite::{Expect, Simulation, Variant};
+use crate::suite::{Simulation, mutant, sound};
 
 /// The simulation.
 pub const SIMULATION: Simulation = Simulation {
@@ -82,19 +82,5 @@ fn floor_only(stamp: Stamp) -> Stamp {
     Stamp {
         floor: stamp.floor.max(named.unwrap_or(Position::ZERO)),
         dependencies: Vec::new(),
-    }
-}
-
-const fn sound(name: &'static str) -> Variant {
-    Variant {
-        name,
-        expect: Expect::Holds,
-    }
-}
-
-const fn mutant(name: &'static str) -> Variant {
-    Variant {
-        name,
-        expect: Expect::Caught,
     }
 }

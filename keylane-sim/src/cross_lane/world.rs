@@ -10,17 +10,17 @@ use keylane_core::apply::{
 use keylane_core::capture::WriteSet;
 use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, Epoch, LaneCount, Offset, Position, TopicPartition};
-use keylane_core::publish::{Header, RawRecord, RecordKind};
+use keylane_core::model::{Change, LaneCount, Position, TopicPartition};
 
 use super::variants::Rules;
 use crate::Chance;
+use crate::model::log::number_of;
 use crate::model::{
-    Replica, Routes, Shape, Shop, converged, history, in_order, ordered, outcome, transaction,
+    Replica, Routes, Shape, Shop, Written, converged, history, in_order, ordered, outcome,
+    transaction, written,
 };
 use crate::verdict::{Checker, Failure, Findings};
 
-const EPOCH: Epoch = Epoch(1);
 const STEPS_MAX: usize = 100_000;
 /// Longer than any run, in the run's own time.
 const REST_MS_MAX: u64 = 1 << 40;
@@ -32,12 +32,10 @@ const POLICY: FailurePolicy = FailurePolicy {
     then: WhenExhausted::Park,
 };
 
-type Log = BTreeMap<TopicPartition, Vec<RawRecord>>;
-
 struct World {
     chance: Chance,
     rules: Rules,
-    log: Log,
+    log: Written,
     fed: BTreeMap<TopicPartition, usize>,
     intakes: BTreeMap<TopicPartition, Intake>,
     lanes: Lanes<RawPayload>,
@@ -70,7 +68,9 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
         .flat_map(ordered)
         .map(Arc::new)
         .collect();
-    let log = written(&shop, &changes, routes, rules, &mut chance);
+    let mut write_set = WriteSet::new(rules.entries_max, Position::ZERO);
+    let stamp = |change: &Change, place| (rules.restamp)(write_set.stamp(change, place));
+    let log = written(&shop.tables(), &changes, routes, stamp, &mut chance);
     let mut world = World {
         rules,
         fed: BTreeMap::new(),
@@ -102,57 +102,6 @@ fn replica(shop: &Shop, rules: Rules) -> Replica {
     replica.rows.cascades = shop.shape.replica_cascades;
     replica.guards_cascades = !rules.cascades_unguarded;
     replica
-}
-
-/// The whole log: stamped records, and markers at random moments and at the end.
-fn written(
-    shop: &Shop,
-    changes: &[Arc<Change>],
-    routes: Routes,
-    rules: Rules,
-    chance: &mut Chance,
-) -> Log {
-    let mut log: Log = routes
-        .all(&shop.tables())
-        .into_iter()
-        .map(|partition| (partition, Vec::new()))
-        .collect();
-    let plain = |kind, position| RawRecord {
-        headers: Vec::new(),
-        offset: Offset(0),
-        key: None,
-        value: None,
-        keylane: Some(Header::plain(kind, EPOCH, position).encode().into()),
-        timestamp_ms: 0,
-    };
-    let append = |records: &mut Vec<RawRecord>, mut record: RawRecord| {
-        record.offset = Offset(records.len() as u64);
-        records.push(record);
-    };
-    for records in log.values_mut() {
-        append(records, plain(RecordKind::Open, Position::ZERO));
-    }
-    let mut write_set = WriteSet::new(rules.entries_max, Position::ZERO);
-    let last = changes.len().saturating_sub(1);
-    for (number, change) in changes.iter().enumerate() {
-        let (partition, place) = routes.place(change);
-        let stamp = (rules.restamp)(write_set.stamp(change, place));
-        let record = routes.record(number as u32, change, stamp, EPOCH);
-        append(log.entry(partition).or_default(), record);
-        if number == last || chance.percent(10) {
-            let commit = change.position.commit;
-            let goes_on = changes.get(number + 1).map(|next| next.position.commit) == Some(commit);
-            let reached = if goes_on {
-                change.position
-            } else {
-                Position::end_of(commit)
-            };
-            for records in log.values_mut() {
-                append(records, plain(RecordKind::Marker, reached));
-            }
-        }
-    }
-    log
 }
 
 impl World {
@@ -294,10 +243,4 @@ impl World {
             Some(other) => Err(Failure::new(Checker::Contract, format!("{other:?}"))),
         }
     }
-}
-
-fn number_of(value: &[u8]) -> usize {
-    value
-        .iter()
-        .fold(0, |number, byte| (number << 8) | usize::from(*byte))
 }

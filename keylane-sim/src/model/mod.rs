@@ -17,6 +17,9 @@ pub use route::{Routes, ordered, value_of};
 
 pub(crate) mod log;
 
+mod written;
+pub(crate) use written::{Written, written};
+
 mod worker;
 pub use worker::{outcome, transaction};
 

@@ -118,7 +118,7 @@ impl Replica {
 
     /// One transaction.
     pub fn apply(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<Applied, ApplyError> {
-        if self.checks && !batch.steps.iter().all(|step| self.is_owner(step)) {
+        if !self.may_step(batch) {
             return Err(ApplyError::new(ApplyErrorKind::Fenced, "0 rows hit"));
         }
         if batch.mode == Mode::Careful {
@@ -133,7 +133,12 @@ impl Replica {
         Ok(Applied::default())
     }
 
-    /// The rows alone, as mutants write them.
+    /// Whether owner and offset of every step are as stored.
+    pub fn may_step(&self, batch: &ApplyBatch) -> bool {
+        !self.checks || batch.steps.iter().all(|step| self.is_owner(step))
+    }
+
+    /// The rows alone: seen by nobody yet, or as mutants write them.
     pub fn write_rows(&mut self, batch: &ApplyBatch, decode: Decode) -> Result<(), ApplyError> {
         self.atomically(|replica| replica.all(batch, decode))
     }
@@ -311,7 +316,8 @@ impl Replica {
         let hit = self.rows.write(write).map_err(|violation| {
             ApplyError::new(ApplyErrorKind::Constraint, format!("{violation:?}"))
         })?;
-        self.missing += u64::from(!hit);
+        let expected = !matches!(write.kind, WriteKind::Delete { expected: false });
+        self.missing += u64::from(expected && !hit);
         if let Some(WorkAction::Apply(change)) = work.get(write.work).map(|work| &work.action) {
             self.audit.push(Effect {
                 table: write.schema.table.clone(),

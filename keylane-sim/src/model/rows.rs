@@ -1,6 +1,6 @@
 //! Tables under immediate constraints, as a database checks them: after every single write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use keylane_core::apply::{RowWrite, WriteKind};
@@ -91,6 +91,67 @@ impl Rows {
             WriteKind::DeleteUnkeyed => Ok(self.take_from_bag(name, &write.row)),
             WriteKind::Truncate => self.truncate(name),
         }
+    }
+
+    /// The rows, by key, that a transaction which left these has written; all of a row where a table has no key.
+    pub fn changed(&self, left: &Rows) -> BTreeSet<(TableName, Vec<Value>)> {
+        let mut changed = BTreeSet::new();
+        for (name, left) in &left.tables {
+            let Some(found) = self.tables.get(name) else {
+                continue;
+            };
+            let keys = found.keyed.keys().chain(left.keyed.keys());
+            let written = keys.filter(|key| found.keyed.get(*key) != left.keyed.get(*key));
+            changed.extend(written.map(|key| (name.clone(), key.clone())));
+            let gone = without(&found.bag, &left.bag);
+            changed.extend(gone.iter().map(|row| (name.clone(), row.to_vec())));
+        }
+        changed
+    }
+
+    /// What a transaction made of the rows that it found, as its commit makes it seen. A row that another has changed meanwhile, and a constraint that would not hold,
+    /// refuse it: a database would have let one of the two wait.
+    pub fn merge(&mut self, found: &Rows, left: &Rows) -> Result<(), Violation> {
+        for (name, left) in &left.tables {
+            let (Some(found), Some(mine)) = (found.tables.get(name), self.tables.get_mut(name))
+            else {
+                continue;
+            };
+            let keys = found.keyed.keys().chain(left.keyed.keys());
+            for key in keys {
+                let (old, new) = (found.keyed.get(key), left.keyed.get(key));
+                if old == new {
+                    continue;
+                }
+                if mine.keyed.get(key) != old {
+                    if mine.keyed.get(key) == new {
+                        continue;
+                    }
+                    return Err(Violation("another's row"));
+                }
+                match new {
+                    Some(row) => mine.keyed.insert(key.clone(), row.clone()),
+                    None => mine.keyed.remove(key),
+                };
+            }
+            let gone = without(&found.bag, &left.bag);
+            for row in &gone {
+                let at = mine.bag.iter().position(|other| other == row);
+                mine.bag.swap_remove(at.ok_or(Violation("another's row"))?);
+            }
+            mine.bag.extend(without(&left.bag, &found.bag));
+        }
+        self.holds()
+    }
+
+    /// Every constraint.
+    fn holds(&self) -> Result<(), Violation> {
+        for (name, table) in &self.tables {
+            for (id, row) in &table.keyed {
+                self.collides(name, id, row)?;
+            }
+        }
+        Ok(())
     }
 
     fn table(&mut self, name: &TableName) -> &mut Table {
@@ -237,6 +298,19 @@ impl Rows {
             table.keyed.values().any(holds)
         })
     }
+}
+
+/// The rows of one bag that another lacks.
+fn without(bag: &[Arc<Row>], other: &[Arc<Row>]) -> Vec<Arc<Row>> {
+    let mut other = other.to_vec();
+    let lacks = |row: &&Arc<Row>| match other.iter().position(|it| it == *row) {
+        Some(at) => {
+            other.swap_remove(at);
+            false
+        }
+        None => true,
+    };
+    bag.iter().filter(lacks).cloned().collect()
 }
 
 fn columns_of(shape: &TableSchema, names: &[Arc<str>]) -> Vec<usize> {

@@ -1,7 +1,7 @@
 //! The sound variants and the short cuts.
 
 use super::world;
-use crate::suite::{Expect, Simulation, Variant};
+use crate::suite::{Simulation, mutant, sound};
 
 /// The simulation.
 pub const SIMULATION: Simulation = Simulation {
@@ -104,19 +104,5 @@ impl Rules {
     /// Whether partitions' progress as a whole is saved now and then.
     pub(super) fn saves(self) -> bool {
         !(self.no_fence || self.offset_before_rows || self.offset_after_rows)
-    }
-}
-
-const fn sound(name: &'static str) -> Variant {
-    Variant {
-        name,
-        expect: Expect::Holds,
-    }
-}
-
-const fn mutant(name: &'static str) -> Variant {
-    Variant {
-        name,
-        expect: Expect::Caught,
     }
 }

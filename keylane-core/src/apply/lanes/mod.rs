@@ -5,9 +5,10 @@
 //! - `take`: a batch for a worker.
 //! - `settle`: what a batch's outcome means for its lanes.
 //! - `parked`: parked keys, what stands behind them, and their redrive.
+//! - `commit_order`: whole transactions, committed in the origin's order.
 //! - `together`: the rest of a transaction, when a change of it violates a constraint in order.
 //!
-//! **Invariant:** a lane is in at most one batch at a time. **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
+//! **Invariant:** a lane is in at most one batch at a time (in commit order: in several, which commit in turn). **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
 //! everything its stamp names is applied, or is in the same batch before it.
 
 mod state;
@@ -25,6 +26,9 @@ mod parked;
 pub use parked::ParkedMark;
 
 mod together;
+
+mod commit_order;
+pub use commit_order::Clearance;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::apply::ApplyError;
-use crate::error::Remedy;
+use crate::error::{ApplyErrorKind, Remedy};
 use crate::model::{Offset, Position, TopicPartition};
 
 use super::state::{Entry, LaneKey, Lanes, ParkReason, Standing};
@@ -33,6 +33,17 @@ pub struct FailurePolicy {
     pub then: WhenExhausted,
 }
 
+impl FailurePolicy {
+    /// How long the pause before the next attempt is, after so many. `jitter` is in 0..=1.
+    pub(super) fn pause_ms(&self, attempts: u32, jitter: f64) -> u64 {
+        let full = self
+            .backoff_ms
+            .saturating_mul(1 << (attempts.max(1) - 1).min(20))
+            .min(self.backoff_ms_max);
+        full / 2 + (full as f64 / 2.0 * jitter.clamp(0.0, 1.0)) as u64
+    }
+}
+
 /// How a batch ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -42,6 +53,8 @@ pub enum Outcome {
     Partly(usize, ApplyError),
     /// Rolled back.
     RolledBack(ApplyError),
+    /// Rolled back because it had begun before everything before it was committed, and could not go on; or because one before it was not committed.
+    OutOfTurn,
 }
 
 /// What the worker must know of a batch's end.
@@ -76,6 +89,12 @@ impl<P> Lanes<P> {
             return Vec::new();
         };
         let mut notices = Vec::new();
+        if self.commit_order.is_some() {
+            let how = (policy, now_ms, jitter);
+            notices = self.settle_in_commit_order(id, batch, outcome, how);
+            self.refresh_low();
+            return notices;
+        }
         match outcome {
             Outcome::Committed => self.committed(batch),
             Outcome::Partly(done, error) => {
@@ -84,6 +103,10 @@ impl<P> Lanes<P> {
             Outcome::RolledBack(error) => {
                 self.rolled_back(batch, error, policy, now_ms, jitter, &mut notices)
             }
+            Outcome::OutOfTurn => {
+                let error = ApplyError::new(ApplyErrorKind::Conflict, "it gave way");
+                self.rolled_back(batch, error, policy, now_ms, jitter, &mut notices);
+            }
         }
         self.refresh_low();
         notices
@@ -91,6 +114,9 @@ impl<P> Lanes<P> {
 
     /// Ends pauses that are over. Returns how long until the next ends, in milliseconds.
     pub fn tick(&mut self, now_ms: u64) -> Option<u64> {
+        if self.commit_order.is_some() {
+            return self.tick_in_commit_order(now_ms);
+        }
         while let Some(entry) = self.pauses.first_entry() {
             let (until, _) = *entry.key();
             if until > now_ms {
@@ -107,7 +133,7 @@ impl<P> Lanes<P> {
         None
     }
 
-    fn committed(&mut self, batch: InFlight<P>) {
+    pub(super) fn committed(&mut self, batch: InFlight<P>) {
         for lane in batch.lanes {
             self.lane_done(
                 lane.key,
@@ -287,7 +313,7 @@ impl<P> Lanes<P> {
     }
 
     /// Items go back to the front of their lane's queue.
-    fn give_back(&mut self, lane: TakenLane<P>) {
+    pub(super) fn give_back(&mut self, lane: TakenLane<P>) {
         let Some(state) = self.lane_mut(lane.key) else {
             return;
         };
@@ -398,13 +424,9 @@ impl<P> Lanes<P> {
     }
 
     fn pause(&mut self, key: LaneKey, policy: &FailurePolicy, now_ms: u64, jitter: f64) {
-        let attempts = self.lane(key).map_or(1, |lane| lane.attempts).max(1);
-        let full = policy
-            .backoff_ms
-            .saturating_mul(1 << (attempts - 1).min(20))
-            .min(policy.backoff_ms_max);
-        let pause = full / 2 + (full as f64 / 2.0 * jitter.clamp(0.0, 1.0)) as u64;
-        self.pause_until(key, now_ms.saturating_add(pause));
+        let attempts = self.lane(key).map_or(1, |lane| lane.attempts);
+        let pause_ms = policy.pause_ms(attempts, jitter);
+        self.pause_until(key, now_ms.saturating_add(pause_ms));
     }
 
     pub(super) fn pause_until(&mut self, key: LaneKey, until_ms: u64) {

@@ -10,6 +10,7 @@ use crate::consume::Item;
 use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
 use crate::publish::Acceptance;
 
+use super::commit_order::CommitOrder;
 use super::parked::ParkedKey;
 use super::take::{BatchId, InFlight};
 use super::together::Together;
@@ -144,6 +145,8 @@ pub struct Lanes<P> {
     pub(super) together: Option<Together>,
     /// The last commit of which that did not help.
     pub(super) not_together: Option<u64>,
+    /// Where transactions are applied whole, in the order of their commits.
+    pub(super) commit_order: Option<CommitOrder<P>>,
 }
 
 impl<P> Lanes<P> {
@@ -169,6 +172,7 @@ impl<P> Lanes<P> {
             foreign: false,
             together: None,
             not_together: None,
+            commit_order: None,
         }
     }
 
@@ -259,6 +263,9 @@ impl<P> Lanes<P> {
         let slot = self.by_name.remove(partition)?;
         self.by_hash.retain(|_, other| *other != slot);
         self.ready.retain(|key| key.slot != slot);
+        if let Some(order) = &mut self.commit_order {
+            order.forget(slot);
+        }
         self.slots.get_mut(slot)?.take()
     }
 
@@ -288,13 +295,17 @@ impl<P> Lanes<P> {
         part.frontier.pending(item.offset, item.position, after);
         part.buffered_bytes += item.size_bytes;
         part.waiting += 1;
+        let key = LaneKey { slot, lane };
+        if let Some(order) = &mut self.commit_order {
+            order.queue(item.position, key);
+        }
         state.queue.push_back(Entry {
             item,
             park: None,
             behind: false,
         });
         if state.standing == Standing::Idle {
-            self.consider(LaneKey { slot, lane });
+            self.consider(key);
         }
         ReceivedAs::Queued
     }

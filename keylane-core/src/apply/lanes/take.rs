@@ -111,6 +111,9 @@ impl<P: Clone> Lanes<P> {
     /// Work for a worker, or `None` if no lane is ready. Its lanes are busy until [`Lanes::settle`].
     pub fn take(&mut self, limits: Limits) -> Option<Batch<P>> {
         let id = BatchId(self.next_batch);
+        if self.commit_order.is_some() {
+            return self.take_in_commit_order(id, limits);
+        }
         if let Some(batch) = self.take_together(id) {
             return Some(batch);
         }
@@ -181,7 +184,10 @@ impl<P: Clone> Lanes<P> {
 
     /// Whether [`Lanes::take`] would give work.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || self.together_is_ready()
+        match self.commit_order {
+            Some(_) => self.is_ready_in_commit_order(),
+            None => !self.ready.is_empty() || self.together_is_ready(),
+        }
     }
 
     /// The next ready lane. A careful lane and a redrive go alone, so they are passed over when the batch has others already.
@@ -289,10 +295,10 @@ impl<P: Clone> Lanes<P> {
             let Some(part) = self.slots.get(lane.key.slot).and_then(Option::as_ref) else {
                 continue;
             };
-            let expected = self
-                .lane(lane.key)
-                .map(|state| state.stored)
-                .unwrap_or_default();
+            let order = self.commit_order.as_ref();
+            let expected = order.and_then(|order| order.reached(lane.key));
+            let stored = self.lane(lane.key).map(|state| state.stored);
+            let expected = expected.or(stored).unwrap_or_default();
             lanes.push(BatchLane {
                 key: lane.key,
                 step: LaneStep {

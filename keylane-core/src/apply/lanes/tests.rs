@@ -1,5 +1,6 @@
 //! The lanes' rules, one sentence each.
 
+mod commit_order;
 mod elsewhere;
 mod parked;
 mod together;

@@ -38,7 +38,8 @@ impl<P: Clone> Lanes<P> {
         Some(self.hand_out(id, taken, BatchKind::Together))
     }
 
-    fn take_front(&mut self, key: LaneKey, count: usize) -> Option<TakenLane<P>> {
+    /// So many items of the lane's front.
+    pub(super) fn take_front(&mut self, key: LaneKey, count: usize) -> Option<TakenLane<P>> {
         let lane = self.lane_mut(key)?;
         let entries: Vec<_> = lane.queue.drain(..count).collect();
         let last = entries.last()?;

@@ -68,6 +68,13 @@ impl<P> Lanes<P> {
     /// Decides a lane's standing by its head. The lane is neither in a batch nor in the ready queue nor pausing.
     pub(super) fn consider(&mut self, key: LaneKey) {
         let Some(lane) = self.lane(key) else { return };
+        if self.commit_order.is_some() {
+            let standing = match lane.queue.is_empty() {
+                true => Standing::Idle,
+                false => Standing::Waiting,
+            };
+            return self.stand(key, standing);
+        }
         if !lane.redrives.is_empty() {
             return self.make_ready(key);
         }
@@ -183,6 +190,10 @@ impl<P> Lanes<P> {
                 .front()
                 .is_some_and(|entry| entry.item.position == position)
         });
+        if self.incomplete().is_some() {
+            let why = "waiting for other partitions to hold all of its transaction";
+            return Some((part.partition.clone(), position, why));
+        }
         let why = match standing.map(|lane| lane.standing) {
             None => "being applied, or nothing has arrived there yet",
             Some(Standing::Idle) => "idle",
