@@ -76,5 +76,7 @@ mod status;
 mod threads;
 #[path = "main/tls/mod.rs"]
 mod tls;
+#[path = "main/whole_transactions.rs"]
+mod whole_transactions;
 #[path = "main/zombies.rs"]
 mod zombies;

@@ -98,6 +98,7 @@ pub(crate) fn batch(owner_epoch: u64, from: u64, changes: Vec<Change>, mode: Mod
         }],
         mode,
         must_hit: MustHit::Nowhere,
+        turn: None,
     }
 }
 

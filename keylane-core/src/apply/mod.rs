@@ -2,9 +2,9 @@
 
 mod port;
 pub use port::{
-    Applied, ApplyBatch, ApplyError, LaneStep, Mode, ParkedEntry, ParkedFilter, ParkedSummary,
-    PartitionLow, PartitionProgress, PartitionSpec, Replica, ReplicaColumn, ReplicaSession,
-    ReplicaTable, Work, WorkAction,
+    Applied, ApplyBatch, ApplyError, InTurn, LaneStep, Mode, ParkedEntry, ParkedFilter,
+    ParkedSummary, PartitionLow, PartitionProgress, PartitionSpec, Replica, ReplicaColumn,
+    ReplicaSession, ReplicaTable, Work, WorkAction,
 };
 
 mod must_hit;

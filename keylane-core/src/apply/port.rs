@@ -194,6 +194,25 @@ pub struct ApplyBatch {
     pub mode: Mode,
     /// Where an update or delete that hits no row fails the batch (`ApplyErrorKind::MissingRow`).
     pub must_hit: MustHit,
+    /// If it begins before everything before it is committed: its turn, which is awaited when its rows are written. Its steps are made then, behind those of the
+    /// batches before it. Never in [`Mode::Careful`] or [`Mode::Together`].
+    pub turn: Option<Arc<dyn InTurn>>,
+}
+
+/// The turn of a batch whose transaction began before everything before it was committed.
+#[async_trait]
+pub trait InTurn: Send + Sync + std::fmt::Debug {
+    /// Waits until everything before it is committed.
+    ///
+    /// # Errors
+    /// It has to roll back instead.
+    async fn await_turn(&self) -> Result<(), ApplyError>;
+
+    /// Whether what it did is what it would have done behind everything before it.
+    ///
+    /// # Errors
+    /// It may not be: it has to roll back and be done again.
+    fn check(&self, applied: &Applied) -> Result<(), ApplyError>;
 }
 
 /// What a transaction did. It is committed.
@@ -273,6 +292,11 @@ pub trait Replica: Send + Sync {
 
     /// As [`Replica::progress`], without the lanes' own: what is cheap enough to look at all the time. Parked keys are read no earlier than progress.
     async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError>;
+
+    /// Whether one transaction at a time can write: one that waits for its turn then keeps the others out.
+    fn writes_one_by_one(&self) -> bool {
+        false
+    }
 
     /// What tells this database from any other, the same for every process that writes to it: a few letters and digits.
     async fn identity(&self) -> Result<String, ApplyError>;

@@ -36,6 +36,12 @@ pub(super) const KEYS: &[Key] = &[
         means: "Lanes of each partition: keys of one lane are applied one after another. Stored with the replica's progress at the first start.",
     },
     Key {
+        name: "consistency",
+        takes: Takes::Word(&["key", "transaction"]),
+        absent: Absent::Default("key"),
+        means: "`key`: each key's changes in their order. `transaction`: the origin's transactions whole, committed in its order, so that readers of the replica only see states that the origin had; one process applies, others stand by, and a transaction that cannot be applied stops the pipeline, because nothing is parked. All processes of a pipeline must have the same.",
+    },
+    Key {
         name: "batch_rows",
         takes: Takes::Count {
             min: 1,
@@ -148,6 +154,15 @@ pub enum ExhaustedAction {
     Stop,
 }
 
+/// What readers of the replica may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// Each key's changes in their order.
+    Key,
+    /// Only states that the origin had.
+    Transaction,
+}
+
 /// Whether the replica's foreign keys hold for what is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignKeys {
@@ -188,6 +203,8 @@ pub struct Apply {
     pub threads_max: u32,
     /// Lanes per partition: a power of two, 1 to 4,096.
     pub lanes: u16,
+    /// What readers may rely on.
+    pub consistency: Consistency,
     /// Changes per transaction at most, 1 to 100,000.
     pub batch_rows: u32,
     /// Bytes per transaction at most.
@@ -214,6 +231,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
     let threads = block.count_or_word("threads");
     let threads_max = block.count("threads_max");
     let lanes = block.count("lanes");
+    let consistency = block.choice("consistency", &[Consistency::Key, Consistency::Transaction]);
     let batch_rows = block.count("batch_rows");
     let batch_bytes = block.bytes("batch_bytes");
     let buffer_bytes = block.bytes("buffer_bytes");
@@ -230,6 +248,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Apply> {
         threads: threads?.map_or(Threads::Auto, Threads::Number),
         threads_max: threads_max?,
         lanes: lanes?,
+        consistency: consistency?,
         batch_rows: batch_rows?,
         batch_bytes: batch_bytes?,
         buffer_bytes: buffer_bytes?,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
+use super::apply::Consistency;
 use super::code::Code;
 use super::issue::Issue;
 use super::log::{Log, LogRead};
@@ -43,6 +44,22 @@ pub(super) fn check(reader: &Reader<'_>, log: Option<&LogRead>, pipelines: &[Pip
         }
         check_one_database(reader, read);
         check_log(reader, log, read);
+        check_consistency(reader, read);
+    }
+}
+
+fn check_consistency(reader: &Reader<'_>, read: &PipelineRead) {
+    let in_transactions = read.pipeline.apply.consistency == Consistency::Transaction;
+    if in_transactions && read.pipeline.from_topics.is_some() {
+        reader.report(Issue::new(
+            Code::Conflict,
+            read.from_topics_span,
+            format!(
+                "pipelines.{}: 'apply.consistency: transaction' does not go with 'from_topics'",
+                read.name
+            ),
+            "take consistency: key, or let Keylane capture: another tool's records do not tell when a transaction is whole",
+        ));
     }
 }
 

@@ -45,7 +45,7 @@ mod url;
 mod reference;
 mod template;
 
-pub use apply::{Apply, ExhaustedAction, ForeignKeys, MissingRows, OnError};
+pub use apply::{Apply, Consistency, ExhaustedAction, ForeignKeys, MissingRows, OnError};
 pub use capture::{Capture, Snapshot};
 pub use code::Code;
 pub use error::{ConfigError, Problem, Snippet};

@@ -12,7 +12,7 @@ use keylane::envelope::{Connector, DebeziumDecoder, DebeziumSettings, DecodePark
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::postgres;
 use keylane::sqlite;
-use keylane::workers::apply::{ApplySettings, GroupOptions};
+use keylane::workers::apply::{ApplySettings, Consistency, GroupOptions};
 use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
 use keylane::workers::control::ControlReader;
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
@@ -217,6 +217,10 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
         threads: apply.threads,
         threads_max: apply.threads_max,
         lanes: LaneCount(apply.lanes),
+        consistency: match apply.consistency {
+            config::Consistency::Key => Consistency::Key,
+            config::Consistency::Transaction => Consistency::Transaction,
+        },
         limits: Limits {
             items_max: usize::try_from(apply.batch_rows).unwrap_or(1),
             bytes_max: bytes(apply.batch_bytes),

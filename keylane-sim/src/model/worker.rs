@@ -50,6 +50,7 @@ pub fn transaction(
         work,
         mode,
         must_hit: MustHit::Nowhere,
+        turn: None,
     }
 }
 

@@ -203,6 +203,7 @@ impl LaneAt {
             work,
             mode,
             must_hit: MustHit::Nowhere,
+            turn: None,
         }
     }
 }

@@ -150,10 +150,8 @@ async fn whole<'a>(
     batch: &'a ApplyBatch,
 ) -> Result<Applied, Failed<'a>> {
     let mut applied = Applied::default();
-    let steps = full_steps(batch);
-    // Folded while the server is at the steps.
-    let opening = make_steps(&link.client, true, &batch.pipeline, &steps);
-    let (opened, runs) = meanwhile(opening, || match batch.mode {
+    // Folded while the server is at it.
+    let (opened, runs) = meanwhile(open(link, batch), || match batch.mode {
         Mode::Folded => fold(&batch.work),
         Mode::Unfolded | Mode::Careful | Mode::Together => Vec::new(),
     })
@@ -180,8 +178,23 @@ async fn whole<'a>(
             .await?;
         send_one(link, &call).await?;
     }
+    if let Some(turn) = &batch.turn {
+        turn.await_turn().await.map_err(Failure::from)?;
+        make_steps(&link.client, false, &batch.pipeline, &full_steps(batch)).await?;
+        turn.check(&applied).map_err(Failure::from)?;
+    }
     commit(link, batch, &applied).await?;
     Ok(applied)
+}
+
+/// Opens the transaction, with the lanes' steps unless the batch's turn is still to come.
+async fn open(link: &Link, batch: &ApplyBatch) -> Result<(), Failure> {
+    if batch.turn.is_none() {
+        let steps = full_steps(batch);
+        return make_steps(&link.client, true, &batch.pipeline, &steps).await;
+    }
+    let opened = link.client.batch_execute("BEGIN").await;
+    opened.map_err(|error| Failure::sql(&error, "beginning a transaction at the replica"))
 }
 
 /// Ends the transaction. Constraints that are deferred to here are checked now.

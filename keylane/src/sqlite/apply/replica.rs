@@ -183,6 +183,10 @@ impl Replica for SqliteReplica {
         .await
     }
 
+    fn writes_one_by_one(&self) -> bool {
+        true
+    }
+
     async fn identity(&self) -> Result<String, ApplyError> {
         identity(&self.place.path).map_err(|cause| {
             let path = self.place.path.display();

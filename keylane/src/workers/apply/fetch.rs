@@ -164,14 +164,37 @@ impl Answers {
     }
 }
 
+/// The room of partitions that have any.
 fn room(road: &Road, share: usize) -> Vec<(TopicPartition, usize)> {
+    let (states, lacking) = {
+        let lanes = road.lanes();
+        (lanes.partitions(), lanes.incomplete())
+    };
     let free = |buffered: usize| share.saturating_sub(buffered);
-    let states = road.lanes().partitions();
-    states
-        .into_iter()
-        .map(|state| (state.partition, free(state.buffered_bytes)))
+    let mut room: Vec<(TopicPartition, usize)> = states
+        .iter()
+        .map(|state| (state.partition.clone(), free(state.buffered_bytes)))
         .filter(|(_, free)| *free >= share / FREE_PART)
-        .collect()
+        .collect();
+    let Some((commit, lacking)) = lacking else {
+        return room;
+    };
+    // Nothing else can go before the next transaction is whole: its partitions may have what the others leave, and the client's half as well.
+    let full: Vec<TopicPartition> = lacking
+        .into_iter()
+        .filter(|partition| room.iter().all(|(other, _)| other != partition))
+        .collect();
+    let buffered: usize = states.iter().map(|state| state.buffered_bytes).sum();
+    let buffer_bytes = road.settings.buffer_bytes;
+    if !full.is_empty() && buffered >= buffer_bytes {
+        road.fail(ApplyFailure::TooLarge {
+            commit,
+            buffer_bytes,
+        });
+        return Vec::new();
+    }
+    room.extend(full.into_iter().map(|partition| (partition, share)));
+    room
 }
 
 fn take_in(

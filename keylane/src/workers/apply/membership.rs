@@ -22,7 +22,8 @@ use super::handover::{in_words, let_go, no_gap, save, settled};
 use super::progress::note_redriving;
 use super::road::Road;
 use super::run::ApplyFailure;
-use crate::workers::control::TableTopic;
+use super::settings::Consistency;
+use crate::workers::control::{TableTopic, control_topic};
 
 /// How often the group is told how far this process is.
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
@@ -58,7 +59,10 @@ impl Membership {
         orders: mpsc::Sender<Order>,
     ) -> Result<Self, ApplyFailure> {
         let topics = described(road, topics).await?;
-        let names: Vec<Arc<str>> = topics.keys().cloned().collect();
+        let names = match road.settings.consistency {
+            Consistency::Key => topics.keys().cloned().collect(),
+            Consistency::Transaction => vec![control_topic(&road.settings.prefix)],
+        };
         let options = &road.settings.group;
         let group = GroupSettings {
             name: group_name(road).await?,
@@ -117,6 +121,10 @@ impl Membership {
     }
 
     async fn hear(&mut self, road: &Road, news: GroupNews) -> Result<(), ApplyFailure> {
+        let news = match road.settings.consistency {
+            Consistency::Key => news,
+            Consistency::Transaction => self.of_all(news),
+        };
         match news {
             GroupNews::Take(partitions) => self.take(road, partitions).await?,
             GroupNews::GiveUp(partitions) => {
@@ -131,6 +139,22 @@ impl Membership {
         road.group_spoke();
         self.learn(road).await;
         Ok(())
+    }
+
+    /// Where transactions are to be whole, whoever is named for the control topic has all partitions, and the others stand by.
+    fn of_all(&self, news: GroupNews) -> GroupNews {
+        match news {
+            GroupNews::Take(named) if !named.is_empty() => {
+                GroupNews::Take(self.partitions().collect())
+            }
+            GroupNews::GiveUp(named) if !named.is_empty() => GroupNews::GiveUp(self.mine()),
+            GroupNews::Lost(named) if !named.is_empty() => GroupNews::Lost(self.mine()),
+            nothing => nothing,
+        }
+    }
+
+    fn mine(&self) -> Vec<TopicPartition> {
+        self.named.keys().cloned().collect()
     }
 
     async fn take(
@@ -181,6 +205,11 @@ impl Membership {
         let Some(fenced) = persist(road, || road.replica.fence(pipeline, &specs)).await? else {
             return Ok(());
         };
+        let parked = fenced.iter().map(|progress| progress.parked_keys.len());
+        let parked: usize = parked.sum();
+        if road.settings.consistency == Consistency::Transaction && parked > 0 {
+            return Err(ApplyFailure::Parked(parked));
+        }
         for progress in &fenced {
             no_gap(road, progress).await?;
             let (partition, owner_epoch) = (progress.partition.clone(), progress.owner_epoch);
@@ -307,7 +336,10 @@ impl Membership {
             let lanes = road.lanes();
             self.partitions().all(|partition| lanes.owns(&partition))
         };
-        if !all_mine || self.learned.elapsed() >= TELL_INTERVAL {
+        let stands_by =
+            road.settings.consistency == Consistency::Transaction && self.named.is_empty();
+        let learns_soon = !all_mine && !stands_by;
+        if learns_soon || self.learned.elapsed() >= TELL_INTERVAL {
             self.learn(road).await;
         }
         Ok(())
@@ -378,6 +410,14 @@ impl Membership {
     /// Other topics from now on: tables came, or went.
     async fn read(&mut self, road: &Road, topics: &[TableTopic]) -> Result<(), ApplyFailure> {
         self.topics = described(road, topics).await?;
+        if road.settings.consistency == Consistency::Transaction {
+            let mut came: Vec<_> = self.partitions().collect();
+            came.retain(|partition| !self.named.contains_key(partition));
+            return match self.named.is_empty() {
+                true => Ok(()),
+                false => self.take(road, came).await,
+            };
+        }
         let names: Vec<Arc<str>> = self.topics.keys().cloned().collect();
         Ok(self.member.subscribe(&names).await?)
     }

@@ -5,6 +5,7 @@
 //! - `membership`: which partitions this process has: fence, then read progress, then fetch.
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `troubles`: what is in the way now.
+//! - `turn`: commit order: when a batch begins and commits.
 //! - `handover`: what handing a partition over takes.
 //! - `fetch`: records in.
 //! - `foreign`: topics that another tool wrote.
@@ -15,7 +16,7 @@
 //! - `progress`: what is saved, trimmed and looked at now and then.
 
 mod settings;
-pub use settings::{ApplySettings, GroupOptions};
+pub use settings::{ApplySettings, Consistency, GroupOptions};
 
 mod road;
 
@@ -27,6 +28,8 @@ pub use run::{ApplyFailure, run};
 mod membership;
 
 mod handover;
+
+mod turn;
 
 mod fetch;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::foreign::Foreign;
 use super::run::ApplyFailure;
-use super::settings::ApplySettings;
+use super::settings::{ApplySettings, Consistency};
 use super::tables::Tables;
 use super::troubles::{Troubles, Watched};
 use crate::workers::control::TableTopic;
@@ -77,9 +77,10 @@ impl Road {
         stop: CancellationToken,
     ) -> Self {
         let foreign = settings.debezium_topics.as_ref().map(|_| Foreign::new());
-        let lanes = match &foreign {
-            Some(_) => Lanes::of_foreign_topics(settings.lanes),
-            None => Lanes::new(settings.lanes),
+        let lanes = match (&foreign, settings.consistency) {
+            (Some(_), _) => Lanes::of_foreign_topics(settings.lanes),
+            (None, Consistency::Key) => Lanes::new(settings.lanes),
+            (None, Consistency::Transaction) => Lanes::in_commit_order(settings.lanes),
         };
         let lanes = Mutex::new(lanes);
         let troubles = Arc::new(Troubles::new(settings.pipeline.clone()));

@@ -50,6 +50,21 @@ pub enum ApplyFailure {
     /// The log no longer holds what this replica has not applied.
     #[error("KL-APPLY-014: {0}")]
     Gap(String),
+    /// Parked keys, where transactions are to be whole.
+    #[error(
+        "KL-APPLY-015: {0} keys are parked, and apply.consistency is transaction: set it to key, redrive or discard them (`keylane parked`), then set it back"
+    )]
+    Parked(usize),
+    /// A transaction that does not fit the buffer.
+    #[error(
+        "KL-APPLY-016: the transaction at {commit} does not fit apply.buffer_bytes ({buffer_bytes} bytes), and apply.consistency is transaction: raise it, or set apply.consistency to key"
+    )]
+    TooLarge {
+        /// Its commit position.
+        commit: u64,
+        /// The buffer.
+        buffer_bytes: usize,
+    },
 }
 
 impl From<LogError> for ApplyFailure {
@@ -76,7 +91,11 @@ impl ApplyFailure {
                 matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
             }
             ApplyFailure::Log(error) => error.kind.passes(),
-            ApplyFailure::Fenced | ApplyFailure::TooManyParked(_) | ApplyFailure::Gap(_) => false,
+            ApplyFailure::Fenced
+            | ApplyFailure::TooManyParked(_)
+            | ApplyFailure::Gap(_)
+            | ApplyFailure::Parked(_)
+            | ApplyFailure::TooLarge { .. } => false,
         }
     }
 }

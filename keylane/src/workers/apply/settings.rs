@@ -24,6 +24,8 @@ pub struct ApplySettings {
     pub threads_max: u32,
     /// Lanes of each partition; fixed for the life of the pipeline.
     pub lanes: LaneCount,
+    /// What readers of the replica may rely on.
+    pub consistency: Consistency,
     /// The size of a transaction.
     pub limits: Limits,
     /// Bytes fetched and not yet applied, over all partitions, the client library's own queues included.
@@ -44,6 +46,15 @@ pub struct ApplySettings {
     pub drain_max: Duration,
     /// The shortest and the longest pause while a system is unreachable.
     pub backoff: (Duration, Duration),
+}
+
+/// What readers of the replica may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// Each key's changes in their order.
+    Key,
+    /// Only states that the origin had: its transactions whole, in the order of their commits. One process applies.
+    Transaction,
 }
 
 /// How processes that apply the same pipeline share its partitions.

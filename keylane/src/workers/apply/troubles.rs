@@ -130,6 +130,10 @@ impl Replica for Watched {
         self.troubles.heard(self.replica.lows(pipeline).await)
     }
 
+    fn writes_one_by_one(&self) -> bool {
+        self.replica.writes_one_by_one()
+    }
+
     async fn identity(&self) -> Result<String, ApplyError> {
         self.replica.identity().await
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::apply::{
-    Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, Mode, MustHit,
-    Outcome, ParkedEntry, ReplicaSession, Work, WorkAction,
+    Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, InTurn, Mode,
+    MustHit, Outcome, ParkedEntry, ReplicaSession, Work, WorkAction,
 };
 use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
@@ -15,6 +15,7 @@ use rand::Rng as _;
 use tokio::sync::watch;
 
 use super::road::Road;
+use super::turn;
 use crate::envelope::{DebeziumDecoder, decode};
 use crate::workers::stats::{now_us, raise};
 
@@ -22,7 +23,7 @@ use crate::workers::stats::{now_us, raise};
 const BEHIND: &str = "KL-APPLY-011";
 
 /// Works until told to stop, or until there are to be no more than `number` workers; what is in work is finished.
-pub(super) async fn work(road: &Road, number: usize) {
+pub(super) async fn work(road: &Arc<Road>, number: usize) {
     let mut session: Option<Box<dyn ReplicaSession>> = None;
     let mut workers = road.workers.subscribe();
     while !road.stop.is_cancelled() && number < *workers.borrow_and_update() {
@@ -31,8 +32,10 @@ pub(super) async fn work(road: &Road, number: usize) {
         };
         road.stats.busy.add(1);
         let (id, outcome) = one(road, batch, &mut session).await;
-        if let Outcome::RolledBack(error) = &outcome {
+        if matches!(outcome, Outcome::RolledBack(_) | Outcome::OutOfTurn) {
             road.stats.retries.add(1);
+        }
+        if let Outcome::RolledBack(error) = &outcome {
             if matches!(error.kind, ApplyErrorKind::Unreachable) {
                 session = None;
             }
@@ -88,12 +91,12 @@ fn try_take(road: &Road) -> (Option<Batch<RawPayload>>, Duration) {
 }
 
 async fn one(
-    road: &Road,
+    road: &Arc<Road>,
     batch: Batch<RawPayload>,
     session: &mut Option<Box<dyn ReplicaSession>>,
 ) -> (keylane_core::apply::BatchId, Outcome) {
     let id = batch.id;
-    let (apply, undecoded) = match prepare(road, &batch).await {
+    let (mut apply, undecoded) = match prepare(road, &batch).await {
         Ok(prepared) => prepared,
         Err(error) => return (id, Outcome::RolledBack(error)),
     };
@@ -108,6 +111,14 @@ async fn one(
         Ok(connected) => connected,
         Err(error) => return (id, Outcome::RolledBack(error)),
     };
+    let early = match turn::begin(road, id).await {
+        Ok(early) => early,
+        Err(outcome) => {
+            *session = Some(connected);
+            return (id, outcome);
+        }
+    };
+    apply.turn = early.clone().map(|early| early as Arc<dyn InTurn>);
     let applied = tokio::select! {
         applied = connected.apply(&apply) => applied,
         () = road.is_rolled_back(id) => {
@@ -117,38 +128,40 @@ async fn one(
         }
     };
     *session = Some(connected);
-    match applied {
-        Ok(Applied {
-            failed,
-            missing,
-            rows,
-        }) => {
-            road.stats.rows_written.add(rows);
-            road.stats.transactions.add(1);
-            // While a table is being copied, a change may come before its row.
-            let missing = if road.foreign.is_some() || road.tables.are_copied() {
-                missing
-            } else {
-                BTreeMap::new()
-            };
-            road.stats.missing_rows.add(missing.values().sum());
-            for (table, count) in missing {
-                tracing::warn!(pipeline = &*road.settings.pipeline, code = "KL-APPLY-012", %table, count, "updates or deletes hit no row");
-            }
-            let failed = failed.or(undecoded);
-            let done = failed
-                .as_ref()
-                .map_or(batch.items.len(), |(index, _)| *index);
-            tell(road, batch.items.get(..done).unwrap_or_default());
-            (
-                id,
-                failed.map_or(Outcome::Committed, |(index, error)| {
-                    Outcome::Partly(index, error)
-                }),
-            )
-        }
-        Err(error) => (id, Outcome::RolledBack(error)),
+    let outcome = match (applied, early) {
+        (Ok(applied), _) => committed(road, &batch, applied, undecoded),
+        (Err(error), Some(early)) => early.outcome(error),
+        (Err(error), None) => Outcome::RolledBack(error),
+    };
+    (id, outcome)
+}
+
+/// Counts what was done, up to the change that failed.
+fn committed(
+    road: &Road,
+    batch: &Batch<RawPayload>,
+    applied: Applied,
+    undecoded: Option<(usize, ApplyError)>,
+) -> Outcome {
+    road.stats.rows_written.add(applied.rows);
+    road.stats.transactions.add(1);
+    // While a table is being copied, a change may come before its row.
+    let missing = if road.foreign.is_some() || road.tables.are_copied() {
+        applied.missing
+    } else {
+        BTreeMap::new()
+    };
+    road.stats.missing_rows.add(missing.values().sum());
+    for (table, count) in missing {
+        tracing::warn!(pipeline = &*road.settings.pipeline, code = "KL-APPLY-012", %table, count, "updates or deletes hit no row");
     }
+    let failed = applied.failed.or(undecoded);
+    let all = batch.items.len();
+    let done = failed.as_ref().map_or(all, |(index, _)| *index);
+    tell(road, batch.items.get(..done).unwrap_or_default());
+    failed.map_or(Outcome::Committed, |(index, error)| {
+        Outcome::Partly(index, error)
+    })
 }
 
 fn tell(road: &Road, done: &[BatchItem<RawPayload>]) {
@@ -211,6 +224,7 @@ async fn prepare(
                         work,
                         mode,
                         must_hit: must_hit(road),
+                        turn: None,
                     },
                     Some((index, error)),
                 ));
@@ -231,6 +245,7 @@ async fn prepare(
             work,
             mode,
             must_hit: must_hit(road),
+            turn: None,
         },
         None,
     ))
