@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use keylane::workers::apply::{Consistency, GroupOptions};
 use keylane_core::apply::{THREADS_MAX, Threads};
 
 use super::code::Code;
-use super::group::{self, Group};
+use super::group;
 use super::keys::{Absent, DAY_MS, GIB, KIB, Key, MIB, Takes};
 use super::reader::{Block, Read};
 
@@ -154,15 +155,6 @@ pub enum ExhaustedAction {
     Stop,
 }
 
-/// What readers of the replica may rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Consistency {
-    /// Each key's changes in their order.
-    Key,
-    /// Only states that the origin had.
-    Transaction,
-}
-
 /// Whether the replica's foreign keys hold for what is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignKeys {
@@ -212,7 +204,7 @@ pub struct Apply {
     /// Bytes fetched and not applied at most; at least `batch_bytes`.
     pub buffer_bytes: u64,
     /// How processes share the partitions.
-    pub group: Group,
+    pub group: GroupOptions,
     /// Whether changes of one row in one transaction become one.
     pub fold: bool,
     /// Whether missing tables are created.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::apply::Consistency;
+use keylane::workers::apply::Consistency;
+
 use super::code::Code;
 use super::issue::Issue;
 use super::log::{Log, LogRead};

@@ -1,6 +1,7 @@
 //! `apply.group`: how processes that apply a pipeline share its partitions.
 
-use std::time::Duration;
+use keylane::workers::apply::GroupOptions;
+use keylane_core::publish::GroupProtocol;
 
 use super::code::Code;
 use super::keys::{Absent, Key, Takes};
@@ -39,29 +40,7 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
-/// How the processes that apply a pipeline agree on who has which partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupProtocol {
-    /// Among themselves.
-    Classic,
-    /// The broker decides.
-    Consumer,
-}
-
-/// How processes that apply this pipeline share its partitions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    /// The group's name.
-    pub name: Option<String>,
-    /// How they agree.
-    pub protocol: GroupProtocol,
-    /// After how long without a sign of life a process's partitions are given to others.
-    pub session_timeout: Duration,
-    /// A name of this process that stays over restarts.
-    pub instance_id: Option<String>,
-}
-
-pub(super) fn read(block: &Block<'_>) -> Read<Group> {
+pub(super) fn read(block: &Block<'_>) -> Read<GroupOptions> {
     let group_name = name(block, "name");
     let protocol = block.choice(
         "protocol",
@@ -69,7 +48,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Group> {
     );
     let session_timeout = block.duration("session_timeout");
     let instance_id = name(block, "instance_id");
-    Ok(Group {
+    Ok(GroupOptions {
         name: group_name?,
         protocol: protocol?,
         session_timeout: session_timeout?,

@@ -45,13 +45,12 @@ mod url;
 mod reference;
 mod template;
 
-pub use apply::{Apply, Consistency, ExhaustedAction, ForeignKeys, MissingRows, OnError};
+pub use apply::{Apply, ExhaustedAction, ForeignKeys, MissingRows, OnError};
 pub use capture::{Capture, Snapshot};
 pub use code::Code;
 pub use error::{ConfigError, Problem, Snippet};
 pub use file::{Config, FILE_BYTES_MAX};
 pub use from_topics::FromTopics;
-pub use group::{Group, GroupProtocol};
 pub use http::Http;
 pub use log::{EmbeddedLog, KafkaLog, Log};
 pub use origin::{Origin, PostgresOrigin};

@@ -12,13 +12,13 @@ use keylane::envelope::{Connector, DebeziumDecoder, DebeziumSettings, DecodePark
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::postgres;
 use keylane::sqlite;
-use keylane::workers::apply::{ApplySettings, Consistency, GroupOptions};
+use keylane::workers::apply::ApplySettings;
 use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
 use keylane::workers::control::ControlReader;
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
 use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
 use keylane_core::model::{LaneCount, TableName};
-use keylane_core::publish::{GroupProtocol, Log, LogError, LogErrorKind};
+use keylane_core::publish::{Log, LogError, LogErrorKind};
 use tokio::sync::Mutex;
 
 use crate::config::{self, Config, ExhaustedAction, ForeignKeys, Pipeline, PipelineName, Snapshot};
@@ -213,14 +213,11 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
             .from_topics
             .as_ref()
             .map(|topics| topics.debezium.clone()),
-        group: group_options(&apply.group),
+        group: apply.group.clone(),
         threads: apply.threads,
         threads_max: apply.threads_max,
         lanes: LaneCount(apply.lanes),
-        consistency: match apply.consistency {
-            config::Consistency::Key => Consistency::Key,
-            config::Consistency::Transaction => Consistency::Transaction,
-        },
+        consistency: apply.consistency,
         limits: Limits {
             items_max: usize::try_from(apply.batch_rows).unwrap_or(1),
             bytes_max: bytes(apply.batch_bytes),
@@ -243,18 +240,6 @@ fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> Ap
         save_interval: SAVE_INTERVAL,
         drain_max: DRAIN_MAX,
         backoff: BACKOFF,
-    }
-}
-
-fn group_options(group: &config::Group) -> GroupOptions {
-    GroupOptions {
-        name: group.name.clone(),
-        protocol: match group.protocol {
-            config::GroupProtocol::Classic => GroupProtocol::Classic,
-            config::GroupProtocol::Consumer => GroupProtocol::Consumer,
-        },
-        session_timeout: group.session_timeout,
-        instance_id: group.instance_id.clone(),
     }
 }
 

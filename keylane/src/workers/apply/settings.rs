@@ -58,7 +58,7 @@ pub enum Consistency {
 }
 
 /// How processes that apply the same pipeline share its partitions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupOptions {
     /// The group's name; `None`: one that pipeline and replica have to themselves.
     pub name: Option<String>,
@@ -68,16 +68,4 @@ pub struct GroupOptions {
     pub session_timeout: Duration,
     /// A name of this process that stays over restarts.
     pub instance_id: Option<String>,
-}
-
-impl Default for GroupOptions {
-    /// A name made up, the classic protocol, 10 s, no name that stays.
-    fn default() -> Self {
-        GroupOptions {
-            name: None,
-            protocol: GroupProtocol::Classic,
-            session_timeout: Duration::from_secs(10),
-            instance_id: None,
-        }
-    }
 }
