@@ -33,6 +33,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     report.condition("changes", changes);
     report.condition("rounds", rounds);
     report.condition("threads", sizes.threads);
+    report.condition("consistency", sizes.consistency.to_string());
     report.condition(
         "mix",
         "30 % inserts, 50 % updates, 20 % deletes; 8 partitions",
@@ -73,10 +74,7 @@ fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Re
     bed.replica.psql(BARE_DATABASE, table)?;
     bed.replica
         .psql(BARE_DATABASE, &load::base(load::base_rows(changes)))?;
-    let options = RoadOptions {
-        threads: sizes.threads,
-        fold: true,
-    };
+    let options = RoadOptions::of(sizes);
     let road = Road::new(keylane, &bed, options)?;
     let mut both = road.start(Half::Both)?;
     both.await_streaming()?;

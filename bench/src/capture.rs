@@ -69,10 +69,7 @@ fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Re
         Some(_) => Some(primed_source(&bed, report)?),
         None => None,
     };
-    let options = RoadOptions {
-        threads: sizes.threads,
-        fold: true,
-    };
+    let options = RoadOptions::of(sizes);
     let road = Road::new(keylane, &bed, options)?;
     let mut capture = road.start(Half::Capture)?;
     capture.await_streaming()?;

@@ -71,8 +71,8 @@ fn through_keylane(
 ) -> Result<()> {
     // Folding would hide effects from the audit.
     let options = RoadOptions {
-        threads: sizes.threads,
         fold: false,
+        ..RoadOptions::of(sizes)
     };
     let road = Road::new(keylane, bed, options)?;
     let mut both = road.start(Half::Both)?;

@@ -37,6 +37,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     let changes = sizes.changes.unwrap_or(200_000);
     report.condition("seconds", seconds);
     report.condition("threads", sizes.threads);
+    report.condition("consistency", sizes.consistency.to_string());
     let bed = Bed::start(report)?;
     bed.everywhere(&load::base(load::base_rows(changes)))?;
     bed.load(&format!(

@@ -63,6 +63,25 @@ pub(crate) struct Sizes {
     /// Threads that apply
     #[arg(long, global = true, default_value_t = 4)]
     threads: u64,
+    /// What readers of the replica may rely on
+    #[arg(long, value_enum, global = true, default_value_t = Consistency::Key)]
+    consistency: Consistency,
+}
+
+/// As `apply.consistency`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Consistency {
+    Key,
+    Transaction,
+}
+
+impl std::fmt::Display for Consistency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Consistency::Key => "key",
+            Consistency::Transaction => "transaction",
+        })
+    }
 }
 
 /// What Keylane is compared with.

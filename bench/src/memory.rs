@@ -13,16 +13,14 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     let changes = sizes.changes.unwrap_or(300_000);
     report.condition("changes", changes);
     report.condition("threads", sizes.threads);
+    report.condition("consistency", sizes.consistency.to_string());
     let mut peaks = Vec::new();
     let many = sizes.rows.unwrap_or(ROWS).max(100);
     report.condition("rows", many);
     for (rows, name) in [(many / 100, "few"), (many, "many")] {
         let bed = Bed::start(report)?;
         bed.load(&load::base(rows))?;
-        let options = RoadOptions {
-            threads: sizes.threads,
-            fold: true,
-        };
+        let options = RoadOptions::of(sizes);
         let road = Road::new(keylane, &bed, options)?;
         let mut both = road.start(Half::Both)?;
         both.await_streaming()?;

@@ -20,6 +20,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     let changes = sizes.changes.unwrap_or(200_000);
     report.condition("changes", changes);
     report.condition("threads", sizes.threads);
+    report.condition("consistency", sizes.consistency.to_string());
     report.condition(
         "mix",
         "30 % inserts, 50 % updates, 20 % deletes; 8 partitions",
@@ -63,10 +64,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
 
 /// A road that has copied the base rows and was stopped.
 pub(crate) fn prepared(keylane: &Path, sizes: &Sizes, bed: &Bed) -> Result<Road> {
-    let options = RoadOptions {
-        threads: sizes.threads,
-        fold: true,
-    };
+    let options = RoadOptions::of(sizes);
     let road = Road::new(keylane, bed, options)?;
     let mut both = road.start(Half::Both)?;
     both.await_streaming()?;

@@ -2,6 +2,7 @@
 
 use crate::bed::{Bed, DATABASE, PATIENCE, PIPELINE};
 use crate::report::Result;
+use crate::{Consistency, Sizes};
 use keylane_parts::{Signal, Usage, end_with_this_process, send_signal, usage_of, wait_until};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -42,13 +43,28 @@ pub(crate) struct Road {
 pub(crate) struct RoadOptions {
     pub(crate) threads: u64,
     pub(crate) fold: bool,
+    pub(crate) consistency: Consistency,
+}
+
+impl RoadOptions {
+    pub(crate) fn of(sizes: &Sizes) -> Self {
+        RoadOptions {
+            threads: sizes.threads,
+            fold: true,
+            consistency: sizes.consistency,
+        }
+    }
 }
 
 impl Road {
     /// Writes a configuration with 8 partitions, everything else by default.
     pub(crate) fn new(program: &Path, bed: &Bed, options: RoadOptions) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let RoadOptions { threads, fold } = options;
+        let RoadOptions {
+            threads,
+            fold,
+            consistency,
+        } = options;
         let mut text = String::new();
         writeln!(
             text,
@@ -61,7 +77,7 @@ pipelines:
     replica: {{ postgres: {{ url: \"{}\" }} }}
     tables: [\"public.*\"]
     topics: {{ partitions: 8 }}
-    apply: {{ threads: {threads}, fold: {fold}, group: {{ instance_id: one }} }}",
+    apply: {{ threads: {threads}, fold: {fold}, consistency: {consistency}, group: {{ instance_id: one }} }}",
             bed.kafka.bootstrap(),
             bed.origin.url(DATABASE),
             bed.replica.url(DATABASE)
