@@ -9,7 +9,7 @@ use keylane::embedded::{EmbeddedLog, EmbeddedOptions};
 use keylane::envelope::Connector;
 use keylane::sqlite::capture::{SqliteOrigin, SqliteOriginOptions};
 use keylane::workers::capture::{
-    CaptureSettings, OriginHints, SessionSource, run, share_in_flight,
+    CaptureSettings, Layout, OriginHints, SessionSource, run, share_in_flight,
 };
 use keylane::workers::stats::CaptureStats;
 use keylane_core::capture::{Origin, OriginError};
@@ -49,6 +49,7 @@ fn settings(batch_bytes: usize) -> CaptureSettings {
         connector: Connector::Sqlite,
         database: "origin.db".into(),
         partitions: 2,
+        layout: Layout::default(),
         replication_factor: 1,
         topic_settings: Vec::new(),
         snapshot: true,

@@ -12,5 +12,8 @@ pub use split::split_key_change;
 mod snapshot;
 pub use snapshot::{SnapshotPlan, TablePhase, TableProgress, Window};
 
+mod route;
+pub use route::{Guest, Route};
+
 mod sequencer;
-pub use sequencer::{Publication, Route, Sequenced, Sequencer};
+pub use sequencer::{Publication, Sequenced, Sequencer};

@@ -6,22 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
-    ChunkRequest, OriginEvent, Place, SnapshotPlan, TablePhase, TableProgress, Window, WriteSet,
-    split_key_change,
+    ChunkRequest, OriginEvent, Place, Route, SnapshotPlan, TablePhase, TableProgress, Window,
+    WriteSet, split_key_change,
 };
 use crate::model::{
     Change, Op, OrderHash, Position, Row, TableName, TableSchema, TopicPartition, murmur2,
 };
 use crate::publish::Stamp;
-
-/// Where a table's changes go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// Its number of partitions.
-    pub partitions: u32,
-}
 
 /// What follows from an event.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +53,7 @@ pub struct Publication {
     pub change: Change,
     /// Where.
     pub partition: TopicPartition,
-    /// The record's key: the row key in canonical form.
+    /// The record's key: the row key in canonical form, with the table in it where the topic is another's.
     pub key: String,
     /// The order key's hash.
     pub order: OrderHash,
@@ -333,14 +324,8 @@ impl Sequencer {
         let Some((route, topic_hash)) = self.routes.get(&change.schema.table) else {
             return Sequenced::Unpublished;
         };
-        let (key, order) = match (change.op, change.row_key(), change.order_key()) {
-            (Op::Truncate, ..) => {
-                let key = format!("{{\"table\":\"{}\"}}", change.schema.table);
-                let order = OrderHash::of(key.as_bytes());
-                (key, order)
-            }
-            (_, Some(key), Some(order)) => (key, OrderHash::of(order.as_bytes())),
-            _ => return Sequenced::KeyIncomplete(change.schema.table.clone()),
+        let Some((key, order)) = route.keys(&change) else {
+            return Sequenced::KeyIncomplete(change.schema.table.clone());
         };
         let partition = TopicPartition {
             topic: route.topic.clone(),

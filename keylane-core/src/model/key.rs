@@ -3,6 +3,8 @@
 //! The origin's equality is wider than its text: numeric 1.0 = 1.00, -0 = 0, `char(5)` ignores padding, `citext` ignores case. Two spellings of one
 //! key must not go to two partitions, so each key column is brought to one spelling before it is hashed.
 
+use std::sync::Arc;
+
 use super::{Row, TableSchema, Value};
 
 /// A key's canonical text, a JSON object as Debezium writes keys: `{"id":1}`.
@@ -10,6 +12,16 @@ pub type KeyText = String;
 
 /// The canonical text of some columns of a row; `None` if one of them is absent from the row.
 pub fn key_text(schema: &TableSchema, columns: &[usize], row: &Row) -> Option<KeyText> {
+    key_text_as(schema, columns, &[], row)
+}
+
+/// As [`key_text`], the columns under other names, as far as there are any: a key of one table in the words of another.
+pub fn key_text_as(
+    schema: &TableSchema,
+    columns: &[usize],
+    names: &[Arc<str>],
+    row: &Row,
+) -> Option<KeyText> {
     let mut text = String::with_capacity(16 * columns.len() + 2);
     text.push('{');
     for (count, index) in columns.iter().enumerate() {
@@ -17,7 +29,7 @@ pub fn key_text(schema: &TableSchema, columns: &[usize], row: &Row) -> Option<Ke
         if count > 0 {
             text.push(',');
         }
-        json_string(&mut text, &column.name);
+        json_string(&mut text, names.get(count).unwrap_or(&column.name));
         text.push(':');
         match canonical(&column.type_name, value)? {
             Value::Null | Value::Absent => text.push_str("null"),

@@ -10,7 +10,9 @@ mod schema;
 pub use schema::{Column, ForeignKey, SchemaId, TableName, TableSchema};
 
 mod key;
-pub use key::{KeyText, canonical, key_text};
+pub use key::{KeyText, canonical, key_text, key_text_as};
+
+pub(crate) use key::json_string;
 
 mod change;
 pub use change::{Change, Op, Row};

@@ -38,6 +38,7 @@ mod log;
 mod origin;
 mod pipeline;
 mod replica;
+mod sharing;
 mod tables;
 mod topics;
 mod url;

@@ -243,17 +243,17 @@ fn read_selection(block: &Block<'_>, topics: Option<&TopicsRead>) -> Read<Select
     let (tables, exclude) = (tables?, exclude?);
     let tables: Vec<TablePattern> = tables.into_iter().map(|(pattern, _)| pattern).collect();
     let exclude: Vec<TablePattern> = exclude.into_iter().map(|(pattern, _)| pattern).collect();
-    let order_keys = topics.map_or(&[][..], |topics| &topics.order_key_spans);
-    for (table, span) in order_keys {
+    let named = topics.map_or(&[][..], |topics| &topics.named_spans);
+    for (key, table, span) in named {
         if !carries(&tables, &exclude, table) {
             return Err(block.report(
                 Code::OrderKeyTable,
                 *span,
                 format!(
-                    "{}.topics.order_keys: this pipeline does not carry table '{table}'",
+                    "{}.topics.{key}: this pipeline does not carry table '{table}'",
                     block.path
                 ),
-                "add the table to 'tables' (or take it out of 'exclude'), or remove its order key",
+                "add the table to 'tables' (or take it out of 'exclude'), or remove it here",
             ));
         }
     }

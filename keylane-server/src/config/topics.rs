@@ -6,6 +6,7 @@ use super::code::Code;
 use super::keys::{Absent, Key, Takes};
 use super::lists;
 use super::reader::{Block, Read};
+use super::sharing;
 use super::source::Span;
 use super::tables::{self, TableName};
 use super::tree::printable;
@@ -51,6 +52,18 @@ pub(super) const KEYS: &[Key] = &[
         means: "Columns whose equal values keep their order, where that is not the primary key: `public.order_items: [order_id]` keeps an order's items together.",
     },
     Key {
+        name: "topic_of",
+        takes: Takes::Named("tables, each with the table whose topic it shares"),
+        absent: Absent::Means("each table has its own topic"),
+        means: "Tables whose changes go into another table's topic: `public.order_items: public.orders`. With an `order_keys` entry for the first (`[order_id]`), an item goes where its order goes. Changing it later moves keys, which is refused.",
+    },
+    Key {
+        name: "partitions_of",
+        takes: Takes::Named("tables with a whole number from 1 to 10000"),
+        absent: Absent::Means("every topic has `partitions`"),
+        means: "Partitions of a table's topic, where they are not `partitions`: `public.orders: 24`. Changing it later moves keys, which is refused.",
+    },
+    Key {
         name: "envelope",
         takes: Takes::Word(&["debezium"]),
         absent: Absent::Default("debezium"),
@@ -80,6 +93,10 @@ pub struct Topics {
     pub properties: BTreeMap<String, String>,
     /// Order keys other than the primary key: at least one column each.
     pub order_keys: BTreeMap<TableName, Vec<String>>,
+    /// Tables whose changes go into another table's topic, which is none of these.
+    pub topic_of: BTreeMap<TableName, TableName>,
+    /// Partitions of a table's own topic, where they are not `partitions`.
+    pub partitions_of: BTreeMap<TableName, u32>,
     /// The form of values.
     pub envelope: Envelope,
 }
@@ -100,7 +117,8 @@ impl Topics {
 pub(super) struct TopicsRead {
     pub topics: Topics,
     pub prefix_span: Span,
-    pub order_key_spans: Vec<(TableName, Span)>,
+    /// Every table that is named, by which key of the block.
+    pub named_spans: Vec<(&'static str, TableName, Span)>,
 }
 
 pub(super) fn read(block: &Block<'_>, pipeline: &str) -> Read<TopicsRead> {
@@ -110,15 +128,22 @@ pub(super) fn read(block: &Block<'_>, pipeline: &str) -> Read<TopicsRead> {
     let tombstones = block.flag("tombstones");
     let properties = block.named("properties", false);
     let order_keys = order_keys(block);
+    let topic_of = sharing::topic_of(block);
+    let partitions_of = sharing::partitions_of(block);
     let envelope = block.choice("envelope", &[Envelope::Debezium]);
-    let order_keys = order_keys?;
-    let order_key_spans = order_keys
-        .iter()
-        .map(|key| (key.table.clone(), key.span))
-        .collect();
+    let (order_keys, topic_of, partitions_of) = (order_keys?, topic_of?, partitions_of?);
+    sharing::fit(block, &topic_of, &partitions_of)?;
+    let mut named_spans: Vec<(&'static str, TableName, Span)> = Vec::new();
+    let ordered = order_keys.iter().map(|key| (&key.table, key.span));
+    named_spans.extend(ordered.map(|(table, span)| ("order_keys", table.clone(), span)));
+    for (guest, host, span) in &topic_of {
+        named_spans.extend([guest, host].map(|table| ("topic_of", table.clone(), *span)));
+    }
+    let counted = partitions_of.iter();
+    named_spans.extend(counted.map(|(table, _, span)| ("partitions_of", table.clone(), *span)));
     Ok(TopicsRead {
         prefix_span: block.span_of("prefix"),
-        order_key_spans,
+        named_spans,
         topics: Topics {
             prefix: prefix?,
             partitions: partitions?,
@@ -131,6 +156,14 @@ pub(super) fn read(block: &Block<'_>, pipeline: &str) -> Read<TopicsRead> {
             order_keys: order_keys
                 .into_iter()
                 .map(|key| (key.table, key.columns))
+                .collect(),
+            topic_of: topic_of
+                .into_iter()
+                .map(|(guest, host, _)| (guest, host))
+                .collect(),
+            partitions_of: partitions_of
+                .into_iter()
+                .map(|(table, partitions, _)| (table, partitions))
                 .collect(),
             envelope: envelope?,
         },

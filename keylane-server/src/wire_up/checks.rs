@@ -1,5 +1,6 @@
 //! Asks every part of a pipeline whether it is ready for `keylane run`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +27,12 @@ pub async fn checks(config: &Config, name: &PipelineName, pipeline: &Pipeline) -
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
     }
-    all.extend(log_checks(&config.log, name, pipeline).await);
-    let schemas = match origin_tables(config, name, pipeline).await {
-        Ok(schemas) => schemas,
-        Err(check) => {
-            all.extend(check);
-            Vec::new()
-        }
+    let (schemas, missing) = match origin_tables(config, name, pipeline).await {
+        Ok(schemas) => (schemas, None),
+        Err(check) => (Vec::new(), check),
     };
+    all.extend(log_checks(config, name, pipeline, &schemas).await);
+    all.extend(missing);
     all.extend(replica_checks(pipeline, &schemas).await);
     all.extend(fit_checks(pipeline, &schemas).await);
     for check in &mut all {
@@ -147,8 +146,13 @@ fn unmatched(pipeline: &Pipeline, there: &[TableName]) -> Vec<Finding> {
     unmatched.map(finding).collect()
 }
 
-async fn log_checks(log: &config::Log, name: &PipelineName, pipeline: &Pipeline) -> Vec<Finding> {
-    match log {
+async fn log_checks(
+    config: &Config,
+    name: &PipelineName,
+    pipeline: &Pipeline,
+    schemas: &[Arc<TableSchema>],
+) -> Vec<Finding> {
+    match &config.log {
         config::Log::Embedded(log) => vec![embedded_check(&log.path)],
         config::Log::Kafka(log) => {
             let mut settings = kafka_settings(log);
@@ -156,6 +160,7 @@ async fn log_checks(log: &config::Log, name: &PipelineName, pipeline: &Pipeline)
             let wanted = kafka::Wanted {
                 prefix: pipeline.topics.prefix.clone(),
                 partitions: pipeline.topics.partitions,
+                partitions_of: partitions_of(config, name, pipeline, schemas),
                 replication_factor: i32::from(pipeline.topics.replication_factor),
                 foreign: pipeline
                     .from_topics
@@ -171,6 +176,23 @@ async fn log_checks(log: &config::Log, name: &PipelineName, pipeline: &Pipeline)
             of("log", kafka::preflight(&settings, &wanted).await)
         }
     }
+}
+
+/// The partitions of each table's topic, as they are to be.
+fn partitions_of(
+    config: &Config,
+    name: &PipelineName,
+    pipeline: &Pipeline,
+    schemas: &[Arc<TableSchema>],
+) -> BTreeMap<Arc<str>, u32> {
+    let logs = Logs::unopened(&config.log);
+    let Some((_, settings)) = capture(&name.as_str().into(), pipeline, &logs) else {
+        return BTreeMap::new();
+    };
+    let specs = schemas
+        .iter()
+        .map(|schema| settings.topic_spec(&schema.table));
+    specs.map(|spec| (spec.name, spec.partitions)).collect()
 }
 
 fn embedded_check(path: &Path) -> Finding {

@@ -174,8 +174,13 @@ fn of_topics(stored: Vec<PartitionProgress>, topics: &[TableTopic]) -> Vec<Parti
         .into_iter()
         .map(|progress| (progress.partition.clone(), progress))
         .collect();
-    let partitions = topics.iter().flat_map(|topic| {
-        (0..topic.partitions).map(|number| TopicPartition::new(topic.topic.as_str(), number))
+    // Tables may share a topic.
+    let topics: BTreeMap<&str, u32> = topics
+        .iter()
+        .map(|topic| (topic.topic.as_str(), topic.partitions))
+        .collect();
+    let partitions = topics.into_iter().flat_map(|(topic, partitions)| {
+        (0..partitions).map(move |number| TopicPartition::new(topic, number))
     });
     let progress = |partition: TopicPartition| {
         stored.remove(&partition).unwrap_or(PartitionProgress {
@@ -222,7 +227,8 @@ mod tests {
         for progress in &mut stored {
             progress.low = Offset(7);
         }
-        let now = of_topics(stored, &[topic("a"), topic("new")]);
+        // Two tables in one topic count it once.
+        let now = of_topics(stored, &[topic("a"), topic("a"), topic("new")]);
         let lows: Vec<_> = now
             .iter()
             .map(|progress| (progress.partition.to_string(), progress.low.0))

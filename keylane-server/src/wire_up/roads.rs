@@ -13,7 +13,9 @@ use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::postgres;
 use keylane::sqlite;
 use keylane::workers::apply::ApplySettings;
-use keylane::workers::capture::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
+use keylane::workers::capture::{
+    CaptureSettings, Layout, Named, OriginHints, SessionSource, share_in_flight,
+};
 use keylane::workers::control::ControlReader;
 use keylane_core::apply::{FailurePolicy, Limits, Replica, WhenExhausted};
 use keylane_core::capture::{Origin, OriginError, OriginErrorKind};
@@ -183,6 +185,7 @@ fn capture_settings(
         connector,
         database: database.into(),
         partitions: topics.partitions,
+        layout: layout(topics),
         replication_factor: i32::from(topics.replication_factor),
         topic_settings: topics
             .properties
@@ -200,6 +203,24 @@ fn capture_settings(
         backoff: BACKOFF,
     };
     (settings, log_bytes)
+}
+
+/// Which tables share a topic.
+fn layout(topics: &config::Topics) -> Layout {
+    let named = |name: &config::TableName| Named {
+        schema: name.schema.as_deref().map(Into::into),
+        table: name.table.as_str().into(),
+    };
+    let hosts = topics.topic_of.iter();
+    let partitions = topics.partitions_of.iter();
+    Layout {
+        hosts: hosts
+            .map(|(guest, host)| (named(guest), named(host)))
+            .collect(),
+        partitions: partitions
+            .map(|(table, partitions)| (named(table), *partitions))
+            .collect(),
+    }
 }
 
 fn apply_settings(name: &Arc<str>, prefix: &Arc<str>, pipeline: &Pipeline) -> ApplySettings {

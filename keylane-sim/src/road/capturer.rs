@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use keylane_core::capture::{
-    ChunkRequest, OriginEvent, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
+    ChunkRequest, Guest, OriginEvent, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TopicPartition};
 use keylane_core::publish::{Acceptance, Checkpoint, Header, RawRecord, RecordKind, Verdict};
@@ -187,9 +187,18 @@ impl Capturer {
         let plan = plan(shop, &tables, self.rules.snapshot);
         let mut sequencer = Sequencer::new(tails, self.confirmed, plan, self.entries_max);
         for schema in shop.tables() {
-            let topic = format!("shop.{}", schema.table.name).into();
-            let partitions = routes.partitions;
-            sequencer.route(schema.table.clone(), Route { topic, partitions });
+            let topic = format!("shop.{}", schema.table.name);
+            let route = match self.rules.shared_topic && &*schema.table.name != "parents" {
+                true => Route {
+                    guest: Some(Guest {
+                        identifier: topic.into(),
+                        order_names: vec!["id".into()],
+                    }),
+                    ..Route::own("shop.parents", routes.partitions)
+                },
+                false => Route::own(topic, routes.partitions),
+            };
+            sequencer.route(schema.table.clone(), route);
         }
         self.sequencer = Some(sequencer);
         self.step = Step::Stream;

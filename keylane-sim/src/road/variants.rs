@@ -12,6 +12,7 @@ pub const SIMULATION: Simulation = Simulation {
         sound("snapshot"),
         sound("forbidden_states"),
         sound("group"),
+        sound("shared_topic"),
         mutant("no_fence"),
         mutant("offset_before_rows"),
         mutant("offset_after_rows"),
@@ -46,6 +47,8 @@ pub(super) struct Rules {
     pub copy_begins_unstored: bool,
     pub copy_begins_unchecked: bool,
     pub copied_stored_early: bool,
+    /// Children go into their parents' topic, and so does what has no key.
+    pub shared_topic: bool,
     /// Several processes apply, and partitions move between them.
     pub group: bool,
     /// What others hold does not count.
@@ -64,6 +67,7 @@ impl Rules {
         Rules {
             snapshot: [
                 "snapshot",
+                "shared_topic",
                 "window_ignored",
                 "copy_begins_unstored",
                 "copy_begins_unchecked",
@@ -71,7 +75,8 @@ impl Rules {
             ]
             .contains(&variant),
             forbidden_states: is("forbidden_states"),
-            unfolded: !is("folded") && !is("snapshot"),
+            shared_topic: is("shared_topic"),
+            unfolded: !is("folded") && !is("snapshot") && !is("shared_topic"),
             no_fence: is("no_fence"),
             offset_before_rows: is("offset_before_rows"),
             offset_after_rows: is("offset_after_rows"),
@@ -83,6 +88,7 @@ impl Rules {
             copied_stored_early: is("copied_stored_early"),
             group: [
                 "group",
+                "shared_topic",
                 "external_ignored",
                 "given_up_forgotten",
                 "named_gives_up",

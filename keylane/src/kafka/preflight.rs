@@ -1,5 +1,6 @@
 //! What must be right at a Kafka cluster, asked without changing it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Wanted {
     pub prefix: String,
     /// Partitions of each table's topic.
     pub partitions: u32,
+    /// Partitions of topics that have another number.
+    pub partitions_of: BTreeMap<Arc<str>, u32>,
     /// Copies of each topic.
     pub replication_factor: i32,
     /// Topics that another tool writes, to be applied; then there are none of the pipeline's own.
@@ -275,14 +278,18 @@ fn of_topic(
     let subject = place.subject();
     let partitions = u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX);
     let is_control = name == format!("{}.keylane", wanted.prefix);
-    let expected = if is_control { 1 } else { wanted.partitions };
+    let of_topic = wanted.partitions_of.get(name).copied();
+    let expected = match is_control {
+        true => 1,
+        false => of_topic.unwrap_or(wanted.partitions),
+    };
     let mut findings = vec![
         Finding::passed("partitions", &*subject, format!("{partitions} partitions")).unless(
             partitions == expected,
             match is_control {
                 true => "its order would be lost: use another prefix".to_owned(),
                 false => format!(
-                    "keys would move: set topics.partitions to {partitions}, or use another prefix"
+                    "keys would move: set topics.partitions to {partitions} (for this topic alone: topics.partitions_of), or use another prefix"
                 ),
             },
         ),

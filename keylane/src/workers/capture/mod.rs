@@ -1,6 +1,7 @@
 //! Origin → log. A session takes the origin, opens an epoch in every partition, reads the tails, and publishes what lies above them; any error whose effect is
 //! unknown ends the session, and the next one opens anew.
 //!
+//! - `layout`: which tables share a topic.
 //! - `settings`: what the worker is told.
 //! - `session`: the opening, in the order that `keylane-sim` shows to be exact.
 //! - `reader`: the origin in a task of its own.
@@ -8,8 +9,11 @@
 //! - `stream`: events in, records out, acknowledgements back to the origin.
 //! - `run`: sessions one after another, with pauses.
 
+mod layout;
+pub use layout::{Layout, Named};
+
 mod settings;
-pub use settings::{CaptureSettings, OriginHints, SessionSource, share_in_flight};
+pub use settings::{CaptureSettings, OriginHints, SessionSource, share_in_flight, topic_name};
 
 mod session;
 

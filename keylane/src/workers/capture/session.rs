@@ -1,6 +1,6 @@
 //! Opening a session: take the origin, take an epoch, check, open the epoch everywhere, read what was stored and every tail up to there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -9,7 +9,7 @@ use keylane_core::capture::{
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TableSchema, TopicPartition};
 use keylane_core::publish::{
-    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind,
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind, TopicSpec,
 };
 use tracing::{debug, info};
 
@@ -78,13 +78,11 @@ pub(super) async fn open(
     let mut sequencer = Sequencer::new(tails, confirmed, plan, settings.write_set_entries_max);
     for topic in &topics {
         let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
-        sequencer.route(
-            table,
-            Route {
-                topic: topic.topic.as_str().into(),
-                partitions: topic.partitions,
-            },
-        );
+        let route = Route {
+            guest: settings.guest(&table, &schemas),
+            ..Route::own(topic.topic.as_str(), topic.partitions)
+        };
+        sequencer.route(table, route);
     }
     store_catalog(
         log, settings, epoch, &identity, &topics, &schemas, &sequencer,
@@ -125,17 +123,29 @@ async fn ensure_topics(
 ) -> Result<Vec<TableTopic>, CaptureFailure> {
     let specs: Vec<_> = schemas
         .iter()
-        .map(|schema| settings.topic_spec(schema))
+        .map(|schema| settings.topic_spec(&schema.table))
         .collect();
-    let infos = log.ensure_topics(&specs).await?;
+    let shared: BTreeMap<_, _> = specs.iter().map(|spec| (&spec.name, spec)).collect();
+    let once: Vec<TopicSpec> = shared.into_values().cloned().collect();
+    log.ensure_topics(&once).await?;
     let mut topics = Vec::with_capacity(schemas.len());
-    for (schema, info) in schemas.iter().zip(infos) {
+    for (schema, spec) in schemas.iter().zip(specs) {
         let topic = TableTopic {
             schema: schema.table.schema.to_string(),
             table: schema.table.name.to_string(),
-            topic: info.name.to_string(),
-            partitions: info.partitions,
+            topic: spec.name.to_string(),
+            partitions: spec.partitions,
         };
+        let former = known
+            .iter()
+            .find(|other| other.schema == topic.schema && other.table == topic.table);
+        if let Some(other) = former.filter(|other| other.topic != topic.topic) {
+            let message = format!(
+                "the changes of {} went into topic {} and are to go into {}: what is unread in the one would be lost. Drain the road, then start with a new prefix",
+                schema.table, other.topic, topic.topic
+            );
+            return Err(LogError::new(LogErrorKind::TopicMismatch, message).into());
+        }
         let same = known.iter().find(|other| other.topic == topic.topic);
         if let Some(other) = same.filter(|other| other.partitions != topic.partitions) {
             let message = format!(
@@ -173,7 +183,8 @@ async fn open_partitions(
     topics: &[TableTopic],
 ) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
     let header = Header::plain(RecordKind::Open, epoch, Position::ZERO).encode();
-    let partitions: Vec<TopicPartition> = topics
+    // Tables may share a topic.
+    let partitions: BTreeSet<TopicPartition> = topics
         .iter()
         .flat_map(|topic| {
             (0..topic.partitions).map(|number| TopicPartition::new(topic.topic.as_str(), number))

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keylane_core::capture::{Origin, OriginError};
+use keylane_core::capture::{Guest, Origin, OriginError};
 use keylane_core::model::{TableName, TableSchema};
 use keylane_core::publish::{Log, LogError, TopicSpec};
 
+use super::layout::Layout;
 use crate::envelope::Connector;
 
 /// What the road already knows of the origin when a session opens it.
@@ -51,6 +52,8 @@ pub struct CaptureSettings {
     pub database: Arc<str>,
     /// Partitions of each topic.
     pub partitions: u32,
+    /// Which tables share a topic, and which topics have another number of partitions.
+    pub layout: Layout,
     /// Copies of each topic.
     pub replication_factor: i32,
     /// Further topic settings.
@@ -91,24 +94,42 @@ pub fn share_in_flight(in_flight_bytes: usize, batch_bytes: usize) -> (usize, us
 impl CaptureSettings {
     /// The topic of a table.
     pub fn topic_of(&self, table: &TableName) -> Arc<str> {
-        format!(
-            "{}.{}.{}",
-            self.prefix,
-            legal(&table.schema),
-            legal(&table.name)
-        )
-        .into()
+        topic_name(&self.prefix, &self.layout.host(table))
     }
 
     /// The topic of a table as it should be.
-    pub fn topic_spec(&self, schema: &TableSchema) -> TopicSpec {
+    pub fn topic_spec(&self, table: &TableName) -> TopicSpec {
+        let host = self.layout.host(table);
         TopicSpec {
-            name: self.topic_of(&schema.table),
-            partitions: self.partitions,
+            name: topic_name(&self.prefix, &host),
+            partitions: self.layout.partitions(&host).unwrap_or(self.partitions),
             replication_factor: self.replication_factor,
             settings: self.topic_settings.clone(),
         }
     }
+
+    /// What is told of a table whose topic is another's; `schemas` are those of all captured tables.
+    pub fn guest(&self, table: &TableName, schemas: &[Arc<TableSchema>]) -> Option<Guest> {
+        let host = self.layout.host(table);
+        if host == *table {
+            return None;
+        }
+        let host = schemas.iter().find(|schema| schema.table == host);
+        let names = host.map(|schema| {
+            let columns = schema.order_key.iter();
+            let names = columns.filter_map(|place| Some(schema.columns.get(*place)?.name.clone()));
+            names.collect()
+        });
+        Some(Guest {
+            identifier: topic_name(&self.prefix, table),
+            order_names: names.unwrap_or_default(),
+        })
+    }
+}
+
+/// The name of a table's own topic: `PREFIX.SCHEMA.TABLE`.
+pub fn topic_name(prefix: &str, table: &TableName) -> Arc<str> {
+    format!("{prefix}.{}.{}", legal(&table.schema), legal(&table.name)).into()
 }
 
 /// Kafka allows letters, digits, `.`, `_` and `-`; anything else is written as `_` and its code, so that two tables never share a topic by accident.
