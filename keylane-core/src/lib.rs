@@ -13,4 +13,6 @@ pub mod consume;
 
 pub mod apply;
 
+pub mod topics;
+
 pub mod error;
