@@ -39,6 +39,8 @@
 mod settings;
 pub use settings::{Consumer, OnGap, StartAt};
 
+mod order;
+
 mod record;
 pub use record::Record;
 

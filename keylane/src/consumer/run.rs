@@ -16,6 +16,7 @@ use keylane_core::publish::{
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::DeadLetters;
+use super::order::order_of;
 use super::partitions::Leaving;
 use super::record::Record;
 use super::settings::{Consumer, Exhausted};
@@ -330,6 +331,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         for (partition, records) in fetched {
             for raw in records {
                 let size_bytes = raw.size_bytes();
+                let order = order_of(&raw);
                 let record = Record {
                     topic: partition.topic.clone(),
                     partition: partition.partition,
@@ -340,10 +342,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     timestamp_ms: raw.timestamp_ms,
                     attempts: 0,
                 };
-                let key = record.key.clone();
                 let new = self
                     .dispatch
-                    .offer(&partition, raw.offset, key, size_bytes, record);
+                    .offer(&partition, raw.offset, order, size_bytes, record);
                 if !new {
                     self.settings.stats.replays_skipped.add(1);
                 }

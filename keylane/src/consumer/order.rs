@@ -1,0 +1,63 @@
+//! What a record is ordered by.
+
+use bytes::Bytes;
+use keylane_core::model::OrderHash;
+use keylane_core::publish::{Header, RawRecord};
+
+/// A record's key; of Keylane's own records what they are partitioned by: an order and its items have keys of their own and one order, also in one topic. Two order
+/// keys of one hash keep one order, which does no harm.
+pub(super) fn order_of(record: &RawRecord) -> Option<Bytes> {
+    let key = record.key.clone();
+    let header = record.keylane.as_ref().map(|raw| Header::decode(raw));
+    let (Some(Ok(header)), Some(key)) = (header, &key) else {
+        return key;
+    };
+    let order = header.order.unwrap_or_else(|| OrderHash::of(key));
+    Some(Bytes::copy_from_slice(&order.0.to_be_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use keylane_core::model::{Epoch, Offset, Position};
+    use keylane_core::publish::RecordKind;
+
+    use super::*;
+
+    fn record(key: &'static str, order: Option<OrderHash>, by_keylane: bool) -> RawRecord {
+        let mut header = Header::plain(RecordKind::Change, Epoch(1), Position::ZERO);
+        header.order = order;
+        RawRecord {
+            offset: Offset(0),
+            key: Some(Bytes::from_static(key.as_bytes())),
+            value: None,
+            keylane: by_keylane.then(|| header.encode().into()),
+            headers: Vec::new(),
+            timestamp_ms: 0,
+        }
+    }
+
+    #[test]
+    fn an_item_keeps_its_order_with_the_order_it_follows() {
+        let order = record("{\"id\":7}", None, true);
+        let place = OrderHash::of(b"{\"id\":7}");
+        let item = record(
+            "{\"id\":1,\"__dbz__physicalTableIdentifier\":\"t\"}",
+            Some(place),
+            true,
+        );
+        assert_eq!(order_of(&order), order_of(&item));
+        let other = record("{\"id\":8}", None, true);
+        assert_ne!(order_of(&order), order_of(&other));
+    }
+
+    #[test]
+    fn anybody_elses_record_goes_by_its_key() {
+        let record = record("a", None, false);
+        assert_eq!(order_of(&record), record.key);
+        let broken = RawRecord {
+            keylane: Some(Bytes::from_static(b"?")),
+            ..record.clone()
+        };
+        assert_eq!(order_of(&broken), record.key);
+    }
+}
