@@ -34,5 +34,11 @@ mod member;
 mod log;
 pub use log::KafkaLog;
 
+mod alter;
+pub use alter::alter_topic;
+
+mod describe;
+pub use describe::{Look, brokers, cluster};
+
 mod preflight;
 pub use preflight::{Wanted, preflight};

@@ -1,4 +1,4 @@
-//! What librdkafka can do and rdkafka has no words for: a topic's identity, and a partition's end as last heard. The only unsafe code of this crate.
+//! What librdkafka can do and rdkafka has no words for: a topic's identity, and a partition's end as last heard. Beside `alter`, the only unsafe code of this crate.
 #![expect(unsafe_code, reason = "calls into librdkafka's C interface")]
 
 use std::borrow::Cow;
@@ -34,7 +34,7 @@ pub(super) struct Rights {
 }
 
 /// Frees a C object when the scope ends.
-struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+pub(super) struct Owned<T>(pub(super) *mut T, pub(super) unsafe extern "C" fn(*mut T));
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {

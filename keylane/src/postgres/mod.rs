@@ -4,6 +4,9 @@ pub mod connect;
 
 mod tls;
 
+mod describe;
+pub use describe::{Counts, SeenTable, connections, counts, describe};
+
 pub mod capture;
 
 pub mod apply;

@@ -7,6 +7,9 @@ mod cell;
 mod names;
 mod table;
 
+mod describe;
+pub use describe::describe;
+
 pub mod capture;
 
 pub mod apply;

@@ -135,12 +135,14 @@ pub(super) struct Reference {
     pub(super) parent: Arc<str>,
     /// Names of the child's and the parent's columns; those of the parent are empty where its primary key is meant.
     pub(super) columns: Vec<(String, Option<String>)>,
+    /// Whether rows of the child are deleted with the parent's.
+    pub(super) cascades: bool,
 }
 
 /// The foreign keys of all tables of the file.
 pub(super) fn foreign_keys(connection: &Connection) -> rusqlite::Result<Vec<Reference>> {
     let mut statement = connection.prepare(
-        "SELECT t.name, f.id, f.\"table\", f.\"from\", f.\"to\"
+        "SELECT t.name, f.id, f.\"table\", f.\"from\", f.\"to\", f.on_delete = 'CASCADE'
          FROM pragma_table_list AS t, pragma_foreign_key_list(t.name) AS f
          WHERE t.schema = 'main' AND t.type = 'table' ORDER BY t.name, f.id, f.seq",
     )?;
@@ -154,6 +156,7 @@ pub(super) fn foreign_keys(connection: &Connection) -> rusqlite::Result<Vec<Refe
                 child,
                 parent: row.get(2)?,
                 columns: Vec::new(),
+                cascades: row.get(5)?,
             });
         reference.columns.push((row.get(3)?, row.get(4)?));
     }
