@@ -14,6 +14,8 @@ pub mod init;
 
 pub mod check;
 
+pub mod topics;
+
 pub mod http;
 
 pub mod exit_code;

@@ -76,6 +76,8 @@ mod status;
 mod threads;
 #[path = "main/tls/mod.rs"]
 mod tls;
+#[path = "main/topics/mod.rs"]
+mod topics;
 #[path = "main/whole_transactions.rs"]
 mod whole_transactions;
 #[path = "main/zombies.rs"]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, completions, consume, demo, examples, init, parked, run, settle, status, threads,
+    check, completions, consume, demo, examples, init, parked, run, settle, status, threads, topics,
 };
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
@@ -102,6 +102,9 @@ enum Command {
     /// Hand a topic's records, in key order, to a command or an HTTP endpoint. Needs no configuration.
     #[command(after_help = examples::CONSUME)]
     Consume(consume::ConsumeArguments),
+    /// Topics: plan them out of the origin's tables, find what is wrong with a cluster's, change what is safe.
+    #[command(after_help = examples::TOPICS)]
+    Topics(topics::TopicsArguments),
     /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -149,6 +152,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
         Command::Threads(threads) => threads::run(&load(&arguments.config)?, &threads),
         Command::Consume(consume) => consume::run(&consume),
+        Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

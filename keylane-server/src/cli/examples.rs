@@ -89,6 +89,40 @@ Examples:
   keylane consume --bootstrap kafka-1:9092 --topic orders --group printer --concurrency 4 --exec ./print-order
       Each order on the stdin of a command, four at once, those of one key one after another.";
 
+pub(super) const TOPICS: &str = "\
+Examples:
+  keylane topics plan
+      What goes where, and why, out of the configuration's origin.
+  keylane topics lint --bootstrap kafka-1:9092
+      What is wrong with the topics of a cluster.
+  keylane topics apply --dry-run
+      What would be done to make them as they should be.";
+
+pub(super) const TOPICS_PLAN: &str = "\
+Examples:
+  keylane topics plan --origin postgres://keylane@shop-db/shop --sample 60s
+      Watch a minute of the origin's work, then propose topics.
+  keylane topics plan --output yaml
+      The topics block of keylane.yaml.
+  keylane topics plan --rates rates.yaml --what-if partitions=12,instances=4
+      What would change.";
+
+pub(super) const TOPICS_LINT: &str = "\
+Examples:
+  keylane topics lint
+      The configuration, its origin and its cluster.
+  keylane topics lint --bootstrap kafka-1:9092 --topics orders.*,payments --client-properties app.properties --given service_ms=10,instances=4
+      Any Kafka, and a client of it, without a configuration.
+  keylane topics lint --format sarif
+      For a code host.";
+
+pub(super) const TOPICS_APPLY: &str = "\
+Examples:
+  keylane topics apply --dry-run
+      What would be created, altered and refused.
+  keylane topics apply
+      Do it.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   keylane completions bash

@@ -2,7 +2,7 @@
 
 mod arguments;
 pub use arguments::{Arguments, Color, Format, main};
-use arguments::{block_on, print, runtime};
+use arguments::{block_on, load, print, runtime};
 
 mod examples;
 
@@ -23,5 +23,7 @@ mod parked;
 mod threads;
 
 mod consume;
+
+mod topics;
 
 mod completions;

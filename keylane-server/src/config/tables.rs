@@ -33,6 +33,20 @@ impl TablePattern {
         Ok(TablePattern { schema, table })
     }
 
+    /// A pattern of names whose dots are part of them, such as topics'.
+    ///
+    /// # Errors
+    /// If it is empty.
+    pub fn of_one_part(text: &str) -> Result<TablePattern, &'static str> {
+        match text.is_empty() {
+            true => Err("is empty"),
+            false => Ok(TablePattern {
+                schema: None,
+                table: text.to_owned(),
+            }),
+        }
+    }
+
     /// Whether the pattern means this table. A pattern of one part means it in any schema.
     pub fn matches(&self, schema: Option<&str>, table: &str) -> bool {
         let schema_fits = match (&self.schema, schema) {

@@ -8,3 +8,12 @@ pub use roads::roads;
 
 mod checks;
 pub use checks::checks;
+
+mod topics_origin;
+pub use topics_origin::{TopicsOrigin, topics_origin, topics_origins};
+
+mod topics_cluster;
+pub use topics_cluster::{cluster, cluster_at, cluster_of, is_data, make, topic_changes};
+
+mod topics_pipelines;
+pub use topics_pipelines::pipelines;
