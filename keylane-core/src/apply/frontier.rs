@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use crate::model::{Offset, Position};
 use crate::publish::Acceptance;
 
+/// Room for so many entries is kept.
+const ROOM_KEPT: usize = 1024;
+
 /// Records of one partition in offset order, done or not. Memory: one small entry for each record between the lowest not done and the highest known.
 #[derive(Clone, Debug)]
 pub struct Frontier {
@@ -70,6 +73,11 @@ impl Frontier {
         }
         while self.entries.front().is_some_and(|entry| entry.done) {
             self.entries.pop_front();
+        }
+        // What a burst took is given back.
+        let (held, room) = (self.entries.len(), self.entries.capacity());
+        if room > ROOM_KEPT && held < room / 4 {
+            self.entries.shrink_to(ROOM_KEPT.max(2 * held));
         }
     }
 

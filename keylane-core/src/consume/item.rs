@@ -1,5 +1,7 @@
 //! From a partition's records to the items its lanes work on.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::model::{Offset, OrderHash, Position};
@@ -24,11 +26,14 @@ pub struct Item<P> {
     pub payload: P,
 }
 
+/// What an item takes besides its record: itself, and its places in its lane's queue and in its partition's frontier.
+const HELD_BYTES: usize = size_of::<Item<RawPayload>>() + 128;
+
 /// What a record was taken as.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Taken {
     /// A change for a lane.
-    Item(Box<Item<RawPayload>>),
+    Item(Arc<Item<RawPayload>>),
     /// A schema, to be known before the changes behind it.
     Schema(Bytes),
     /// Everything up to the position is in this partition; nothing to apply.
@@ -88,13 +93,13 @@ impl Intake {
                 return Taken::Skipped(skipped);
             }
         }
-        let size_bytes = record.size_bytes();
+        let size_bytes = record.size_bytes() + HELD_BYTES;
         match header.kind {
             RecordKind::Change => {
                 let (Some(key), Some(value)) = (record.key, record.value) else {
                     return Taken::Unreadable("it is a change without key or value");
                 };
-                Taken::Item(Box::new(Item {
+                Taken::Item(Arc::new(Item {
                     offset: record.offset,
                     position: header.position,
                     order: header.order.unwrap_or_else(|| OrderHash::of(&key)),

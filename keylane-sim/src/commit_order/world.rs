@@ -188,7 +188,7 @@ impl World {
             match taken {
                 Taken::Item(item) => {
                     let position = item.position;
-                    self.lanes.offer(&partition, *item, after);
+                    self.lanes.offer(&partition, item, after);
                     if self.rules.incomplete {
                         let all = Position::end_of(position.commit);
                         self.lanes.passed(&partition, offset, Some(all), after);

@@ -172,7 +172,7 @@ impl World {
             let after = intake.acceptance;
             match taken {
                 Taken::Item(item) => {
-                    self.lanes.offer(&partition, *item, after);
+                    self.lanes.offer(&partition, item, after);
                 }
                 Taken::Marker(position) => {
                     self.lanes.passed(&partition, offset, Some(position), after);

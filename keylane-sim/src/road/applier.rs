@@ -184,7 +184,7 @@ impl Applier {
                     self.lanes.passed(partition, offset, None, after);
                 }
                 Taken::Item(item) => {
-                    self.lanes.offer(partition, *item, after);
+                    self.lanes.offer(partition, item, after);
                 }
                 Taken::Marker(position) => {
                     self.lanes.passed(partition, offset, Some(position), after);

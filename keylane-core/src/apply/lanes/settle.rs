@@ -168,7 +168,7 @@ impl<P> Lanes<P> {
             part.buffered_bytes = part.buffered_bytes.saturating_sub(entry.item.size_bytes);
             part.waiting = part.waiting.saturating_sub(1);
             if entry.park.is_some() || entry.behind {
-                part.note_parked(entry.item.key, key.lane);
+                part.note_parked(entry.item.key.clone(), key.lane);
             }
         }
         if let Some(state) = part.lanes.get_mut(usize::from(key.lane.0)) {
@@ -408,11 +408,11 @@ impl<P> Lanes<P> {
         };
         let attempts = state.attempts + 1;
         if let Some(entry) = state.queue.front_mut() {
-            entry.park = Some(ParkReason {
+            entry.park = Some(Box::new(ParkReason {
                 code: error.kind.code().to_owned(),
                 error: error.message.clone(),
                 attempts,
-            });
+            }));
             notices.push(Notice::WillPark {
                 partition,
                 offset: entry.item.offset,

@@ -45,8 +45,8 @@ pub(super) struct ParkReason {
 
 #[derive(Debug)]
 pub(super) struct Entry<P> {
-    pub item: Item<P>,
-    pub park: Option<ParkReason>,
+    pub item: Arc<Item<P>>,
+    pub park: Option<Box<ParkReason>>,
     /// To be parked behind an earlier change of its key.
     pub behind: bool,
 }
@@ -273,9 +273,10 @@ impl<P> Lanes<P> {
     pub fn offer(
         &mut self,
         partition: &TopicPartition,
-        item: Item<P>,
+        item: impl Into<Arc<Item<P>>>,
         after: Acceptance,
     ) -> ReceivedAs {
+        let item: Arc<Item<P>> = item.into();
         let lane = item.order.lane(self.lane_count);
         let Some(slot) = self.by_name.get(partition).copied() else {
             return ReceivedAs::NotOwned;

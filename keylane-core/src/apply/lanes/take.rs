@@ -1,5 +1,7 @@
 //! A batch for a worker: items of ready lanes that may go together in one transaction.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::apply::LaneStep;
@@ -57,7 +59,7 @@ pub struct BatchItem<P> {
     /// Index of its lane in [`Batch::lanes`].
     pub lane: usize,
     /// The item.
-    pub item: Item<P>,
+    pub item: Arc<Item<P>>,
     /// What is to be done with it.
     pub disposition: Disposition,
 }
@@ -312,7 +314,7 @@ impl<P: Clone> Lanes<P> {
                 redrives: lane.redrives.clone(),
             });
             for entry in &lane.entries {
-                let disposition = match &entry.park {
+                let disposition = match entry.park.as_deref() {
                     Some(ParkReason {
                         code,
                         error,

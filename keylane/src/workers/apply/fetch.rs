@@ -219,7 +219,7 @@ fn take_in(
             };
             match taken {
                 Taken::Item(item) => {
-                    if lanes.offer(&partition, *item, intake.acceptance) == ReceivedAs::Replay {
+                    if lanes.offer(&partition, item, intake.acceptance) == ReceivedAs::Replay {
                         road.stats.replays_skipped.add(1);
                     }
                 }

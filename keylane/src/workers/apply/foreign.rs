@@ -59,7 +59,7 @@ impl Foreign {
         } else {
             OrderHash::of(&key)
         };
-        Taken::Item(Box::new(Item {
+        Taken::Item(Arc::new(Item {
             offset: record.offset,
             position: Position::new(record.offset.0 + 1, 0),
             order,
