@@ -214,6 +214,16 @@ impl<T: Clone> Dispatch<T> {
         true
     }
 
+    /// A record, in offset order, of which somebody else knows that it is done.
+    pub fn pass(&mut self, partition: &TopicPartition, offset: Offset) {
+        let number = self.by_name.get(partition).copied();
+        let part = number.and_then(|number| self.parts.get_mut(number)?.as_mut());
+        if let Some(part) = part {
+            part.completed.receive(offset);
+            part.completed.done(offset);
+        }
+    }
+
     /// The next record to work on, or `None` if no key's head is free.
     pub fn take(&mut self) -> Option<Given<T>> {
         let number = self.line.pop_front()?;
@@ -266,6 +276,15 @@ impl<T: Clone> Dispatch<T> {
 
     /// A record failed and is to be tried again, not before `at_ms`. Its key waits for it.
     pub fn again(&mut self, ticket: Ticket, at_ms: u64) {
+        self.put_off(ticket, at_ms, 1);
+    }
+
+    /// A record could not be tried, and is to be not before `at_ms`: as [`Dispatch::again`], but it counts as no attempt.
+    pub fn later(&mut self, ticket: Ticket, at_ms: u64) {
+        self.put_off(ticket, at_ms, 0);
+    }
+
+    fn put_off(&mut self, ticket: Ticket, at_ms: u64, attempts: u32) {
         let Some(part) = self.part_of(ticket) else {
             return;
         };
@@ -273,7 +292,7 @@ impl<T: Clone> Dispatch<T> {
             && let Some(head) = queue.entries.front_mut()
         {
             queue.standing = Standing::Pausing;
-            head.attempts = head.attempts.saturating_add(1);
+            head.attempts = head.attempts.saturating_add(attempts);
             part.load_bytes = part.load_bytes.saturating_sub(head.size_bytes);
         }
         part.working = part.working.saturating_sub(1);

@@ -21,18 +21,22 @@
 //!
 //! **Order**: records of one key of one partition are handled one after another, each only when the one before is done. **Progress** is the group's own: the offset
 //! below which everything is done, and with it, in the commit's metadata, what is done above. **At least once**: after a crash what was being handled, or was done and not
-//! committed yet, is handled again; a handler whose effect must not happen twice tells a repeat by [`Record::id`]. **Bounds**: what is fetched and not done is bounded
+//! committed yet, is handled again; a handler whose effect must not happen twice tells a repeat by [`Record::id`]. **Exactly once**, for what is written to a PostgreSQL database:
+//! [`Consumer::run_in_transactions`]. **Bounds**: what is fetched and not done is bounded
 //! in bytes, fairly between partitions; records that pause after a failure do not count, so that they hold up nothing but their key.
 //!
 //! After a record's last attempt it goes to a dead-letter topic, is skipped, or the consumer stops, as asked for; without a number of attempts it is tried for ever.
 //!
 //! - `settings`: what is asked for.
 //! - `record`: what a handler gets.
+//! - `handlers`: what a handler may be.
+//! - `transaction`: one attempt in a transaction that holds the progress too.
 //! - `run`: the loop.
 //! - `work`: handlers in progress, by partition.
 //! - `settle`: what becomes of a record whose handler has ended.
 //! - `partitions`: what the group says.
 //! - `progress`: what the group keeps.
+//! - `lanes`, `takeover`: the same where a database keeps it.
 //! - `dead_letter`: where records go that cannot be handled.
 //! - `stats`: what it did, and whether it is well.
 
@@ -44,6 +48,12 @@ mod order;
 mod record;
 pub use record::Record;
 
+mod handlers;
+
+mod transaction;
+pub use crate::postgres::consume::PostgresProgress;
+pub use transaction::Transaction;
+
 mod work;
 
 mod run;
@@ -54,6 +64,10 @@ mod settle;
 mod partitions;
 
 mod progress;
+
+mod lanes;
+
+mod takeover;
 
 mod dead_letter;
 

@@ -21,6 +21,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     pub(super) async fn hear(&mut self, news: GroupNews) -> Result<(), ConsumerError> {
         match news {
             GroupNews::Take(partitions) => {
+                if let Some(take_over) = self.take_over() {
+                    self.taking = Some(Box::pin(take_over.of(partitions, true)));
+                    return Ok(());
+                }
                 let committed = self.member.committed(partitions.clone());
                 let (log, settings) = (self.log.clone(), self.settings);
                 let (start, on_gap) = (settings.start, settings.on_gap);
@@ -51,13 +55,19 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     }
 
     pub(super) async fn take(&mut self, taken: Taken) -> Result<(), ConsumerError> {
-        for (partition, completed) in taken {
+        for part in taken.parts {
+            let (partition, completed) = (part.partition, part.completed);
             self.consumer
                 .assign(&partition, completed.frontier())
                 .await?;
             self.dispatch.assign(&partition, completed);
+            if let (Some(lanes), Some(part)) = (&mut self.lanes, part.lanes) {
+                lanes.take(partition, part);
+            }
         }
-        self.member.answer().await?;
+        if taken.answers {
+            self.member.answer().await?;
+        }
         self.settings.stats.troubled("");
         Ok(())
     }
@@ -89,6 +99,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             self.dispatch.revoke(partition);
             self.consumer.unassign(partition).await?;
             self.kept.remove(partition);
+            if let Some(lanes) = &mut self.lanes {
+                lanes.forget(partition);
+            }
         }
         Ok(self.member.answer().await?)
     }

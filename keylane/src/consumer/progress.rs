@@ -2,13 +2,14 @@
 
 use keylane_core::consume::Completed;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Bounds, Committed, Log as _, LogError, Membership};
+use keylane_core::publish::{Bounds, Committed, Log as _, Membership};
 use std::time::{Duration, Instant};
 
-use super::run::{Answer, ConsumerError, Road, Taken};
+use super::run::{Answer, ConsumerError, Kept, Road, Taken, TakenPart};
 use super::settings::{OnGap, StartAt};
 use super::work::{Ended, Work};
 use crate::kafka::KafkaLog;
+use crate::postgres::consume::passes;
 
 /// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
 const MAP_BYTES_MAX: usize = 4_000;
@@ -47,29 +48,63 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             }
         }
         self.settings.stats.map_left_out.set(left_out);
-        if !changed.is_empty() {
-            self.committing = Some(self.member.commit(changed));
+        if changed.is_empty() {
+            return;
         }
+        let lows = self.lows(&changed);
+        let told = self.member.commit(changed);
+        let Some(lanes) = &self.lanes else {
+            self.committing = Some(Box::pin(async { Kept::Told(told.await) }));
+            return;
+        };
+        // The database counts; what the group is told is for tools that show its lag.
+        let store = lanes.store.clone();
+        self.committing = Some(Box::pin(async move {
+            match store.save_lows(&lows).await {
+                Ok(fenced) if fenced.is_empty() => Kept::Told(told.await),
+                Ok(fenced) => Kept::Fenced(fenced),
+                Err(error) => Kept::NotSaved(error),
+            }
+        }));
     }
 
-    /// Whether the group took it. If not, all of it is told again.
-    pub(super) fn heed(&mut self, kept: Result<Membership, LogError>) {
+    /// Whether it was taken. If not, all of it is told again.
+    pub(super) async fn heed(&mut self, kept: Kept) -> Result<(), ConsumerError> {
         match kept {
-            Ok(Membership::Member) => self.settings.stats.troubled(""),
+            Kept::Told(Ok(Membership::Member)) => self.settings.stats.troubled(""),
             // What is lost, the group says next.
-            Ok(Membership::Outsider) => self.kept.clear(),
-            Err(error) => {
+            Kept::Told(Ok(Membership::Outsider)) => self.kept.clear(),
+            Kept::Told(Err(error)) => {
                 self.kept.clear();
                 self.settings.stats.troubled(&error.message);
             }
+            Kept::Fenced(partitions) => {
+                self.kept.clear();
+                self.suspect(partitions).await?;
+            }
+            Kept::NotSaved(error) if passes(&error) => {
+                self.kept.clear();
+                self.settings.stats.troubled(&error.message);
+            }
+            Kept::NotSaved(error) => return Err(error.into()),
         }
+        Ok(())
     }
 
     /// The last commit before partitions are another's. That it was not taken is told, and nothing else can be done.
     pub(super) fn last_word(&self, progress: Vec<Committed>) -> Answer<()> {
         let group = self.settings.group.name.clone();
+        let lows = self.lows(&progress);
         let committed = self.member.commit(progress);
+        let store = self.lanes.as_ref().map(|lanes| lanes.store.clone());
         Box::pin(async move {
+            if let Some(store) = store {
+                // Whoever takes them over finds each lane's progress; this spares it records that it would pass over.
+                let saved = tokio::time::timeout(LAST_COMMIT_MAX, store.save_lows(&lows)).await;
+                tracing::debug!(group, saved = matches!(saved, Ok(Ok(_))), "the last word");
+                committed.await.ok();
+                return;
+            }
             let why = match tokio::time::timeout(LAST_COMMIT_MAX, committed).await {
                 Ok(Ok(Membership::Member)) => return,
                 Ok(Ok(Membership::Outsider)) => "this process is no member any more".to_owned(),
@@ -115,9 +150,16 @@ pub(super) async fn begin_at(
             }),
             Some(found) => goes_on(found, bounds, on_gap)?,
         };
-        taken.push((partition, completed));
+        taken.push(TakenPart {
+            partition,
+            completed,
+            lanes: None,
+        });
     }
-    Ok(taken)
+    Ok(Taken {
+        parts: taken,
+        answers: true,
+    })
 }
 
 fn goes_on(found: &Committed, bounds: Bounds, on_gap: OnGap) -> Result<Completed, ConsumerError> {

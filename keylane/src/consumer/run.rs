@@ -1,13 +1,13 @@
 //! The loop: what has ended, what may begin, what comes in, what the group says.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keylane_core::consume::{Completed, Dispatch, Ticket};
+use keylane_core::apply::ApplyError;
+use keylane_core::consume::{Completed, Dispatch};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
     GroupAnswer, GroupMember, GroupNews, Log, LogConsumer, LogError, LogErrorKind, Membership,
@@ -16,12 +16,15 @@ use keylane_core::publish::{
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::DeadLetters;
+use super::lanes::{Lanes, Part};
 use super::order::order_of;
 use super::partitions::Leaving;
 use super::record::Record;
 use super::settings::{Consumer, Exhausted};
-use super::work::{Ended, Work, attempt};
+use super::work::{Ended, Task, Todo, Work};
 use crate::kafka::KafkaLog;
+use crate::postgres::NotRaised;
+use crate::postgres::consume::{PostgresProgress, passes};
 use crate::twins::Twins;
 
 /// How long a fetch waits for the first record.
@@ -54,6 +57,44 @@ pub enum ConsumerError {
         /// The handler's own words.
         error: String,
     },
+    /// The database that keeps the progress.
+    #[error("KL-CONSUME-005: {0}")]
+    Database(ApplyError),
+    /// A topic, its number of partitions or the number of lanes is not what the database's progress was made with.
+    #[error("KL-CONSUME-006: {0}")]
+    Changed(String),
+    /// Settings that contradict each other, or a handler that does what it must not.
+    #[error("KL-CONSUME-007: {0}")]
+    Misused(String),
+}
+
+impl ConsumerError {
+    /// Whether trying again may help.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            ConsumerError::Log(error) => error.kind.passes(),
+            ConsumerError::Database(error) => passes(error),
+            ConsumerError::Gap(_)
+            | ConsumerError::Exhausted { .. }
+            | ConsumerError::Changed(_)
+            | ConsumerError::Misused(_) => false,
+        }
+    }
+}
+
+impl From<ApplyError> for ConsumerError {
+    fn from(error: ApplyError) -> Self {
+        ConsumerError::Database(error)
+    }
+}
+
+impl From<NotRaised> for ConsumerError {
+    fn from(error: NotRaised) -> Self {
+        match error {
+            NotRaised::Changed(words) => ConsumerError::Changed(words),
+            NotRaised::Database(error) => error.into(),
+        }
+    }
 }
 
 impl From<LogError> for ConsumerError {
@@ -62,34 +103,35 @@ impl From<LogError> for ConsumerError {
     }
 }
 
-/// See [`Consumer::run`].
-pub(super) async fn run<H, F, E>(
+/// See [`Consumer::run`]. `begin` makes one attempt.
+pub(super) async fn run<A>(
     mut settings: Consumer,
+    store: Option<PostgresProgress>,
     stop: CancellationToken,
-    handler: H,
+    begin: impl Fn(Todo) -> A,
 ) -> Result<(), ConsumerError>
 where
-    H: Fn(Record) -> F + Send + Sync,
-    F: Future<Output = Result<(), E>> + Send,
-    E: Display + Send,
+    A: Future<Output = Ended>,
 {
     settings.kafka.with_headers = true;
     let (mut pause, longest) = AWAY;
     let mut twins = Twins::default();
     loop {
         let began = Instant::now();
-        let error = match membership(&settings, &stop, &handler).await {
+        let error = match membership(&settings, store.as_ref(), &stop, &begin).await {
             Ok(()) => return Ok(()),
-            Err(ConsumerError::Log(error)) if error.kind.passes() => error,
+            Err(error) if error.passes() => error,
             Err(error) => return Err(error),
         };
-        if twins.give_way(&error, began.elapsed()) {
-            return Err(error.into());
+        if let ConsumerError::Log(error) = &error
+            && twins.give_way(error, began.elapsed())
+        {
+            return Err(error.clone().into());
         }
         if began.elapsed() > longest * 2 {
             pause = AWAY.0;
         }
-        settings.stats.troubled(&error.message);
+        settings.stats.troubled(&error.to_string());
         tracing::warn!(
             group = settings.group.name,
             "consuming is interrupted: {error}"
@@ -103,16 +145,18 @@ where
 }
 
 /// From joining the group to leaving it.
-async fn membership<H, F, E>(
+async fn membership<A>(
     settings: &Consumer,
+    store: Option<&PostgresProgress>,
     stop: &CancellationToken,
-    handler: &H,
+    begin: &impl Fn(Todo) -> A,
 ) -> Result<(), ConsumerError>
 where
-    H: Fn(Record) -> F + Send + Sync,
-    F: Future<Output = Result<(), E>> + Send,
-    E: Display + Send,
+    A: Future<Output = Ended>,
 {
+    if let Some(store) = store {
+        store.prepare().await?;
+    }
     let log = Arc::new(KafkaLog::open(settings.kafka.clone())?);
     for topic in &settings.topics {
         if log.describe_topic(topic).await?.is_none() {
@@ -128,8 +172,6 @@ where
     let consumer = log
         .consumer(&settings.group.name, settings.buffer_bytes / 2)
         .await?;
-    let begin =
-        |record: Record, ticket: Ticket| attempt(handler, record, ticket, settings.attempt_max);
     let mut road = Road {
         settings,
         log,
@@ -138,6 +180,9 @@ where
         dead_letters,
         dispatch: Dispatch::new(settings.order),
         work: Work::new(),
+        lanes: store.cloned().map(Lanes::new),
+        asking: None,
+        asked_at: None,
         taking: None,
         leaving: None,
         last_commit: None,
@@ -147,13 +192,34 @@ where
         committed_at: Instant::now(),
         away_until: None,
     };
-    let ended = road.go(stop, &begin).await;
+    let ended = road.go(stop, begin).await;
     road.end().await;
     ended
 }
 
-/// Partitions as they are taken: what is done there.
-pub(super) type Taken = Vec<(TopicPartition, Completed)>;
+/// Partitions as they are taken.
+pub(super) struct Taken {
+    pub parts: Vec<TakenPart>,
+    /// Whether the group waits for an answer.
+    pub answers: bool,
+}
+
+/// What is done in a partition.
+pub(super) struct TakenPart {
+    pub partition: TopicPartition,
+    pub completed: Completed,
+    /// Its lanes, where progress is kept in a database.
+    pub lanes: Option<Part>,
+}
+
+/// What became of a commit.
+pub(super) enum Kept {
+    Told(Result<Membership, LogError>),
+    /// These have another owner.
+    Fenced(Vec<TopicPartition>),
+    NotSaved(ApplyError),
+}
+
 pub(super) type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(super) struct Road<'s, A> {
@@ -164,12 +230,17 @@ pub(super) struct Road<'s, A> {
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) dispatch: Dispatch<Record>,
     pub(super) work: Work<A>,
+    /// Where progress is kept in a database.
+    pub(super) lanes: Option<Lanes>,
+    /// The group is asked whether this process is its member still.
+    pub(super) asking: Option<GroupAnswer<Membership>>,
+    pub(super) asked_at: Option<Instant>,
     /// Partitions that the group named, until it is known how far they are.
     pub(super) taking: Option<Answer<Result<Taken, ConsumerError>>>,
     pub(super) leaving: Option<Leaving>,
     /// The last commit of what leaves.
     pub(super) last_commit: Option<Answer<()>>,
-    pub(super) committing: Option<GroupAnswer<Membership>>,
+    pub(super) committing: Option<Answer<Kept>>,
     /// What was committed last.
     pub(super) kept: BTreeMap<TopicPartition, (Offset, String)>,
     pub(super) began: Instant,
@@ -182,7 +253,8 @@ pub(super) struct Road<'s, A> {
 enum Event {
     News(Result<GroupNews, LogError>),
     Taken(Result<Taken, ConsumerError>),
-    Kept(Result<Membership, LogError>),
+    Kept(Kept),
+    Asked(Result<Membership, LogError>),
     LastKept,
     Ended(Ended),
     Fetched(Result<Vec<(TopicPartition, Vec<RawRecord>)>, LogError>),
@@ -201,12 +273,13 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     async fn go(
         &mut self,
         stop: &CancellationToken,
-        begin: &impl Fn(Record, Ticket) -> A,
+        begin: &impl Fn(Todo) -> A,
     ) -> Result<(), ConsumerError> {
         let mut draining: Option<Instant> = None;
         loop {
             let next_ms = self.dispatch.tick(self.now_ms());
             self.last_commit_of_what_leaves();
+            self.ask_about_suspects();
             match draining {
                 None => self.begin(begin),
                 Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
@@ -230,7 +303,11 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 }
                 Event::Kept(kept) => {
                     self.committing = None;
-                    self.heed(kept);
+                    self.heed(kept).await?;
+                }
+                Event::Asked(standing) => {
+                    self.asking = None;
+                    self.take_suspects(standing);
                 }
                 Event::LastKept => {
                     self.last_commit = None;
@@ -269,6 +346,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             taken = answer(&mut self.taking) => Event::Taken(taken),
             () = answer(&mut self.last_commit) => Event::LastKept,
             kept = answer(&mut self.committing) => Event::Kept(kept),
+            standing = answer(&mut self.asking) => Event::Asked(standing),
             ended = poll_fn(|context| work.poll(context)) => Event::Ended(ended),
             fetched = self.consumer.fetch(&room, FETCH_WAIT), if !room.is_empty() => {
                 Event::Fetched(fetched)
@@ -278,7 +356,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     }
 
     /// Hands records out, as many as may be in progress.
-    fn begin(&mut self, begin: &impl Fn(Record, Ticket) -> A) {
+    fn begin(&mut self, begin: &impl Fn(Todo) -> A) {
         while self.work.count() < self.settings.concurrency && !self.settings.stats.is_paused() {
             let Some(given) = self.dispatch.take() else {
                 return;
@@ -286,7 +364,15 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             let mut record = given.record;
             record.attempts = given.attempts;
             let partition = TopicPartition::new(record.topic.clone(), record.partition);
-            let attempt = begin(record, given.ticket);
+            let lanes = self.lanes.as_ref();
+            let step = lanes.and_then(|lanes| lanes.step(&partition, &record));
+            let task = Task {
+                tickets: vec![given.ticket],
+                attempts: given.attempts,
+                moves: step.into_iter().collect(),
+            };
+            let records = vec![record];
+            let attempt = begin(Todo { task, records });
             self.work.handle(&partition, given.ticket, attempt);
         }
     }
@@ -342,9 +428,19 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     timestamp_ms: raw.timestamp_ms,
                     attempts: 0,
                 };
-                let new = self
-                    .dispatch
-                    .offer(&partition, raw.offset, order, size_bytes, record);
+                let key = match &self.lanes {
+                    None => Some(order),
+                    Some(lanes) => lanes.place(&partition, &record).map(Some),
+                };
+                let new = match key {
+                    Some(key) => self
+                        .dispatch
+                        .offer(&partition, raw.offset, key, size_bytes, record),
+                    None => {
+                        self.dispatch.pass(&partition, raw.offset);
+                        false
+                    }
+                };
                 if !new {
                     self.settings.stats.replays_skipped.add(1);
                 }

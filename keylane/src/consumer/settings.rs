@@ -1,15 +1,11 @@
 //! What is asked for.
 
-use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::consume::KeepOrder;
 use keylane_core::publish::{GroupProtocol, GroupSettings};
-use tokio_util::sync::CancellationToken;
 
-use super::record::Record;
-use super::run::{self, ConsumerError};
 use super::stats::ConsumerStats;
 use crate::kafka::KafkaSettings;
 
@@ -209,25 +205,5 @@ impl Consumer {
     /// What it does, to be read while it runs; and the switch that pauses it.
     pub fn stats(&self) -> Arc<ConsumerStats> {
         self.stats.clone()
-    }
-
-    /// Handles records until told to stop, then lets handlers in progress end, commits and leaves the group.
-    ///
-    /// A handler that returns an error, or panics, is called again for the same record after a pause. Handlers run side by side on one task: what computes for long goes to a
-    /// thread of its own (`tokio::task::spawn_blocking`). A handler that is dropped in the middle (its partition is given up, or it takes too long) stops at its next `await`.
-    ///
-    /// # Errors
-    /// What only a person can help with: rights, a topic that is not there, records that are gone, and a record's last attempt if nothing else is said about it.
-    pub async fn run<H, F, E>(
-        self,
-        stop: CancellationToken,
-        handler: H,
-    ) -> Result<(), ConsumerError>
-    where
-        H: Fn(Record) -> F + Send + Sync,
-        F: Future<Output = Result<(), E>> + Send,
-        E: Display + Send,
-    {
-        run::run(self, stop, handler).await
     }
 }

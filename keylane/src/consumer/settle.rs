@@ -2,23 +2,28 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
+use std::time::Duration;
 
-use keylane_core::consume::Ticket;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::Log as _;
+use keylane_core::publish::{Log as _, LogError, NewRecord};
 use rand::Rng as _;
 
 use super::run::{ConsumerError, Road};
 use super::settings::Exhausted;
-use super::work::{Ended, How};
+use super::transaction;
+use super::work::{Done, Ended, How, Task};
+use crate::kafka::KafkaLog;
 
 /// Results taken up before anything else is looked at.
 const BURST: usize = 1024;
+/// The pause before a record is tried that could not be: the database is away, or gives way to somebody else.
+const HINDERED_PAUSE: Duration = Duration::from_millis(500);
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
     /// What has ended, and what else has by now.
     pub(super) async fn settle_burst(&mut self, first: Ended) -> Result<(), ConsumerError> {
-        self.settle(first)?;
+        let mut fenced = Vec::new();
+        self.settle(first, &mut fenced)?;
         for _ in 1..BURST {
             let work = &mut self.work;
             let next = poll_fn(|context| match work.poll(context) {
@@ -26,35 +31,44 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 Poll::Pending => Poll::Ready(None),
             });
             match next.await {
-                Some(ended) => self.settle(ended)?,
+                Some(ended) => self.settle(ended, &mut fenced)?,
                 None => break,
             }
         }
-        Ok(())
+        self.suspect(fenced).await
     }
 
-    fn settle(&mut self, ended: Ended) -> Result<(), ConsumerError> {
-        let Ended {
-            ticket, attempts, ..
-        } = ended;
+    fn settle(
+        &mut self,
+        ended: Ended,
+        fenced: &mut Vec<TopicPartition>,
+    ) -> Result<(), ConsumerError> {
+        let Ended { task, how } = ended;
         let stats = &self.settings.stats;
-        let error = match ended.how {
-            How::Handled => {
-                stats.handled.add(1);
-                self.dispatch.done(ticket);
+        let error = match how {
+            How::Done(done) => {
+                self.done(&task, done);
                 return Ok(());
             }
-            How::Buried(Ok(())) => {
-                stats.dead_lettered.add(1);
-                self.dispatch.done(ticket);
-                return Ok(());
-            }
-            How::Buried(Err(error)) if error.kind.passes() => {
+            How::NotBuried(error) if error.kind.passes() => {
                 stats.troubled(&error.message);
-                self.pause(ticket, attempts);
+                self.pause(&task);
                 return Ok(());
             }
-            How::Buried(Err(error)) => return Err(error.into()),
+            How::NotBuried(error) => return Err(error.into()),
+            How::Hindered(why) => {
+                stats.troubled(&why);
+                let at_ms = self.in_ms(HINDERED_PAUSE);
+                for ticket in task.tickets {
+                    self.dispatch.later(ticket, at_ms);
+                }
+                return Ok(());
+            }
+            How::Fenced => {
+                fenced.extend(task.moves.into_iter().map(|step| step.partition));
+                return Ok(());
+            }
+            How::Broken(error) => return Err(error),
             How::Failed(error) => error,
             How::TimedOut => {
                 stats.timed_out.add(1);
@@ -62,70 +76,99 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             }
         };
         stats.failed.add(1);
-        let tried = attempts.saturating_add(1);
+        let tried = task.attempts.saturating_add(1);
         if self.settings.attempts_max.is_none_or(|most| tried < most) {
-            self.pause(ticket, attempts);
+            self.pause(&task);
             return Ok(());
         }
-        self.exhausted(ticket, tried, error)
+        self.exhausted(task, tried, error)
     }
 
-    fn pause(&mut self, ticket: Ticket, attempts: u32) {
+    fn done(&mut self, task: &Task, done: Done) {
+        let stats = &self.settings.stats;
+        let counter = match done {
+            Done::Handled => &stats.handled,
+            Done::DeadLettered => &stats.dead_lettered,
+            Done::Skipped => &stats.skipped,
+        };
+        counter.add(task.tickets.len() as u64);
+        for ticket in &task.tickets {
+            self.dispatch.done(*ticket);
+        }
+        if let Some(lanes) = &mut self.lanes {
+            lanes.moved(&task.moves);
+        }
+    }
+
+    fn pause(&mut self, task: &Task) {
         let (first, longest) = self.settings.backoff;
-        let pause = first.saturating_mul(2_u32.saturating_pow(attempts.min(30)));
+        let pause = first.saturating_mul(2_u32.saturating_pow(task.attempts.min(30)));
+        let at_ms = self.in_ms(pause.min(longest));
+        for ticket in &task.tickets {
+            self.dispatch.again(*ticket, at_ms);
+        }
+    }
+
+    /// After a pause, spread by a random part.
+    fn in_ms(&self, pause: Duration) -> u64 {
         let spread = rand::rng().random_range(0.5..1.0);
-        let pause_ms = pause.min(longest).mul_f64(spread).as_millis();
-        let at_ms = self.now_ms() + u64::try_from(pause_ms).unwrap_or(u64::MAX / 2).max(1);
-        self.dispatch.again(ticket, at_ms);
+        let pause_ms = pause.mul_f64(spread).as_millis();
+        self.now_ms() + u64::try_from(pause_ms).unwrap_or(u64::MAX / 2).max(1)
     }
 
     /// A record's last attempt failed.
-    fn exhausted(
-        &mut self,
-        ticket: Ticket,
-        attempts: u32,
-        error: String,
-    ) -> Result<(), ConsumerError> {
-        let Some(record) = self.dispatch.record(ticket) else {
+    fn exhausted(&mut self, task: Task, tried: u32, error: String) -> Result<(), ConsumerError> {
+        let ticket = task.tickets.first();
+        let Some(record) = ticket.and_then(|ticket| self.dispatch.record(*ticket)) else {
             return Ok(());
         };
-        let id = record.id();
-        if let Some(dead_letters) = &self.dead_letters {
-            let letter = dead_letters.letter(record, attempts, &error);
-            let partition = TopicPartition::new(record.topic.clone(), record.partition);
-            let log = self.log.clone();
-            let burying = async move {
-                let buried = async { log.append(vec![letter]).await?.await.map(drop) };
-                Ended {
-                    ticket,
-                    attempts: attempts - 1,
-                    how: How::Buried(buried.await),
-                }
+        let (id, group) = (record.id(), &self.settings.group.name);
+        let letter = match (&self.dead_letters, &self.settings.exhausted) {
+            (Some(dead_letters), _) => {
+                tracing::warn!(
+                    group,
+                    id,
+                    attempts = tried,
+                    "to the dead-letter topic: {error}"
+                );
+                Some(dead_letters.letter(record, tried, &error))
+            }
+            (None, Exhausted::Skip) => {
+                tracing::warn!(group, id, attempts = tried, "passed over: {error}");
+                None
+            }
+            (None, Exhausted::Stop | Exhausted::DeadLetter(_)) => {
+                return Err(ConsumerError::Exhausted {
+                    id,
+                    attempts: tried,
+                    error,
+                });
+            }
+        };
+        let partition = TopicPartition::new(record.topic.clone(), record.partition);
+        let store = self.lanes.as_ref().map(|lanes| lanes.store.clone());
+        let log = self.log.clone();
+        let burying = async move {
+            let done = match letter.is_some() {
+                true => Done::DeadLettered,
+                false => Done::Skipped,
             };
-            tracing::warn!(
-                group = self.settings.group.name,
-                id,
-                attempts,
-                "to the dead-letter topic: {error}"
-            );
-            self.work.bury(&partition, Box::pin(burying));
-            return Ok(());
-        }
-        if self.settings.exhausted == Exhausted::Skip {
-            tracing::warn!(
-                group = self.settings.group.name,
-                id,
-                attempts,
-                "passed over: {error}"
-            );
-            self.settings.stats.skipped.add(1);
-            self.dispatch.done(ticket);
-            return Ok(());
-        }
-        Err(ConsumerError::Exhausted {
-            id,
-            attempts,
-            error,
-        })
+            let buried = match letter {
+                Some(letter) => bury(&log, letter).await,
+                None => Ok(()),
+            };
+            let how = match (buried, store) {
+                (Err(error), _) => How::NotBuried(error),
+                (Ok(()), None) => How::Done(done),
+                (Ok(()), Some(store)) => transaction::pass(&store, &task.moves, done).await,
+            };
+            Ended { task, how }
+        };
+        self.work.bury(&partition, Box::pin(burying));
+        Ok(())
     }
+}
+
+async fn bury(log: &KafkaLog, letter: NewRecord) -> Result<(), LogError> {
+    log.append(vec![letter]).await?.await.map(drop)
 }

@@ -20,6 +20,8 @@ pub struct ConsumerStats {
     pub skipped: Counter,
     /// Records that came and had been done before a restart or a move.
     pub replays_skipped: Counter,
+    /// Partitions in which another owner was found (transactions): what was in progress there was rolled back.
+    pub fenced: Counter,
     /// Handlers in progress.
     pub working: Counter,
     /// Records fetched and not done.

@@ -14,24 +14,58 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::LogError;
 
 use super::record::Record;
+use super::run::ConsumerError;
+use crate::postgres::consume::LaneMove;
+
+/// What is given to a handler.
+pub(super) struct Todo {
+    pub task: Task,
+    /// As many as tickets, in their order.
+    pub records: Vec<Record>,
+}
+
+/// Whose work it is.
+pub(super) struct Task {
+    /// One for each record.
+    pub tickets: Vec<Ticket>,
+    /// How often the record was tried before; of several, none was.
+    pub attempts: u32,
+    /// The steps that the transaction makes, where progress is kept in one.
+    pub moves: Vec<LaneMove>,
+}
 
 /// What has ended.
 pub(super) struct Ended {
-    pub ticket: Ticket,
-    /// How often the record was tried before.
-    pub attempts: u32,
+    pub task: Task,
     pub how: How,
 }
 
 pub(super) enum How {
-    /// The handler is done with the record.
-    Handled,
-    /// It is not, in its own words.
+    /// The records are done.
+    Done(Done),
+    /// They are not, in the handler's own words.
     Failed(String),
     /// It took too long.
     TimedOut,
-    /// The record is in the dead-letter topic, or not.
-    Buried(Result<(), LogError>),
+    /// The log did not take the dead letter.
+    NotBuried(LogError),
+    /// It could not be tried, or it is not known to have been; in words. It counts as no attempt.
+    Hindered(String),
+    /// Another owner has the partition.
+    Fenced,
+    /// Only a person can help.
+    Broken(ConsumerError),
+}
+
+/// How records are done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// The handler did it.
+    Handled,
+    /// They are in the dead-letter topic.
+    DeadLettered,
+    /// They were passed over.
+    Skipped,
 }
 
 type Burying = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -101,7 +135,9 @@ impl<F: Future<Output = Ended>> Work<F> {
             };
             if let Some(ended) = ended {
                 self.count -= 1;
-                part.began.remove(&ended.ticket);
+                if let Some(ticket) = ended.task.tickets.first() {
+                    part.began.remove(ticket);
+                }
                 return Poll::Ready(ended);
             }
         }
@@ -122,33 +158,38 @@ impl<F: Future<Output = Ended>> Work<F> {
     }
 }
 
-/// One attempt at a record.
-pub(super) async fn attempt<H, F, E>(
-    handler: &H,
-    record: Record,
-    ticket: Ticket,
-    longest: Option<Duration>,
-) -> Ended
+/// One attempt.
+pub(super) async fn attempt<H, F, E>(handler: &H, todo: Todo, longest: Option<Duration>) -> Ended
 where
-    H: Fn(Record) -> F,
+    H: Fn(Vec<Record>) -> F,
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let attempts = record.attempts;
-    let handling = AssertUnwindSafe(async { handler(record).await }).catch_unwind();
+    let Todo { task, records } = todo;
+    let how = call(async { handler(records).await }, longest).await;
+    Ended { task, how }
+}
+
+/// A handler's call: done, failed (a panic is a failure), or dropped because it took too long.
+pub(super) async fn call<E: Display>(
+    handling: impl Future<Output = Result<(), E>>,
+    longest: Option<Duration>,
+) -> How {
+    let handling = AssertUnwindSafe(handling).catch_unwind();
     let ended = match longest {
         None => Some(handling.await),
         Some(longest) => tokio::time::timeout(longest, handling).await.ok(),
     };
-    let how = match ended {
+    match ended {
         None => How::TimedOut,
-        Some(Ok(Ok(()))) => How::Handled,
+        Some(Ok(Ok(()))) => How::Done(Done::Handled),
         Some(Ok(Err(error))) => How::Failed(error.to_string()),
         Some(Err(_)) => How::Failed("the handler panicked".to_owned()),
-    };
-    Ended {
-        ticket,
-        attempts,
-        how,
     }
+}
+
+/// Where no batches are asked for, records come one by one.
+pub(super) fn only(records: Vec<Record>) -> Record {
+    let mut records = records.into_iter();
+    records.next().expect("each attempt has a record")
 }

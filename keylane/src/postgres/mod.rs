@@ -1,4 +1,4 @@
-//! PostgreSQL: as origin (logical replication) and as replica.
+//! PostgreSQL: as origin (logical replication), as replica, and as the place where a consumer group keeps how far it is.
 
 pub mod connect;
 
@@ -7,6 +7,15 @@ mod tls;
 mod describe;
 pub use describe::{Counts, SeenTable, connections, counts, describe};
 
+mod error;
+
+mod own_tables;
+
+mod lanes;
+pub(crate) use lanes::NotRaised;
+
 pub mod capture;
 
 pub mod apply;
+
+pub mod consume;

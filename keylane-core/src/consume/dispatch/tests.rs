@@ -242,3 +242,32 @@ fn any_history_works_on_each_record_until_it_is_done_and_keeps_the_order() {
         }));
     }
 }
+
+#[test]
+fn what_could_not_be_tried_waits_like_a_failure_but_counts_as_no_attempt() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    for at_ms in [10, 20] {
+        let given = dispatch.take().expect("a record");
+        assert_eq!(given.attempts, 0);
+        dispatch.later(given.ticket, at_ms);
+        assert_eq!(dispatch.take(), None);
+        assert_eq!(dispatch.tick(at_ms - 1), Some(at_ms));
+        dispatch.tick(at_ms);
+    }
+    assert!(dispatch.take().is_some());
+}
+
+#[test]
+fn records_that_are_known_to_be_done_move_the_frontier_and_are_not_given() {
+    let mut dispatch = two(KeepOrder::Key);
+    dispatch.pass(&partition(0), Offset(0));
+    offer(&mut dispatch, 0, 1, "a", "a1");
+    dispatch.pass(&partition(0), Offset(2));
+    let frontier =
+        |dispatch: &Dispatch<_>| dispatch.completed(&partition(0)).map(Completed::frontier);
+    assert_eq!(frontier(&dispatch), Some(Offset(1)));
+    let given = dispatch.take().expect("a record");
+    dispatch.done(given.ticket);
+    assert_eq!(frontier(&dispatch), Some(Offset(3)));
+}

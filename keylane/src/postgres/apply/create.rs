@@ -10,7 +10,7 @@ use keylane_core::model::{Column, TableSchema};
 use tokio_postgres::{Client, Transaction};
 
 use super::catalog::{self, quoted};
-use super::error::apply_error;
+use crate::postgres::error::apply_error;
 
 /// Any number, the same for every process: who creates tables.
 const ADVISORY_LOCK: i64 = 0x6b65_796c_616e_6502;

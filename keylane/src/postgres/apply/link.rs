@@ -14,9 +14,9 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Statement};
 
 use super::catalog::{self, References};
-use super::error::{apply_error, may_be_stale};
 use super::group::{Array, Count, Group, groups};
 use super::plan::{Form, TablePlan};
+use crate::postgres::error::{apply_error, may_be_stale};
 
 /// Statements kept prepared at a time.
 const STATEMENTS_MAX: usize = 256;

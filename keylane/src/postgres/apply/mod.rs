@@ -27,7 +27,5 @@ mod create;
 
 mod own_tables;
 
-mod error;
-
 mod preflight;
 pub use preflight::preflight;

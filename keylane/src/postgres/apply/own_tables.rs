@@ -3,17 +3,24 @@
 //! `progress` holds a row for each lane and one (lane −1) for each partition as a whole. Its rows are updated in every transaction, so pages keep room
 //! for the new versions (fillfactor) and nothing but the primary key is indexed: each update stays in its page.
 
-use keylane_core::apply::ApplyError;
-use keylane_core::error::ApplyErrorKind;
-use tokio_postgres::Client;
+use crate::postgres::lanes::LaneTable;
+use crate::postgres::own_tables::OwnTables;
 
-use super::error::apply_error;
+/// What is at a replica.
+pub(super) const TABLES: OwnTables = OwnTables {
+    whose: "the replica",
+    meta: "meta",
+    versions: &[CREATE, FROM_1_TO_2],
+};
 
-/// The version of the tables that this program writes.
-const VERSION: i32 = 2;
-
-/// Any number, the same for every version: who creates the tables.
-const ADVISORY_LOCK: i64 = 0x6b65_796c_616e_6501;
+/// How far the lanes are.
+pub(super) const LANES: LaneTable = LaneTable {
+    name: "keylane.progress",
+    owner: "pipeline",
+    since: "the replica last applied it",
+    done: "applied",
+    first: "once everything that the old topic held is applied, or to copy its tables anew, run at the replica",
+};
 
 /// The tables of version 1.
 const CREATE: &str = r#"
@@ -66,65 +73,3 @@ CREATE TABLE keylane.pipelines (
     configured_threads text NOT NULL
 );
 "#;
-
-/// Asks the catalog itself: `to_regclass` may answer from what the session remembers of before it waited for the lock.
-const THERE: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                                    WHERE n.nspname = 'keylane' AND c.relname = 'meta')";
-
-/// Creates the tables where they are missing.
-///
-/// # Errors
-/// `Denied` if the user may not create them, `Other` if a later version of the program wrote them.
-pub(super) async fn prepare(client: &mut Client) -> Result<(), ApplyError> {
-    const DOING: &str = "creating Keylane's own tables (schema keylane) in the replica";
-    let at_rim = |error: tokio_postgres::Error| apply_error(&error, DOING);
-    if stored_version(client).await.map_err(at_rim)? == Some(VERSION) {
-        return Ok(());
-    }
-    let transaction = client.transaction().await.map_err(at_rim)?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&ADVISORY_LOCK])
-        .await
-        .map_err(at_rim)?;
-    let stored = stored_version(transaction.client()).await.map_err(at_rim)?;
-    let store = match stored {
-        Some(VERSION) => return Ok(()),
-        Some(version) if version > VERSION => {
-            return Err(ApplyError::new(
-                ApplyErrorKind::Other,
-                format!(
-                    "the replica's schema keylane is of version {version}, this program knows version {VERSION}: run the newer program"
-                ),
-            ));
-        }
-        Some(_) => "UPDATE keylane.meta SET version = $1",
-        None => {
-            transaction.batch_execute(CREATE).await.map_err(at_rim)?;
-            "INSERT INTO keylane.meta (version) VALUES ($1)"
-        }
-    };
-    transaction
-        .batch_execute(FROM_1_TO_2)
-        .await
-        .map_err(at_rim)?;
-    transaction
-        .execute(store, &[&VERSION])
-        .await
-        .map_err(at_rim)?;
-    transaction.commit().await.map_err(at_rim)
-}
-
-/// Whether the tables were created.
-pub(super) async fn are_there(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    Ok(client.query_one(THERE, &[]).await?.get(0))
-}
-
-async fn stored_version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
-    if !are_there(client).await? {
-        return Ok(None);
-    }
-    let row = client
-        .query_opt("SELECT max(version) FROM keylane.meta", &[])
-        .await?;
-    Ok(row.and_then(|row| row.get(0)))
-}

@@ -7,9 +7,9 @@ use keylane_core::apply::{ApplyError, ParkedEntry, ParkedFilter, ParkedSummary};
 use keylane_core::model::{Offset, TopicPartition};
 use tokio_postgres::{Client, Error};
 
-use super::error::apply_error;
 use super::group::Array;
 use super::link::Failure;
+use crate::postgres::error::apply_error;
 
 /// Takes the arrays of [`arrays`].
 pub(super) const PARK: &str = r#"

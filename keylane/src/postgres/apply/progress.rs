@@ -13,10 +13,12 @@ use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Epoch, Lane, Offset, Position, TopicPartition};
 use keylane_core::publish::Acceptance;
 use postgres_protocol::escape::escape_literal;
-use tokio_postgres::{Client, Row, SimpleQueryMessage, Transaction};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::error::apply_error;
 use super::link::Failure;
+use super::own_tables::LANES;
+use crate::postgres::error::apply_error;
+use crate::postgres::lanes::{named, names, signed, unsigned};
 
 /// Prepared once in every session. A NULL position leaves the stored one.
 ///
@@ -38,38 +40,6 @@ SET next_offset = s.next, commit_position = s.commit, ordinal = s.ordinal,
 FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
      AS s (topic, partition, epoch, next, commit, ordinal, accept_epoch, accept_commit, accept_ordinal)
 WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = -1 AND p.owner_epoch = s.epoch"#;
-
-const NEW_PARTITIONS: &str = r#"
-INSERT INTO keylane.progress (pipeline, topic, partition, lane, topic_id, partitions, lanes, accept_epoch, accept_commit, accept_ordinal)
-SELECT $1, s.topic, s.partition, -1, s.topic_id, s.partitions, s.lanes, 0, 0, 0
-FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::int[]) AS s (topic, partition, topic_id, partitions, lanes)
-ORDER BY s.topic COLLATE "C", s.partition
-ON CONFLICT DO NOTHING"#;
-
-const LOCK_PARTITIONS: &str = r#"
-SELECT p.topic, p.partition, p.topic_id, p.partitions, p.lanes
-FROM keylane.progress AS p
-WHERE p.pipeline = $1 AND p.lane = -1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
-ORDER BY p.topic, p.partition FOR UPDATE"#;
-
-const NEW_LANES: &str = r#"
-INSERT INTO keylane.progress (pipeline, topic, partition, lane)
-SELECT $1, s.topic, s.partition, lane
-FROM unnest($2::text[], $3::int[], $4::int[]) AS s (topic, partition, lanes), generate_series(0, s.lanes - 1) AS lane
-ORDER BY s.topic COLLATE "C", s.partition, lane
-ON CONFLICT DO NOTHING"#;
-
-/// Waits for open transactions of the former owner, in the order in which they lock.
-const LOCK_LANES: &str = r#"
-SELECT FROM keylane.progress AS p
-WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
-ORDER BY p.topic, p.partition, p.lane FOR NO KEY UPDATE"#;
-
-const RAISE: &str = r#"
-UPDATE keylane.progress AS p
-SET owner_epoch = (SELECT q.owner_epoch + 1 FROM keylane.progress AS q
-                   WHERE q.pipeline = p.pipeline AND q.topic = p.topic AND q.partition = p.partition AND q.lane = -1)
-WHERE p.pipeline = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"#;
 
 const READ: &str = r#"
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
@@ -106,88 +76,14 @@ pub(super) async fn fence(
         apply_error(&error, "taking partitions over in keylane.progress")
     };
     let transaction = client.transaction().await.map_err(at_rim)?;
+    LANES.raise(&transaction, pipeline, specs).await?;
     let (topics, numbers) = names(specs.iter().map(|spec| &spec.partition));
-    add_and_check(&transaction, pipeline, specs, &topics, &numbers).await?;
-    for statement in [LOCK_LANES, RAISE] {
-        transaction
-            .execute(statement, &[&pipeline, &topics, &numbers])
-            .await
-            .map_err(at_rim)?;
-    }
     let these = Some((&*topics, &*numbers));
     let progress = read(transaction.client(), pipeline, Lanes::Told, these)
         .await
         .map_err(at_rim)?;
     transaction.commit().await.map_err(at_rim)?;
     Ok(progress)
-}
-
-async fn add_and_check(
-    transaction: &Transaction<'_>,
-    pipeline: &str,
-    specs: &[PartitionSpec],
-    topics: &[String],
-    numbers: &[i32],
-) -> Result<(), ApplyError> {
-    let at_rim = |error: tokio_postgres::Error| {
-        apply_error(&error, "taking partitions over in keylane.progress")
-    };
-    let ids: Vec<&str> = specs.iter().map(|spec| &*spec.topic_id).collect();
-    let partitions: Vec<i32> = specs.iter().map(|spec| stored(spec.partitions)).collect();
-    let lanes: Vec<i32> = specs.iter().map(|spec| i32::from(spec.lanes.0)).collect();
-    transaction
-        .execute(
-            NEW_PARTITIONS,
-            &[&pipeline, &topics, &numbers, &ids, &partitions, &lanes],
-        )
-        .await
-        .map_err(at_rim)?;
-    let rows = transaction
-        .query(LOCK_PARTITIONS, &[&pipeline, &topics, &numbers])
-        .await
-        .map_err(at_rim)?;
-    for row in &rows {
-        let partition = named(row);
-        if let Some(spec) = specs.iter().find(|spec| spec.partition == partition) {
-            check_identity(pipeline, spec, row)?;
-        }
-    }
-    transaction
-        .execute(NEW_LANES, &[&pipeline, &topics, &numbers, &lanes])
-        .await
-        .map_err(at_rim)?;
-    Ok(())
-}
-
-/// What is stored of a partition must still hold, or its offsets and lanes mean something else.
-fn check_identity(pipeline: &str, spec: &PartitionSpec, row: &Row) -> Result<(), ApplyError> {
-    let (id, partitions, lanes): (String, i32, i32) = (row.get(2), row.get(3), row.get(4));
-    let topic = &spec.partition.topic;
-    let changed = if id != *spec.topic_id {
-        format!(
-            "topic {topic} was deleted and created again since the replica last applied it: its offsets count anew"
-        )
-    } else if partitions != stored(spec.partitions) {
-        format!(
-            "topic {topic} has {} partitions, and had {partitions} when the replica last applied it: keys have moved between partitions",
-            spec.partitions
-        )
-    } else if lanes != i32::from(spec.lanes.0) {
-        format!(
-            "topic {topic} is applied with {} lanes per partition, and was with {lanes}: set lanes back to {lanes}, or",
-            spec.lanes.0
-        )
-    } else {
-        return Ok(());
-    };
-    Err(ApplyError::new(
-        ApplyErrorKind::Other,
-        format!(
-            "{changed}. Way out: once everything that the old topic held is applied, or to copy its tables anew, run at the replica: DELETE FROM keylane.progress WHERE pipeline = {} AND topic = {}",
-            escape_literal(pipeline).trim(),
-            escape_literal(topic).trim(),
-        ),
-    ))
 }
 
 /// Whether each lane's own progress is read.
@@ -396,32 +292,8 @@ fn fenced() -> ApplyError {
     )
 }
 
-fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> (Vec<String>, Vec<i32>) {
-    partitions
-        .map(|partition| (partition.topic.to_string(), stored(partition.partition)))
-        .unzip()
-}
-
-fn named(row: &Row) -> TopicPartition {
-    let partition: i32 = row.get(1);
-    TopicPartition::new(row.get::<_, String>(0), partition.max(0) as u32)
-}
-
-fn stored(number: u32) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
 fn lane(stored: i32) -> Lane {
     Lane(u16::try_from(stored).unwrap_or(u16::MAX))
-}
-
-/// Bit by bit: positions beyond 2^63 (there are marks like "everything") survive.
-fn signed(number: u64) -> i64 {
-    number as i64
-}
-
-fn unsigned(stored: i64) -> u64 {
-    stored as u64
 }
 
 fn ordinal(stored: i64) -> u32 {

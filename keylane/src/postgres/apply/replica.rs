@@ -16,10 +16,10 @@ use tokio_postgres::Client;
 use crate::envelope::DecodeParked;
 use crate::postgres::connect::{ConnectOptions, connect};
 
-use super::error::{apply_error, from_connect};
 use super::progress::Lanes;
 use super::session::PostgresSession;
 use super::{catalog, create, own_tables, parked, progress, threads};
+use crate::postgres::error::{apply_error, from_connect};
 
 /// How to reach a replica.
 #[derive(Clone)]
@@ -154,7 +154,7 @@ impl PostgresReplica {
     ) -> Result<T, ApplyError> {
         let Err(error) = answer else { return answer };
         if error.kind == ApplyErrorKind::MissingObject
-            && let Ok(false) = own_tables::are_there(client).await
+            && let Ok(false) = own_tables::TABLES.are_there(client).await
         {
             return Ok(T::default());
         }
@@ -165,7 +165,9 @@ impl PostgresReplica {
 #[async_trait]
 impl Replica for PostgresReplica {
     async fn prepare(&self) -> Result<(), ApplyError> {
-        own_tables::prepare(&mut self.door.open().await?).await
+        own_tables::TABLES
+            .prepare(&mut self.door.open().await?)
+            .await
     }
 
     async fn fence(

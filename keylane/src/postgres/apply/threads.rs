@@ -3,7 +3,7 @@
 use keylane_core::apply::{ApplyError, AskedThreads};
 use tokio_postgres::Client;
 
-use super::error::apply_error;
+use crate::postgres::error::apply_error;
 
 /// What was asked for, if anything was.
 pub(super) async fn asked(

@@ -1,0 +1,132 @@
+//! Records that cannot be handled, and handlers that do what they must not.
+
+use std::time::Duration;
+
+use keylane::consumer::{Record, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use super::bed::{Bed, count_up, note, until};
+use crate::consumer_bed::{Topic, ended, number_of};
+
+/// 7 is refused by the database, 8 by the handler, of 9 a failure is passed over, 10 hangs at first; what they wrote before must not stay.
+async fn choosy(record: Record, transaction: &Transaction) -> Result<(), String> {
+    let words = |error: tokio_postgres::Error| error.to_string();
+    count_up(&record, transaction).await.map_err(words)?;
+    match number_of(&record) {
+        7 => transaction
+            .execute("SELECT 1 / 0", &[])
+            .await
+            .map(drop)
+            .map_err(words)?,
+        8 => return Err("bad record".to_owned()),
+        9 => drop(transaction.execute("SELECT 1 / 0", &[]).await),
+        10 if record.attempts == 0 => std::future::pending().await,
+        _ => {}
+    }
+    note(&record, transaction).await.ok();
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_failed_attempt_wrote_is_rolled_back_and_dead_letters_and_skips_move_the_progress() {
+    let Some(bed) = Bed::new("consumer-choosy", 1).await else {
+        return;
+    };
+    let dead = Topic::new("consumer-choosy-dead", 1)
+        .await
+        .expect("a topic");
+    bed.topic.fill(0..20, 1, |_| 0).await;
+    let consumer = || {
+        let consumer = bed.topic.consumer().attempts(2);
+        consumer.attempt_timeout(Duration::from_secs(1))
+    };
+    let stop = CancellationToken::new();
+    let buries = consumer().dead_letter(dead.name);
+    let stats = buries.stats();
+    let running = buries.run_in_transactions(bed.progress(), stop.clone(), choosy);
+    let running = tokio::spawn(running);
+    until("all but three", 1, || bed.audited() == 17).await;
+    until("three letters", 1, || stats.dead_lettered.get() == 3).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    assert_eq!(bed.number("SELECT n FROM counters"), 17);
+    assert_eq!((stats.failed.get(), stats.timed_out.get()), (7, 1));
+    // Who comes next finds them done: passed over, they are not handled again.
+    bed.topic.fill(20..22, 1, |_| 0).await;
+    bed.topic.fill(8..9, 1, |_| 0).await;
+    let stop = CancellationToken::new();
+    let skips = consumer().skip();
+    let stats = skips.stats();
+    let running = tokio::spawn(skips.run_in_transactions(bed.progress(), stop.clone(), choosy));
+    until("one to be passed over", 1, || stats.skipped.get() == 1).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    assert_eq!(
+        (stats.handled.get(), stats.failed.get(), bed.audited()),
+        (2, 2, 19)
+    );
+    let low = "SELECT max(next_offset) FROM keylane.consumer_progress WHERE lane >= 0";
+    assert_eq!(bed.number(low), 23);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_ends_its_transaction_ends_the_consumer() {
+    let Some(bed) = Bed::new("consumer-ends", 1).await else {
+        return;
+    };
+    bed.topic.fill(0..1, 1, |_| 0).await;
+    let handler =
+        async |_: Record, transaction: &Transaction| transaction.batch_execute("COMMIT").await;
+    let running =
+        bed.topic
+            .consumer()
+            .run_in_transactions(bed.progress(), CancellationToken::new(), handler);
+    let error = ended(tokio::spawn(running)).await.expect_err("it ends");
+    assert!(
+        error
+            .to_string()
+            .starts_with("KL-CONSUME-007: the handler ended"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_closes_all_connections_costs_no_attempt() {
+    let Some(bed) = Bed::new("consumer-closing", 2).await else {
+        return;
+    };
+    bed.topic.fill(0..900, 2, |number| number % 30).await;
+    let consumer = bed.topic.consumer().attempts(1);
+    let stats = consumer.stats();
+    let counting = bed.counting(consumer);
+    for wanted in [100, 300, 500] {
+        until("progress", 1, || bed.audited() >= wanted).await;
+        bed.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keylane consumer'");
+    }
+    until("all records", 1, || bed.audited() >= 900).await;
+    until("all to be known as done", 1, || stats.handled.get() >= 900).await;
+    counting.stopped().await;
+    bed.assert_exact(900, 30);
+    assert_eq!(stats.failed.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_fenced_by_a_process_that_the_group_does_not_name_takes_over_again() {
+    let Some(bed) = Bed::new("consumer-fenced", 2).await else {
+        return;
+    };
+    bed.topic.fill(0..900, 2, |number| number % 30).await;
+    let consumer = bed.topic.consumer().attempts(1);
+    let stats = consumer.stats();
+    let counting = bed.counting(consumer);
+    for wanted in [100, 300, 500] {
+        until("progress", 1, || bed.audited() >= wanted).await;
+        let fenced = stats.fenced.get();
+        bed.execute("UPDATE keylane.consumer_progress SET owner_epoch = owner_epoch + 1");
+        until("it to notice", 1, || stats.fenced.get() > fenced).await;
+    }
+    until("all records", 1, || bed.audited() >= 900).await;
+    counting.stopped().await;
+    bed.assert_exact(900, 30);
+    assert_eq!(stats.failed.get(), 0);
+}

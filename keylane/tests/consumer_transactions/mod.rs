@@ -1,0 +1,8 @@
+//! The consumer whose progress is committed with what its handlers write, on real Kafka and PostgreSQL.
+
+mod bed;
+mod failures;
+mod kills;
+mod lost_answers;
+mod refusals;
+mod zombie;
