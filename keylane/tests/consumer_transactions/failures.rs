@@ -130,3 +130,41 @@ async fn who_is_fenced_by_a_process_that_the_group_does_not_name_takes_over_agai
     bed.assert_exact(900, 30);
     assert_eq!(stats.failed.get(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_owner_did_between_two_attempts_is_not_done_again() {
+    let Some(bed) = Bed::new("consumer-between", 1).await else {
+        return;
+    };
+    bed.topic.fill(0..1, 1, |number| number).await;
+    let handler = async |record: Record, transaction: &Transaction| {
+        let words = |error: tokio_postgres::Error| error.to_string();
+        count_up(&record, transaction).await.map_err(words)?;
+        note(&record, transaction).await.map_err(words)?;
+        match record.attempts {
+            0 => Err("not yet".to_owned()),
+            _ => Ok(()),
+        }
+    };
+    let consumer = bed.topic.consumer();
+    let consumer = consumer.backoff(Duration::from_secs(2), Duration::from_secs(2));
+    let (stats, stop) = (consumer.stats(), CancellationToken::new());
+    let running = consumer.run_in_transactions(bed.progress(), stop.clone(), handler);
+    let running = tokio::spawn(running);
+    until("the first attempt", 1, || stats.failed.get() == 1).await;
+    // As an owner does whom nobody here has heard of.
+    bed.execute(
+        "BEGIN;
+         UPDATE keylane.consumer_progress SET owner_epoch = owner_epoch + 1;
+         INSERT INTO counters VALUES ('0', 1);
+         INSERT INTO audit (key, partition, place, number) VALUES ('0', 0, 0, 0);
+         UPDATE keylane.consumer_progress SET next_offset = 1 WHERE lane >= 0;
+         COMMIT",
+    );
+    until("it to notice", 1, || stats.fenced.get() == 1).await;
+    until("it to take over", 1, || stats.replays_skipped.get() == 1).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    bed.assert_exact(1, 1);
+    assert_eq!((stats.handled.get(), stats.failed.get()), (0, 1));
+}
