@@ -1,17 +1,20 @@
 //! The consumer for any handler, on real Kafka: order, retries, dead letters, progress over restarts and moves.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use keylane::consumer::{Consumer, Health, Record};
+use keylane::consumer::{Batch, Consumer, Health, Record};
 use keylane_core::consume::KeepOrder;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Committed, Log as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer_bed::{Noting, Seen, Topic, ended, number_of, until};
+
+type Gauge = Arc<AtomicU64>;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_a_key_are_handled_in_order_whatever_fails_and_however_many_go_side_by_side() {
@@ -355,4 +358,102 @@ async fn of_two_consumers_under_one_name_one_gives_way_and_the_other_goes_on() {
     topic.fill(0..20, 2, |number| number).await;
     until("the other to go on", || stays.seen.count() >= 20).await;
     stays.stopped().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_of_batches_gets_what_is_there_of_one_key_in_order() {
+    let Some(topic) = Topic::new("consumer-batches-plain", 2).await else {
+        return;
+    };
+    topic.fill(0..600, 2, |number| number % 10).await;
+    let (seen, stop) = (Seen::default(), CancellationToken::new());
+    let consumer = topic.consumer().attempts(2).skip();
+    let stats = consumer.stats();
+    let noting = seen.clone();
+    let handler = move |records: Vec<Record>| {
+        let seen = noting.clone();
+        async move {
+            assert!((1..=20).contains(&records.len()));
+            assert!(records.iter().all(|record| record.key == records[0].key));
+            if records.iter().any(|record| number_of(record) == 33) {
+                return Err("bad record");
+            }
+            for record in &records {
+                seen.note(record);
+            }
+            Ok(())
+        }
+    };
+    let running = tokio::spawn(consumer.run_batches(Batch::OfOneKey(20), stop.clone(), handler));
+    until("all but one", || seen.count() >= 599).await;
+    until("that one", || stats.skipped.get() == 1).await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    seen.assert_in_order();
+    assert_eq!((seen.count(), stats.failed.get()), (599, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rate_and_the_concurrency_change_while_it_runs() {
+    let Some(topic) = Topic::new("consumer-rate", 1).await else {
+        return;
+    };
+    topic.fill(0..4000, 1, |number| number).await;
+    // So slow that after the burst nothing more is begun in any test's time.
+    let consumer = topic.consumer().rate(0.001, 20);
+    let (stats, stop) = (consumer.stats(), CancellationToken::new());
+    let (seen, now, most) = (Seen::default(), Gauge::default(), Gauge::default());
+    let (noting, in_progress, highest) = (seen.clone(), now.clone(), most.clone());
+    let handler = move |record: Record| {
+        let (seen, now, most) = (noting.clone(), in_progress.clone(), highest.clone());
+        async move {
+            most.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            now.fetch_sub(1, Relaxed);
+            seen.note(&record);
+            Ok::<(), &str>(())
+        }
+    };
+    let running = tokio::spawn(consumer.run(stop.clone(), handler));
+    until("the burst", || stats.handled.get() == 20).await;
+    until("it to be told", || stats.service_us.get() >= 1000).await;
+    assert_eq!(seen.count(), 20);
+    stats.set_concurrency(3);
+    most.store(0, Relaxed);
+    stats.set_rate(None);
+    until("many more", || seen.count() >= 600).await;
+    assert_eq!(most.load(Relaxed), 3);
+    stats.set_concurrency(50);
+    until("all", || seen.count() == 4000).await;
+    assert!((4..=50).contains(&most.load(Relaxed)));
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hottest_keys_are_told_with_the_bound_that_they_set() {
+    let Some(topic) = Topic::new("consumer-hot", 1).await else {
+        return;
+    };
+    // Of ten records five are of key 0, the rest of one key each.
+    let key = |number: u64| if number.is_multiple_of(2) { 0 } else { number };
+    topic.fill(0..400, 1, key).await;
+    let consumer = topic.consumer();
+    let (stats, stop) = (consumer.stats(), CancellationToken::new());
+    let handler = async |_: Record| {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Ok::<(), &str>(())
+    };
+    let running = tokio::spawn(consumer.run(stop.clone(), handler));
+    until("all records", || stats.handled.get() == 400).await;
+    until("them to be told", || {
+        stats.held.get() == 0 && !stats.hot_keys().is_empty()
+    })
+    .await;
+    stop.cancel();
+    ended(running).await.expect("a clean stop");
+    let hottest = stats.hot_keys().remove(0);
+    assert_eq!((&hottest.key[..], hottest.share), (&b"0"[..], 0.5));
+    let bound = hottest.records_per_second_max.expect("a bound");
+    assert!((1.0..=2000.0).contains(&bound), "{bound}");
 }

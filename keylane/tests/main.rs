@@ -3,6 +3,7 @@
 mod changes;
 mod consumer;
 mod consumer_bed;
+mod consumer_examples;
 mod consumer_transactions;
 mod debezium;
 mod embedded;

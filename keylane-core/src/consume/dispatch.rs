@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::model::{Offset, TopicPartition};
 
 use super::completed::Completed;
+use part::{Back, Entry, Part, Standing};
 
 /// What keeps its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,18 @@ pub enum KeepOrder {
     Partition,
     /// Nothing: as many as are asked for go side by side.
     Unordered,
+}
+
+/// How many records are worked on together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Batch {
+    /// Each for itself.
+    #[default]
+    Single,
+    /// Up to so many of one key that follow each other, in their order.
+    OfOneKey(usize),
+    /// Up to so many of one partition, each of another key.
+    OfDistinctKeys(usize),
 }
 
 /// A record that is being worked on; to be given back by [`Dispatch::done`] or [`Dispatch::again`].
@@ -73,48 +86,6 @@ pub struct Dispatch<T> {
     working: usize,
 }
 
-#[derive(Debug)]
-struct Part<T> {
-    partition: TopicPartition,
-    completed: Completed,
-    queues: Vec<Queue<T>>,
-    /// Places of `queues` that are free.
-    free: Vec<usize>,
-    by_key: HashMap<Option<Bytes>, usize>,
-    line: VecDeque<usize>,
-    in_line: bool,
-    /// Nothing more is given.
-    leaving: bool,
-    working: usize,
-    held: usize,
-    load_bytes: usize,
-    held_bytes: usize,
-}
-
-#[derive(Debug)]
-struct Queue<T> {
-    key: Option<Bytes>,
-    entries: VecDeque<Entry<T>>,
-    standing: Standing,
-}
-
-/// What becomes of a queue's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It may be taken, if there is one.
-    Free,
-    Working,
-    Pausing,
-}
-
-#[derive(Debug)]
-struct Entry<T> {
-    offset: Offset,
-    size_bytes: usize,
-    attempts: u32,
-    record: T,
-}
-
 impl<T: Clone> Dispatch<T> {
     /// No partitions yet.
     pub fn new(order: KeepOrder) -> Self {
@@ -132,20 +103,7 @@ impl<T: Clone> Dispatch<T> {
     /// Takes a partition, from what is done there; one that is held already begins anew.
     pub fn assign(&mut self, partition: &TopicPartition, completed: Completed) {
         self.revoke(partition);
-        let part = Part {
-            partition: partition.clone(),
-            completed,
-            queues: Vec::new(),
-            free: Vec::new(),
-            by_key: HashMap::new(),
-            line: VecDeque::new(),
-            in_line: false,
-            leaving: false,
-            working: 0,
-            held: 0,
-            load_bytes: 0,
-            held_bytes: 0,
-        };
+        let part = Part::new(partition.clone(), completed);
         let number = self.parts.len();
         self.parts.push(Some(part));
         self.by_name.insert(partition.clone(), number);
@@ -206,6 +164,7 @@ impl<T: Clone> Dispatch<T> {
             offset,
             size_bytes,
             attempts: 0,
+            alone: false,
             record,
         };
         let queue = part.queue_for(self.order, key);
@@ -226,28 +185,29 @@ impl<T: Clone> Dispatch<T> {
 
     /// The next record to work on, or `None` if no key's head is free.
     pub fn take(&mut self) -> Option<Given<T>> {
-        let number = self.line.pop_front()?;
-        let part = self.parts.get_mut(number)?.as_mut()?;
-        let queue = part.line.pop_front();
+        self.take_batch(Batch::Single, |_, _| true).pop()
+    }
+
+    /// The next records to work on together; none if no key's head is free. What failed before, in a batch or alone, comes alone. `joins` says of two records that follow each other in
+    /// one queue whether they are of one key: not all are where a queue holds several keys.
+    pub fn take_batch(&mut self, batch: Batch, joins: impl Fn(&T, &T) -> bool) -> Vec<Given<T>> {
+        let Some(number) = self.line.pop_front() else {
+            return Vec::new();
+        };
+        let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) else {
+            return Vec::new();
+        };
+        let given = match batch {
+            Batch::Single => part.take_of_one(number, 1, joins),
+            Batch::OfOneKey(most) => part.take_of_one(number, most, joins),
+            Batch::OfDistinctKeys(most) => part.take_of_several(number, most),
+        };
         part.in_line = !part.line.is_empty();
         if part.in_line {
             self.line.push_back(number);
         }
-        let queue = queue?;
-        let it = part.queues.get_mut(queue)?;
-        it.standing = Standing::Working;
-        let head = it.entries.front()?;
-        part.working += 1;
-        self.working += 1;
-        Some(Given {
-            ticket: Ticket {
-                part: number,
-                queue,
-                offset: head.offset,
-            },
-            record: head.record.clone(),
-            attempts: head.attempts,
-        })
+        self.working += given.len();
+        given
     }
 
     /// The record of a ticket, while it is worked on.
@@ -259,7 +219,7 @@ impl<T: Clone> Dispatch<T> {
         is_its.then_some(&head.record)
     }
 
-    /// A record is done.
+    /// A record is done. Those of a batch are done in their order.
     pub fn done(&mut self, ticket: Ticket) {
         let Some(part) = self.part_of(ticket) else {
             return;
@@ -276,30 +236,40 @@ impl<T: Clone> Dispatch<T> {
 
     /// A record failed and is to be tried again, not before `at_ms`. Its key waits for it.
     pub fn again(&mut self, ticket: Ticket, at_ms: u64) {
-        self.put_off(ticket, at_ms, 1);
+        self.give_back(&[ticket], Back::Again(at_ms));
     }
 
-    /// A record could not be tried, and is to be not before `at_ms`: as [`Dispatch::again`], but it counts as no attempt.
-    pub fn later(&mut self, ticket: Ticket, at_ms: u64) {
-        self.put_off(ticket, at_ms, 0);
+    /// Records could not be tried, and are to be not before `at_ms`: as [`Dispatch::again`], but it counts as no attempt.
+    pub fn later(&mut self, tickets: &[Ticket], at_ms: u64) {
+        self.give_back(tickets, Back::Later(at_ms));
     }
 
-    fn put_off(&mut self, ticket: Ticket, at_ms: u64, attempts: u32) {
-        let Some(part) = self.part_of(ticket) else {
-            return;
-        };
-        if let Some(queue) = part.queues.get_mut(ticket.queue)
-            && let Some(head) = queue.entries.front_mut()
-        {
-            queue.standing = Standing::Pausing;
-            head.attempts = head.attempts.saturating_add(attempts);
-            part.load_bytes = part.load_bytes.saturating_sub(head.size_bytes);
+    /// A batch failed, and nobody knows by which record: each is worked on alone, at once. It counts as no attempt.
+    pub fn apart(&mut self, tickets: &[Ticket]) {
+        self.give_back(tickets, Back::Apart);
+    }
+
+    fn give_back(&mut self, tickets: &[Ticket], back: Back) {
+        for ticket in tickets {
+            let Some(part) = self.parts.get_mut(ticket.part).and_then(Option::as_mut) else {
+                continue;
+            };
+            let Some(is_last) = part.give_back(*ticket, back) else {
+                continue;
+            };
+            self.working = self.working.saturating_sub(1);
+            if !is_last {
+                continue;
+            }
+            match back {
+                Back::Apart => self.stand_in_line(ticket.part),
+                Back::Again(at_ms) | Back::Later(at_ms) => {
+                    self.pause_number += 1;
+                    self.pauses
+                        .insert((at_ms, self.pause_number), (ticket.part, ticket.queue));
+                }
+            }
         }
-        part.working = part.working.saturating_sub(1);
-        self.working = self.working.saturating_sub(1);
-        self.pause_number += 1;
-        self.pauses
-            .insert((at_ms, self.pause_number), (ticket.part, ticket.queue));
     }
 
     /// Ends pauses that are over. Returns when the next one is.
@@ -367,79 +337,6 @@ impl<T: Clone> Dispatch<T> {
     }
 }
 
-impl<T> Part<T> {
-    fn queue_for(&mut self, order: KeepOrder, key: Option<Bytes>) -> usize {
-        let key = match order {
-            KeepOrder::Key => key,
-            KeepOrder::Partition => None,
-            KeepOrder::Unordered => return self.new_queue(None),
-        };
-        if let Some(queue) = self.by_key.get(&key) {
-            return *queue;
-        }
-        let queue = self.new_queue(key.clone());
-        self.by_key.insert(key, queue);
-        queue
-    }
-
-    fn new_queue(&mut self, key: Option<Bytes>) -> usize {
-        if let Some(free) = self.free.pop() {
-            if let Some(queue) = self.queues.get_mut(free) {
-                queue.key = key;
-            }
-            return free;
-        }
-        self.queues.push(Queue {
-            key,
-            entries: VecDeque::new(),
-            standing: Standing::Free,
-        });
-        self.queues.len() - 1
-    }
-
-    fn append(&mut self, number: usize, entry: Entry<T>) {
-        self.held += 1;
-        self.load_bytes += entry.size_bytes;
-        self.held_bytes += entry.size_bytes;
-        if let Some(queue) = self.queues.get_mut(number) {
-            queue.entries.push_back(entry);
-            if queue.standing == Standing::Free && queue.entries.len() == 1 {
-                self.line.push_back(number);
-            }
-        }
-    }
-
-    /// Takes the head of a queue that is being worked on; the next one is free.
-    fn pop(&mut self, number: usize) -> Option<Entry<T>> {
-        let queue = self.queues.get_mut(number)?;
-        let entry = queue.entries.pop_front()?;
-        queue.standing = Standing::Free;
-        self.held = self.held.saturating_sub(1);
-        self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes);
-        if queue.entries.is_empty() {
-            let key = queue.key.take();
-            // Of an unordered one there is no entry, or another's.
-            if self.by_key.get(&key) == Some(&number) {
-                self.by_key.remove(&key);
-            }
-            self.free.push(number);
-        } else {
-            self.line.push_back(number);
-        }
-        Some(entry)
-    }
-
-    /// The head may be tried again.
-    fn resume(&mut self, number: usize) {
-        if let Some(queue) = self.queues.get_mut(number)
-            && let Some(head) = queue.entries.front()
-        {
-            queue.standing = Standing::Free;
-            self.load_bytes += head.size_bytes;
-            self.line.push_back(number);
-        }
-    }
-}
-
+mod part;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,13 @@ mod completed;
 pub use completed::{Completed, UnreadableMap};
 
 mod dispatch;
-pub use dispatch::{Dispatch, DispatchState, Given, KeepOrder, Ticket};
+pub use dispatch::{Batch, Dispatch, DispatchState, Given, KeepOrder, Ticket};
+
+mod rate;
+pub use rate::Rate;
+
+mod hot;
+pub use hot::{HotKey, HotKeys};
 
 #[cfg(test)]
 mod chance;

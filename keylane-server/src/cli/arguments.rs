@@ -101,7 +101,7 @@ enum Command {
     Threads(threads::ThreadsArguments),
     /// Hand a topic's records, in key order, to a command or an HTTP endpoint. Needs no configuration.
     #[command(after_help = examples::CONSUME)]
-    Consume(consume::ConsumeArguments),
+    Consume(Box<consume::ConsumeArguments>),
     /// Topics: plan them out of the origin's tables, find what is wrong with a cluster's, change what is safe.
     #[command(after_help = examples::TOPICS)]
     Topics(topics::TopicsArguments),

@@ -116,6 +116,12 @@ async fn holder_of(state_dir: &Path, address: SocketAddr) -> Option<Holder> {
     }
 }
 
+/// Requests that take longer than they may at a shutdown.
+pub(super) async fn late(stop: CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(DRAIN_MAX).await;
+}
+
 struct Server {
     address: SocketAddr,
     state_dir: PathBuf,
@@ -145,15 +151,11 @@ impl Server {
         let stopped = self.stop.clone();
         let serving =
             axum::serve(listener, self.router).with_graceful_shutdown(stopped.cancelled_owned());
-        let late = async {
-            self.stop.cancelled().await;
-            tokio::time::sleep(DRAIN_MAX).await;
-        };
         tokio::select! {
             ended = serving => if let Err(error) = ended {
                 warn!("the HTTP service ended: {error}");
             },
-            () = late => {}
+            () = late(self.stop.clone()) => {}
         }
         let _ = std::fs::remove_file(self.state_dir.join(NOTE));
     }

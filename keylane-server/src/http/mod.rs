@@ -4,6 +4,8 @@
 //!   asks for the token.
 //! - `/metrics`: OpenMetrics text; `/v1/status`, `/v1/parked`: what `keylane status` and `keylane parked list` print with `--format json`.
 //!
+//! `keylane consume --listen` serves the first three of its consumer alone.
+//!
 //! All of it is read-only.
 
 mod source;
@@ -19,3 +21,6 @@ pub use service::service;
 
 mod listen;
 pub use listen::{Holder, serve};
+
+mod consumer;
+pub use consumer::serve_consumer;

@@ -15,7 +15,7 @@ use super::ready::Readiness;
 use super::source::Source;
 use crate::config::Secret;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All paths. With a token, every path but `/healthz` and `/readyz` answers 401 without `Authorization: Bearer TOKEN`.
 pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
@@ -46,7 +46,7 @@ struct Served {
 
 type From = Shared<Served>;
 
-async fn healthz() -> Response {
+pub(super) async fn healthz() -> Response {
     let version = env!("CARGO_PKG_VERSION");
     let pid = std::process::id();
     Json(json!({"ok": true, "service": "keylane", "version": version, "pid": pid})).into_response()
@@ -91,7 +91,11 @@ async fn nothing() -> Response {
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
-async fn ask_token(Shared(token): Shared<Arc<Secret>>, request: Request, next: Next) -> Response {
+pub(super) async fn ask_token(
+    Shared(token): Shared<Arc<Secret>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -102,8 +106,7 @@ async fn ask_token(Shared(token): Shared<Arc<Secret>>, request: Request, next: N
     if given.is_some_and(|given| same(given, token.expose())) {
         return next.run(request).await;
     }
-    let body =
-        json!({"error": "send the token of http.auth_token as 'Authorization: Bearer TOKEN'"});
+    let body = json!({"error": "send the token (http.auth_token, KEYLANE_AUTH_TOKEN) as 'Authorization: Bearer TOKEN'"});
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, challenge, Json(body)).into_response()
 }

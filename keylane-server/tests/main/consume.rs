@@ -288,3 +288,129 @@ fn without_a_handler_or_with_two_or_with_a_url_that_is_none_nothing_is_begun() {
         );
     }
 }
+
+/// Runs to its end; what it has printed.
+fn redrive(topic: &Topic, more: &[&str]) -> serde_json::Value {
+    let dead = format!("{}.dead", topic.name);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+    command.args(["consume", "redrive", "--bootstrap", &topic.bootstrap]);
+    command.args(["--dead-letter", &dead, "--format", "json"]);
+    let output = command.args(more).output().expect("keylane runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    serde_json::from_slice(&output.stdout).expect("one object")
+}
+
+#[test]
+fn dead_letters_go_back_once_with_what_tells_a_repeat_and_are_handled_then() {
+    if left_out() {
+        return;
+    }
+    let topic = Topic::new("consume-redrive");
+    topic.fill(0..21);
+    let dead = format!("{}.dead", topic.name);
+    // Of seven keys one is refused until it is mended.
+    let script = "read number || true; [ $KEYLANE_KEY = 'key 3' -a ! -e mended ] && exit 1; echo \"$KEYLANE_ID $KEYLANE_PARTITION $number\" >> out";
+    let script = script.replace("[ $KEYLANE_KEY", "[ \"$KEYLANE_KEY\"");
+    let more = ["--exec", &script, "--retries", "0", "--dead-letter", &dead];
+    let consuming = topic.consume(&more);
+    let out = topic.folder.path().join("out");
+    let lines = || -> Vec<String> {
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    };
+    topic.wait(&consuming, "all but three", || lines().len() == 18);
+    topic.wait(&consuming, "three letters", || {
+        consuming.log().matches("to the dead-letter topic").count() == 3
+    });
+    consuming.terminate();
+    std::fs::write(topic.folder.path().join("mended"), "").expect("written");
+    assert_eq!(
+        redrive(&topic, &["--max", "2"]),
+        serde_json::json!({"put_back": 2, "left": 1})
+    );
+    assert_eq!(
+        redrive(&topic, &[]),
+        serde_json::json!({"put_back": 1, "left": 0})
+    );
+    assert_eq!(
+        redrive(&topic, &[]),
+        serde_json::json!({"put_back": 0, "left": 0})
+    );
+    let again = topic.consume(&more);
+    topic.wait(&again, "what came back", || lines().len() == 21);
+    again.terminate();
+    // Under the ids that they failed with, in their partition and order.
+    let back: Vec<String> = lines().split_off(18);
+    let partition = 3 % 3;
+    let ids: Vec<&str> = back
+        .iter()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(
+        ids.iter()
+            .all(|id| id.starts_with(&format!("{}-{partition}-", topic.name))),
+        "{back:?}"
+    );
+    let numbers: Vec<&str> = back
+        .iter()
+        .filter_map(|line| line.split(' ').next_back())
+        .collect();
+    assert_eq!(numbers, ["3", "10", "17"]);
+}
+
+#[test]
+fn health_and_metrics_of_a_consumer_are_served_and_only_to_this_machine_without_a_token() {
+    if left_out() {
+        return;
+    }
+    let topic = Topic::new("consume-listen");
+    topic.fill(0..70);
+    let consuming = topic.consume(&["--exec", "true", "--listen", "127.0.0.1:0"]);
+    let address = || {
+        let log = consuming.log();
+        let rest = log.split_once("http://")?.1.to_owned();
+        Some(rest.split_once(": /healthz")?.0.to_owned())
+    };
+    topic.wait(&consuming, "the address", || address().is_some());
+    let address = address().expect("it was told");
+    let get = |path: &str| {
+        let answer = crate::http::answer(&address, path);
+        (answer.code, answer.body)
+    };
+    assert_eq!(get("/healthz").0, 200);
+    topic.wait(&consuming, "it to be ready", || get("/readyz").0 == 200);
+    let handled = format!(
+        "keylane_consumer_handled_total{{group=\"{}\"}} 70",
+        topic.name
+    );
+    topic.wait(&consuming, "all to be told", || {
+        get("/metrics").1.contains(&handled)
+    });
+    topic.wait(&consuming, "the hot keys", || {
+        get("/metrics")
+            .1
+            .contains("keylane_consumer_hot_key_share{")
+    });
+    consuming.terminate();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+    command.args([
+        "consume",
+        "--bootstrap",
+        "127.0.0.1:1",
+        "--topic",
+        "t",
+        "--group",
+        "g",
+    ]);
+    command.args(["--exec", "true", "--listen", "0.0.0.0:0"]);
+    let output = command
+        .env_remove("KEYLANE_AUTH_TOKEN")
+        .output()
+        .expect("keylane runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && told.contains("KEYLANE_AUTH_TOKEN"),
+        "{told}"
+    );
+}

@@ -15,10 +15,10 @@ const TOKEN: &str = "a-token-of-24-characters";
 const TABLES: &str = "create table t(id int primary key, v text);";
 
 /// An answer.
-struct Answer {
-    code: u16,
+pub struct Answer {
+    pub code: u16,
     head: String,
-    body: String,
+    pub body: String,
 }
 
 impl Answer {
@@ -52,7 +52,7 @@ fn ask(place: &str, path: &str, token: Option<&str>) -> Option<Answer> {
     })
 }
 
-fn answer(place: &str, path: &str) -> Answer {
+pub fn answer(place: &str, path: &str) -> Answer {
     ask(place, path, Some(TOKEN)).expect("an answer")
 }
 

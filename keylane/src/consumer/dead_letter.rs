@@ -9,6 +9,15 @@ use keylane_core::publish::{Log, LogError, LogErrorKind, NewRecord};
 use super::record::Record;
 use crate::workers::stats::now_us;
 
+/// How headers begin that tell of a death.
+pub(super) const DEAD: &str = "keylane.dead.";
+/// What tells a repeat of the record.
+pub(super) const DEAD_ID: &str = "keylane.dead.id";
+/// Where it was.
+pub(super) const DEAD_TOPIC: &str = "keylane.dead.topic";
+/// Where it was.
+pub(super) const DEAD_PARTITION: &str = "keylane.dead.partition";
+
 /// The longest error text that goes along, in bytes.
 const ERROR_BYTES_MAX: usize = 1000;
 
@@ -43,10 +52,12 @@ impl DeadLetters {
         let mut ends = (0..=error.len().min(ERROR_BYTES_MAX)).rev();
         let error = ends.find_map(|end| error.get(..end)).unwrap_or_default();
         let mut headers = record.headers.clone();
+        // Of one that was put back, an earlier death is told no more.
+        headers.retain(|(name, _)| !name.starts_with(DEAD));
         let mut add = |name: &str, value: String| headers.push((name.into(), Bytes::from(value)));
-        add("keylane.dead.id", record.id());
-        add("keylane.dead.topic", record.topic.to_string());
-        add("keylane.dead.partition", record.partition.to_string());
+        add(DEAD_ID, record.id());
+        add(DEAD_TOPIC, record.topic.to_string());
+        add(DEAD_PARTITION, record.partition.to_string());
         add("keylane.dead.offset", record.offset.0.to_string());
         add("keylane.dead.timestamp_ms", record.timestamp_ms.to_string());
         add("keylane.dead.attempts", attempts.to_string());

@@ -1,12 +1,13 @@
-//! What a handler may be: a function of a record, or of a record and the transaction in which its progress is committed.
+//! What a handler may be: a function of a record or of several, or of these and the transaction in which their progress is committed.
 
 use std::fmt::Display;
 
-use keylane_core::consume::KeepOrder;
+use keylane_core::consume::{Batch, KeepOrder};
 use tokio_util::sync::CancellationToken;
 
+use super::error::ConsumerError;
 use super::record::Record;
-use super::run::{self, ConsumerError};
+use super::run;
 use super::settings::{Consumer, OnGap};
 use super::transaction::{self, Transaction};
 use super::work::{Todo, attempt, only};
@@ -32,6 +33,33 @@ impl Consumer {
     {
         let longest = self.attempt_max;
         let handler = |records| handler(only(records));
+        let begin = |todo: Todo| attempt(&handler, todo, longest);
+        run::run(self, None, stop, begin).await
+    }
+
+    /// As [`Consumer::run`], with several records at once: those that are there, up to the number that the batch says; none is waited for. [`Consumer::concurrency`] counts batches.
+    ///
+    /// [`Batch::OfOneKey`] are records of one key that follow each other, in their order: for effects of which the last counts, or that are added up. [`Batch::OfDistinctKeys`] are records of one
+    /// partition, each of another key: for what takes many at once, in any order.
+    ///
+    /// A batch is done if its handler succeeds. If it fails, is dropped or panics, each of its records is tried alone, as a batch of one, and only what fails then counts as an attempt: a bad
+    /// record is found, and none is blamed for another. So with batches a handler is at least once for records of a batch that failed half way, too.
+    ///
+    /// # Errors
+    /// As [`Consumer::run`].
+    pub async fn run_batches<H, F, E>(
+        mut self,
+        batch: Batch,
+        stop: CancellationToken,
+        handler: H,
+    ) -> Result<(), ConsumerError>
+    where
+        H: Fn(Vec<Record>) -> F + Send + Sync,
+        F: Future<Output = Result<(), E>> + Send,
+        E: Display + Send,
+    {
+        self.batch = batch;
+        let longest = self.attempt_max;
         let begin = |todo: Todo| attempt(&handler, todo, longest);
         run::run(self, None, stop, begin).await
     }
@@ -83,6 +111,31 @@ impl Consumer {
         let (consumer, store) = self.in_transactions(progress)?;
         let longest = consumer.attempt_max;
         let begin = |todo: Todo| transaction::attempt(&handler, &store, todo, longest);
+        run::run(consumer, Some(store.clone()), stop, begin).await
+    }
+
+    /// As [`Consumer::run_in_transactions`], with several records in one transaction: see [`Consumer::run_batches`]. A batch that fails is rolled back whole, then each of its records has a
+    /// transaction of its own.
+    ///
+    /// [`Batch::OfDistinctKeys`] makes one commit out of many, which is what most transactions cost; it takes one record of each lane at most.
+    ///
+    /// # Errors
+    /// As [`Consumer::run_in_transactions`].
+    pub async fn run_batches_in_transactions<H, E>(
+        mut self,
+        batch: Batch,
+        progress: PostgresProgress,
+        stop: CancellationToken,
+        handler: H,
+    ) -> Result<(), ConsumerError>
+    where
+        H: AsyncFn(Vec<Record>, &Transaction) -> Result<(), E>,
+        E: Display,
+    {
+        self.batch = batch;
+        let (consumer, store) = self.in_transactions(progress)?;
+        let longest = consumer.attempt_max;
+        let begin = |todo: Todo| transaction::attempt_batch(&handler, &store, todo, longest);
         run::run(consumer, Some(store.clone()), stop, begin).await
     }
 

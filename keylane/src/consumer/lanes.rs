@@ -49,17 +49,31 @@ impl Lanes {
         self.names.get(usize::from(lane)).cloned()
     }
 
-    /// The step that a transaction makes which handles this record.
-    pub(super) fn step(&self, partition: &TopicPartition, record: &Record) -> Option<LaneMove> {
-        let part = self.parts.get(partition)?;
+    /// Adds the step of this record's lane to those that a transaction makes.
+    pub(super) fn add_step(
+        &self,
+        moves: &mut Vec<LaneMove>,
+        partition: &TopicPartition,
+        record: &Record,
+    ) {
         let lane = self.lane_of(record);
-        Some(LaneMove {
+        if let Some(step) = moves.iter_mut().find(|step| step.lane == lane) {
+            step.next = record.offset.next();
+            return;
+        }
+        let Some(part) = self.parts.get(partition) else {
+            return;
+        };
+        let Some(expected) = part.next.get(usize::from(lane)) else {
+            return;
+        };
+        moves.push(LaneMove {
             partition: partition.clone(),
             lane,
             owner_epoch: part.owner_epoch,
-            expected: *part.next.get(usize::from(lane))?,
+            expected: *expected,
             next: record.offset.next(),
-        })
+        });
     }
 
     /// Steps are committed.
@@ -81,10 +95,19 @@ impl Lanes {
         self.parts.insert(partition, part);
     }
 
-    /// Returns whether it was there.
-    pub(super) fn forget(&mut self, partition: &TopicPartition) -> bool {
+    /// It is no longer this process's, as the group says.
+    pub(super) fn forget(&mut self, partition: &TopicPartition) {
         self.suspects.remove(partition);
-        self.parts.remove(partition).is_some()
+        self.parts.remove(partition);
+    }
+
+    /// Another owner was found in it. Returns whether that is news: of one transaction after another it may be told.
+    pub(super) fn suspect(&mut self, partition: &TopicPartition, frontier: Offset) -> bool {
+        let is_news = self.parts.remove(partition).is_some();
+        if is_news {
+            self.suspects.insert(partition.clone(), frontier);
+        }
+        is_news
     }
 
     /// The owner's number of a partition.
@@ -96,5 +119,29 @@ impl Lanes {
     fn lane_of(&self, record: &Record) -> u16 {
         let key = record.key.as_deref().unwrap_or_default();
         OrderHash::of(key).lane(self.count).0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_of_which_another_owner_is_told_twice_stays_suspect_until_it_is_taken_again() {
+        let mut lanes = Lanes::new(PostgresProgress::new("postgres://nowhere").lanes(2));
+        let partition = TopicPartition::new("t", 0);
+        let part = || Part {
+            owner_epoch: 1,
+            next: vec![-1, -1],
+        };
+        lanes.take(partition.clone(), part());
+        assert!(lanes.suspect(&partition, Offset(7)));
+        assert!(!lanes.suspect(&partition, Offset(0)));
+        assert_eq!(lanes.suspects.get(&partition), Some(&Offset(7)));
+        lanes.take(partition.clone(), part());
+        assert!(lanes.suspects.is_empty());
+        assert!(lanes.suspect(&partition, Offset(8)));
+        lanes.forget(&partition);
+        assert!(lanes.suspects.is_empty());
     }
 }

@@ -31,14 +31,19 @@
 //! - `record`: what a handler gets.
 //! - `handlers`: what a handler may be.
 //! - `transaction`: one attempt in a transaction that holds the progress too.
+//! - `error`: what ends a consumer.
 //! - `run`: the loop.
 //! - `work`: handlers in progress, by partition.
+//! - `pace`: how many at once, and how many a second.
 //! - `settle`: what becomes of a record whose handler has ended.
 //! - `partitions`: what the group says.
 //! - `progress`: what the group keeps.
 //! - `lanes`, `takeover`: the same where a database keeps it.
 //! - `dead_letter`: where records go that cannot be handled.
+//! - `redrive`: how they are put back.
 //! - `stats`: what it did, and whether it is well.
+
+pub use keylane_core::consume::{Batch, KeepOrder};
 
 mod settings;
 pub use settings::{Consumer, OnGap, StartAt};
@@ -56,8 +61,12 @@ pub use transaction::Transaction;
 
 mod work;
 
+mod error;
+pub use error::ConsumerError;
+
 mod run;
-pub use run::ConsumerError;
+
+mod pace;
 
 mod settle;
 
@@ -71,5 +80,8 @@ mod takeover;
 
 mod dead_letter;
 
+mod redrive;
+pub use redrive::{Redrive, Redriven};
+
 mod stats;
-pub use stats::{ConsumerStats, Health};
+pub use stats::{ConsumerStats, HOT_KEYS_MAX, Health, HotKeyBound};

@@ -6,8 +6,9 @@ use std::time::Instant;
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::GroupNews;
 
+use super::error::ConsumerError;
 use super::progress::begin_at;
-use super::run::{ConsumerError, Road, Taken};
+use super::run::{Road, Taken};
 use super::work::Ended;
 
 /// Partitions that are leaving.
@@ -67,6 +68,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
         if taken.answers {
             self.member.answer().await?;
+            self.settings.stats.set_member(true);
         }
         self.settings.stats.troubled("");
         Ok(())

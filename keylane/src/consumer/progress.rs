@@ -5,7 +5,8 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Bounds, Committed, Log as _, Membership};
 use std::time::{Duration, Instant};
 
-use super::run::{Answer, ConsumerError, Kept, Road, Taken, TakenPart};
+use super::error::ConsumerError;
+use super::run::{Answer, Kept, Road, Taken, TakenPart};
 use super::settings::{OnGap, StartAt};
 use super::work::{Ended, Work};
 use crate::kafka::KafkaLog;

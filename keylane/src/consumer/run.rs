@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keylane_core::apply::ApplyError;
-use keylane_core::consume::{Completed, Dispatch};
+use keylane_core::consume::{Completed, Dispatch, Given, HotKeys, KeepOrder};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
     GroupAnswer, GroupMember, GroupNews, Log, LogConsumer, LogError, LogErrorKind, Membership,
@@ -16,15 +16,17 @@ use keylane_core::publish::{
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::DeadLetters;
+use super::error::ConsumerError;
 use super::lanes::{Lanes, Part};
 use super::order::order_of;
+use super::pace::Pace;
 use super::partitions::Leaving;
 use super::record::Record;
 use super::settings::{Consumer, Exhausted};
+use super::stats::HOT_KEYS_MAX;
 use super::work::{Ended, Task, Todo, Work};
 use crate::kafka::KafkaLog;
-use crate::postgres::NotRaised;
-use crate::postgres::consume::{PostgresProgress, passes};
+use crate::postgres::consume::PostgresProgress;
 use crate::twins::Twins;
 
 /// How long a fetch waits for the first record.
@@ -37,71 +39,6 @@ const SHARE_MIN: usize = 16 * 1024;
 const PAUSING_SHARES: usize = 4;
 /// The pauses between attempts while the cluster is away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// What ends a consumer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ConsumerError {
-    /// The cluster.
-    #[error("KL-CONSUME-002: {0}")]
-    Log(LogError),
-    /// The topic no longer holds what the group has not done.
-    #[error("KL-CONSUME-003: {0}")]
-    Gap(String),
-    /// A record's last attempt failed, and nothing is said about what then.
-    #[error("KL-CONSUME-004: {id} failed {attempts} times, the last time with: {error}")]
-    Exhausted {
-        /// Which record.
-        id: String,
-        /// How often it was tried.
-        attempts: u32,
-        /// The handler's own words.
-        error: String,
-    },
-    /// The database that keeps the progress.
-    #[error("KL-CONSUME-005: {0}")]
-    Database(ApplyError),
-    /// A topic, its number of partitions or the number of lanes is not what the database's progress was made with.
-    #[error("KL-CONSUME-006: {0}")]
-    Changed(String),
-    /// Settings that contradict each other, or a handler that does what it must not.
-    #[error("KL-CONSUME-007: {0}")]
-    Misused(String),
-}
-
-impl ConsumerError {
-    /// Whether trying again may help.
-    pub(super) fn passes(&self) -> bool {
-        match self {
-            ConsumerError::Log(error) => error.kind.passes(),
-            ConsumerError::Database(error) => passes(error),
-            ConsumerError::Gap(_)
-            | ConsumerError::Exhausted { .. }
-            | ConsumerError::Changed(_)
-            | ConsumerError::Misused(_) => false,
-        }
-    }
-}
-
-impl From<ApplyError> for ConsumerError {
-    fn from(error: ApplyError) -> Self {
-        ConsumerError::Database(error)
-    }
-}
-
-impl From<NotRaised> for ConsumerError {
-    fn from(error: NotRaised) -> Self {
-        match error {
-            NotRaised::Changed(words) => ConsumerError::Changed(words),
-            NotRaised::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<LogError> for ConsumerError {
-    fn from(error: LogError) -> Self {
-        ConsumerError::Log(error)
-    }
-}
 
 /// See [`Consumer::run`]. `begin` makes one attempt.
 pub(super) async fn run<A>(
@@ -180,6 +117,8 @@ where
         dead_letters,
         dispatch: Dispatch::new(settings.order),
         work: Work::new(),
+        pace: Pace::default(),
+        hot: HotKeys::default(),
         lanes: store.cloned().map(Lanes::new),
         asking: None,
         asked_at: None,
@@ -193,6 +132,7 @@ where
         away_until: None,
     };
     let ended = road.go(stop, begin).await;
+    settings.stats.set_member(false);
     road.end().await;
     ended
 }
@@ -230,6 +170,8 @@ pub(super) struct Road<'s, A> {
     pub(super) dead_letters: Option<DeadLetters>,
     pub(super) dispatch: Dispatch<Record>,
     pub(super) work: Work<A>,
+    pub(super) pace: Pace,
+    pub(super) hot: HotKeys,
     /// Where progress is kept in a database.
     pub(super) lanes: Option<Lanes>,
     /// The group is asked whether this process is its member still.
@@ -285,7 +227,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
                 Some(_) => {}
             }
-            if draining.is_none() && self.work.count() < self.settings.concurrency {
+            if draining.is_none() && self.work.count() < self.concurrency() {
                 // There is too little to do: what came is taken in before anything is waited for.
                 let room = self.room();
                 if !room.is_empty() {
@@ -336,6 +278,11 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let room = if fetches { self.room() } else { Vec::new() };
         let pause = next_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(self.now_ms())));
         let wait = pause.unwrap_or(FETCH_WAIT);
+        let paced = self
+            .pace
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        let wait = paced.map_or(wait, |paced| wait.min(paced));
         let wait = wait.clamp(Duration::from_millis(1), FETCH_WAIT);
         let hears = self.taking.is_none() && self.leaving.is_none();
         let work = &mut self.work;
@@ -357,24 +304,48 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
 
     /// Hands records out, as many as may be in progress.
     fn begin(&mut self, begin: &impl Fn(Todo) -> A) {
-        while self.work.count() < self.settings.concurrency && !self.settings.stats.is_paused() {
-            let Some(given) = self.dispatch.take() else {
+        while self.may_begin() {
+            let batch = self.settings.batch;
+            let given = self
+                .dispatch
+                .take_batch(batch, |one, next| one.key == next.key);
+            let Some(todo) = self.todo(given) else {
                 return;
             };
-            let mut record = given.record;
-            record.attempts = given.attempts;
-            let partition = TopicPartition::new(record.topic.clone(), record.partition);
-            let lanes = self.lanes.as_ref();
-            let step = lanes.and_then(|lanes| lanes.step(&partition, &record));
-            let task = Task {
-                tickets: vec![given.ticket],
-                attempts: given.attempts,
-                moves: step.into_iter().collect(),
-            };
-            let records = vec![record];
-            let attempt = begin(Todo { task, records });
-            self.work.handle(&partition, given.ticket, attempt);
+            self.pace.begun(todo.records.len());
+            self.work.handle(todo, begin);
         }
+    }
+
+    /// What one handler gets.
+    fn todo(&self, given: Vec<Given<Record>>) -> Option<Todo> {
+        let first = &given.first()?.record;
+        let partition = TopicPartition::new(first.topic.clone(), first.partition);
+        let mut task = Task {
+            tickets: Vec::with_capacity(given.len()),
+            attempts: 0,
+            moves: Vec::new(),
+        };
+        let mut records = Vec::with_capacity(given.len());
+        for Given {
+            ticket,
+            mut record,
+            attempts,
+        } in given
+        {
+            record.attempts = attempts;
+            task.attempts = attempts;
+            task.tickets.push(ticket);
+            if let Some(lanes) = &self.lanes {
+                lanes.add_step(&mut task.moves, &partition, &record);
+            }
+            records.push(record);
+        }
+        Some(Todo {
+            partition,
+            task,
+            records,
+        })
     }
 
     /// Partitions with room, and how many bytes they have room for.
@@ -428,6 +399,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     timestamp_ms: raw.timestamp_ms,
                     attempts: 0,
                 };
+                if let (KeepOrder::Key, Some(key)) = (self.settings.order, &record.key) {
+                    self.hot.note(key);
+                }
                 let key = match &self.lanes {
                     None => Some(order),
                     Some(lanes) => lanes.place(&partition, &record).map(Some),
@@ -453,6 +427,8 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let (states, stats) = (self.dispatch.partitions(), &self.settings.stats);
         stats.partitions.set(states.len() as u64);
         stats.working.set(self.work.count() as u64);
+        stats.set_hot_keys(self.hot.top(HOT_KEYS_MAX));
+        stats.service_us.set(self.work.service_us());
         stats.held.set(states.iter().map(|it| it.held as u64).sum());
         stats
             .held_bytes

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keylane_core::consume::KeepOrder;
+use keylane_core::consume::{Batch, KeepOrder};
 use keylane_core::publish::{GroupProtocol, GroupSettings};
 
 use super::stats::ConsumerStats;
@@ -44,6 +44,7 @@ pub struct Consumer {
     pub(super) topics: Vec<Arc<str>>,
     pub(super) group: GroupSettings,
     pub(super) order: KeepOrder,
+    pub(super) batch: Batch,
     pub(super) concurrency: usize,
     pub(super) start: StartAt,
     pub(super) on_gap: OnGap,
@@ -76,6 +77,7 @@ impl Consumer {
                 instance_id: None,
             },
             order: KeepOrder::Key,
+            batch: Batch::Single,
             concurrency: 100,
             start: StartAt::Earliest,
             on_gap: OnGap::Stop,
@@ -104,10 +106,18 @@ impl Consumer {
         self
     }
 
-    /// Handlers in progress at most; 100 by default. It has nothing to do with the number of partitions or threads.
+    /// Handlers in progress at most; 100 by default. It has nothing to do with the number of partitions or threads. [`ConsumerStats::set_concurrency`] changes it while it runs.
     #[must_use]
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.concurrency = handlers.max(1);
+        self
+    }
+
+    /// Records begun in a second at most, over all of this consumer's keys and partitions, each attempt counted; evenly, and after a pause `burst` at once. Without it, as many as handlers take.
+    /// A burst of less than 20 ms of the rate counts as that much, because that is how finely a consumer keeps time. [`ConsumerStats::set_rate`] changes it while it runs.
+    #[must_use]
+    pub fn rate(self, per_second: f64, burst: u32) -> Self {
+        self.stats.set_rate(Some((per_second, burst)));
         self
     }
 
@@ -202,7 +212,7 @@ impl Consumer {
         self
     }
 
-    /// What it does, to be read while it runs; and the switch that pauses it.
+    /// What it does, to be read while it runs; and the switches that pause it, and change its concurrency and rate.
     pub fn stats(&self) -> Arc<ConsumerStats> {
         self.stats.clone()
     }

@@ -8,7 +8,8 @@ use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Log as _, LogError, NewRecord};
 use rand::Rng as _;
 
-use super::run::{ConsumerError, Road};
+use super::error::ConsumerError;
+use super::run::Road;
 use super::settings::Exhausted;
 use super::transaction;
 use super::work::{Done, Ended, How, Task};
@@ -59,9 +60,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             How::Hindered(why) => {
                 stats.troubled(&why);
                 let at_ms = self.in_ms(HINDERED_PAUSE);
-                for ticket in task.tickets {
-                    self.dispatch.later(ticket, at_ms);
-                }
+                self.dispatch.later(&task.tickets, at_ms);
                 return Ok(());
             }
             How::Fenced => {
@@ -75,6 +74,15 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 "it took longer than it may".to_owned()
             }
         };
+        if task.tickets.len() > 1 {
+            tracing::debug!(
+                group = self.settings.group.name,
+                "a batch failed and is tried record by record: {error}"
+            );
+            stats.batches_apart.add(1);
+            self.dispatch.apart(&task.tickets);
+            return Ok(());
+        }
         stats.failed.add(1);
         let tried = task.attempts.saturating_add(1);
         if self.settings.attempts_max.is_none_or(|most| tried < most) {

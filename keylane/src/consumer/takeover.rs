@@ -8,8 +8,9 @@ use keylane_core::consume::Completed;
 use keylane_core::model::{LaneCount, Offset, TopicPartition};
 use keylane_core::publish::{Committed, Log as _, LogError, LogErrorKind, Membership};
 
+use super::error::ConsumerError;
 use super::lanes::Part;
-use super::run::{ConsumerError, Road, Taken, TakenPart};
+use super::run::{Road, Taken, TakenPart};
 use super::settings::StartAt;
 use super::stats::ConsumerStats;
 use super::work::Ended;
@@ -125,27 +126,24 @@ impl TakeOver {
 }
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
-    /// Partitions in which another owner was found: nothing of them goes on here until the group has said whose they are.
+    /// Partitions in which another owner was found, each as often as it was found: nothing of them goes on here until the group has said whose they are.
     pub(super) async fn suspect(
         &mut self,
         partitions: Vec<TopicPartition>,
     ) -> Result<(), ConsumerError> {
         for partition in partitions {
-            let Some(lanes) = &mut self.lanes else {
-                return Ok(());
-            };
-            if !lanes.forget(&partition) {
-                continue;
-            }
             let completed = self.dispatch.completed(&partition);
             let frontier = completed.map_or(Offset(0), Completed::frontier);
+            let lanes = self.lanes.as_mut();
+            if !lanes.is_some_and(|lanes| lanes.suspect(&partition, frontier)) {
+                continue;
+            }
             tracing::info!(group = self.settings.group.name, %partition, "another process has taken it over: the group is asked");
             self.settings.stats.fenced.add(1);
             self.work.drop_partition(&partition);
             self.dispatch.revoke(&partition);
             self.consumer.unassign(&partition).await?;
             self.kept.remove(&partition);
-            lanes.suspects.insert(partition, frontier);
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use keylane_core::apply::ApplyError;
 use rand::Rng as _;
 use tokio_postgres::Client;
 
+use super::error::ConsumerError;
 use super::record::Record;
-use super::run::ConsumerError;
 use super::work::{Done, Ended, How, Todo, call, only};
 use crate::postgres::consume::{
     LaneMove, NotCommitted, Open, Opening, PostgresProgress, Stood, passes,
@@ -51,13 +51,36 @@ where
     H: AsyncFn(Record, &Transaction) -> Result<(), E>,
     E: Display,
 {
-    let Todo { task, records } = todo;
+    let Todo { task, records, .. } = todo;
     let how = match open(store, &task.moves).await {
         Err(how) => how,
         Ok(transaction) => {
             let began = Instant::now();
             let handling = async { handler(only(records), &transaction).await };
             let handled = call(handling, longest).await;
+            close(store, transaction.0, &task.moves, began, handled).await
+        }
+    };
+    Ended { task, how }
+}
+
+/// One attempt at a batch.
+pub(super) async fn attempt_batch<H, E>(
+    handler: &H,
+    store: &PostgresProgress,
+    todo: Todo,
+    longest: Option<Duration>,
+) -> Ended
+where
+    H: AsyncFn(Vec<Record>, &Transaction) -> Result<(), E>,
+    E: Display,
+{
+    let Todo { task, records, .. } = todo;
+    let how = match open(store, &task.moves).await {
+        Err(how) => how,
+        Ok(transaction) => {
+            let began = Instant::now();
+            let handled = call(async { handler(records, &transaction).await }, longest).await;
             close(store, transaction.0, &task.moves, began, handled).await
         }
     };

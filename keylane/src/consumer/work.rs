@@ -13,12 +13,13 @@ use keylane_core::consume::Ticket;
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::LogError;
 
+use super::error::ConsumerError;
 use super::record::Record;
-use super::run::ConsumerError;
 use crate::postgres::consume::LaneMove;
 
 /// What is given to a handler.
 pub(super) struct Todo {
+    pub partition: TopicPartition,
     pub task: Task,
     /// As many as tickets, in their order.
     pub records: Vec<Record>,
@@ -68,12 +69,17 @@ pub(super) enum Done {
     Skipped,
 }
 
+/// Of how many handlers the mean tells.
+const MEAN_OF: f64 = 100.0;
+
 type Burying = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// All that is in progress. `F` is one attempt.
 pub(super) struct Work<F> {
     parts: BTreeMap<TopicPartition, Part<F>>,
     count: usize,
+    /// A moving mean.
+    service_us: f64,
 }
 
 struct Part<F> {
@@ -88,7 +94,13 @@ impl<F: Future<Output = Ended>> Work<F> {
         Work {
             parts: BTreeMap::new(),
             count: 0,
+            service_us: 0.0,
         }
+    }
+
+    /// How long a handler takes, a moving mean in microseconds; 0 before the first has ended.
+    pub(super) fn service_us(&self) -> u64 {
+        self.service_us.ceil() as u64
     }
 
     /// How many are in progress.
@@ -96,10 +108,12 @@ impl<F: Future<Output = Ended>> Work<F> {
         self.count
     }
 
-    pub(super) fn handle(&mut self, partition: &TopicPartition, ticket: Ticket, attempt: F) {
-        let part = self.part(partition);
-        part.handling.push(attempt);
-        part.began.insert(ticket, Instant::now());
+    pub(super) fn handle(&mut self, todo: Todo, begin: &impl Fn(Todo) -> F) {
+        let ticket = todo.task.tickets.first().copied();
+        let part = self.part(&todo.partition);
+        part.began
+            .extend(ticket.map(|ticket| (ticket, Instant::now())));
+        part.handling.push(begin(todo));
         self.count += 1;
     }
 
@@ -135,8 +149,13 @@ impl<F: Future<Output = Ended>> Work<F> {
             };
             if let Some(ended) = ended {
                 self.count -= 1;
-                if let Some(ticket) = ended.task.tickets.first() {
-                    part.began.remove(ticket);
+                let first = ended.task.tickets.first();
+                if let Some(began) = first.and_then(|ticket| part.began.remove(ticket)) {
+                    let took_us = began.elapsed().as_secs_f64() * 1e6;
+                    self.service_us = match self.service_us {
+                        0.0 => took_us,
+                        mean => mean + (took_us - mean) / MEAN_OF,
+                    };
                 }
                 return Poll::Ready(ended);
             }
@@ -165,7 +184,7 @@ where
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let Todo { task, records } = todo;
+    let Todo { task, records, .. } = todo;
     let how = call(async { handler(records).await }, longest).await;
     Ended { task, how }
 }

@@ -50,7 +50,7 @@ impl Readers {
         bytes_max: usize,
     ) -> Result<Vec<RawRecord>, LogError> {
         let mut reader = self.take(partition, from)?;
-        let records = match reader.read(partition, from, bytes_max, self.settings.answer_timeout) {
+        let records = match reader.read(partition, from, bytes_max, &self.settings) {
             Ok(records) => records,
             Err(error) => {
                 retire(reader);
@@ -101,8 +101,9 @@ impl Reader {
         partition: &TopicPartition,
         from: Offset,
         bytes_max: usize,
-        timeout: Duration,
+        settings: &KafkaSettings,
     ) -> Result<Vec<RawRecord>, LogError> {
+        let timeout = settings.answer_timeout;
         let stands = self.stands_at.take();
         if stands.is_none_or(|(stands, at)| stands != *partition || at != from) {
             self.place(partition, from)?;
@@ -121,7 +122,7 @@ impl Reader {
             };
             match polled {
                 Ok(message) => {
-                    let record = raw_record(&message, false);
+                    let record = raw_record(&message, settings.with_headers);
                     if record.offset >= next {
                         next = record.offset.next();
                         bytes += record.size_bytes();

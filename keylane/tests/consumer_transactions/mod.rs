@@ -1,5 +1,6 @@
 //! The consumer whose progress is committed with what its handlers write, on real Kafka and PostgreSQL.
 
+mod batches;
 mod bed;
 mod failures;
 mod kills;

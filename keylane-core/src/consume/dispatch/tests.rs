@@ -250,7 +250,7 @@ fn what_could_not_be_tried_waits_like_a_failure_but_counts_as_no_attempt() {
     for at_ms in [10, 20] {
         let given = dispatch.take().expect("a record");
         assert_eq!(given.attempts, 0);
-        dispatch.later(given.ticket, at_ms);
+        dispatch.later(&[given.ticket], at_ms);
         assert_eq!(dispatch.take(), None);
         assert_eq!(dispatch.tick(at_ms - 1), Some(at_ms));
         dispatch.tick(at_ms);
@@ -270,4 +270,156 @@ fn records_that_are_known_to_be_done_move_the_frontier_and_are_not_given() {
     let given = dispatch.take().expect("a record");
     dispatch.done(given.ticket);
     assert_eq!(frontier(&dispatch), Some(Offset(3)));
+}
+
+fn batch(dispatch: &mut Dispatch<&'static str>, batch: Batch) -> Vec<Given<&'static str>> {
+    dispatch.take_batch(batch, |_, _| true)
+}
+
+#[test]
+fn a_batch_of_one_key_holds_what_follows_each_other_and_its_key_waits_for_all_of_it() {
+    let mut dispatch = two(KeepOrder::Key);
+    for (offset, key, record) in [
+        (0, "a", "a1"),
+        (1, "b", "b1"),
+        (2, "a", "a2"),
+        (3, "a", "a3"),
+    ] {
+        offer(&mut dispatch, 0, offset, key, record);
+    }
+    let a = batch(&mut dispatch, Batch::OfOneKey(2));
+    let b = batch(&mut dispatch, Batch::OfOneKey(2));
+    assert_eq!((names(&a), names(&b)), (vec!["a1", "a2"], vec!["b1"]));
+    assert_eq!((dispatch.working(), dispatch.take()), (3, None));
+    dispatch.done(a[0].ticket);
+    assert_eq!(dispatch.take(), None);
+    dispatch.done(a[1].ticket);
+    assert_eq!(names(&batch(&mut dispatch, Batch::OfOneKey(2))), ["a3"]);
+}
+
+#[test]
+fn a_batch_of_distinct_keys_holds_each_keys_head() {
+    let mut dispatch = two(KeepOrder::Key);
+    for (offset, key, record) in [
+        (0, "a", "a1"),
+        (1, "a", "a2"),
+        (2, "b", "b1"),
+        (3, "c", "c1"),
+    ] {
+        offer(&mut dispatch, 0, offset, key, record);
+    }
+    offer(&mut dispatch, 1, 0, "d", "d1");
+    let here = batch(&mut dispatch, Batch::OfDistinctKeys(2));
+    assert_eq!(names(&here), ["a1", "b1"]);
+    // Of one partition, and they take turns.
+    assert_eq!(
+        names(&batch(&mut dispatch, Batch::OfDistinctKeys(2))),
+        ["d1"]
+    );
+    assert_eq!(
+        names(&batch(&mut dispatch, Batch::OfDistinctKeys(2))),
+        ["c1"]
+    );
+}
+
+#[test]
+fn a_batch_that_failed_comes_record_by_record_and_only_what_fails_then_pauses() {
+    let mut dispatch = two(KeepOrder::Key);
+    for (offset, record) in [(0, "a1"), (1, "a2"), (2, "a3"), (3, "a4")] {
+        offer(&mut dispatch, 0, offset, "a", record);
+    }
+    let given = batch(&mut dispatch, Batch::OfOneKey(3));
+    let tickets: Vec<Ticket> = given.iter().map(|given| given.ticket).collect();
+    dispatch.apart(&tickets);
+    assert_eq!(dispatch.working(), 0);
+    for record in ["a1", "a2"] {
+        let alone = batch(&mut dispatch, Batch::OfOneKey(3));
+        assert_eq!((names(&alone), alone[0].attempts), (vec![record], 0));
+        if record == "a1" {
+            dispatch.done(alone[0].ticket);
+        } else {
+            dispatch.again(alone[0].ticket, 10);
+        }
+    }
+    assert_eq!(dispatch.take(), None);
+    dispatch.tick(10);
+    for (record, attempts) in [("a2", 1), ("a3", 0), ("a4", 0)] {
+        let alone = batch(&mut dispatch, Batch::OfOneKey(3));
+        assert_eq!((names(&alone), alone[0].attempts), (vec![record], attempts));
+        dispatch.done(alone[0].ticket);
+    }
+    assert!(dispatch.is_drained());
+}
+
+#[test]
+fn records_of_two_keys_in_one_queue_are_no_batch_of_one_key() {
+    let mut dispatch = two(KeepOrder::Partition);
+    for (offset, record) in [(0, "a1"), (1, "a2"), (2, "b1")] {
+        offer(&mut dispatch, 0, offset, "", record);
+    }
+    let same = |one: &&str, other: &&str| one.as_bytes()[0] == other.as_bytes()[0];
+    let given = dispatch.take_batch(Batch::OfOneKey(5), same);
+    assert_eq!(names(&given), ["a1", "a2"]);
+}
+
+/// As [`any_history_works_on_each_record_until_it_is_done_and_keeps_the_order`], in batches that fail, are put off, and are given up with their partition.
+#[test]
+fn any_history_of_batches_works_on_each_record_until_it_is_done_and_keeps_the_order() {
+    let mut random = numbers(7);
+    for round in 0..300_u64 {
+        let batch = match round % 3 {
+            0 => Batch::OfOneKey(1 + random(4) as usize),
+            1 => Batch::OfDistinctKeys(1 + random(4) as usize),
+            _ => Batch::Single,
+        };
+        let mut dispatch: Dispatch<(u64, u64)> = Dispatch::new(KeepOrder::Key);
+        dispatch.assign(&partition(0), Completed::from(Offset(0)));
+        let mut next = 0;
+        let mut working: Vec<Vec<Given<(u64, u64)>>> = Vec::new();
+        let mut ended: HashMap<u64, Vec<u64>> = HashMap::new();
+        let mut now_ms = 0;
+        while next < 60 || !dispatch.is_drained() {
+            now_ms += 1;
+            dispatch.tick(now_ms);
+            if next < 60 && random(2) == 0 {
+                let key = random(5);
+                let bytes = Some(Bytes::copy_from_slice(&key.to_be_bytes()));
+                dispatch.offer(&partition(0), Offset(next), bytes, 1, (key, next));
+                next += 1;
+            }
+            let given = dispatch.take_batch(batch, |_, _| true);
+            if !given.is_empty() {
+                working.push(given);
+            }
+            let count: usize = working.iter().map(Vec::len).sum();
+            assert_eq!(dispatch.working(), count);
+            if working.is_empty() || random(2) == 0 {
+                continue;
+            }
+            let given = working.swap_remove(random(working.len() as u64) as usize);
+            let tickets: Vec<Ticket> = given.iter().map(|given| given.ticket).collect();
+            match (random(6), &*tickets) {
+                (0, [ticket]) => dispatch.again(*ticket, now_ms + random(10)),
+                (0, _) => dispatch.apart(&tickets),
+                (1, _) => dispatch.later(&tickets, now_ms + random(10)),
+                _ => {
+                    for given in given {
+                        dispatch.done(given.ticket);
+                        let (key, offset) = given.record;
+                        ended.entry(key).or_default().push(offset);
+                    }
+                }
+            }
+        }
+        assert_eq!(ended.values().map(Vec::len).sum::<usize>(), 60);
+        assert!(
+            ended.values().all(|line| line.is_sorted()),
+            "{batch:?} {ended:?}"
+        );
+        let states = dispatch.partitions();
+        let left = states
+            .iter()
+            .map(|it| it.held_bytes + it.load_bytes + it.keys);
+        assert_eq!(left.sum::<usize>(), 0);
+    }
 }

@@ -1,8 +1,9 @@
 //! The arguments, and what is made of them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use keylane::consumer::{Consumer, ConsumerError, ConsumerStats, Health, OnGap, StartAt};
 use keylane::kafka::KafkaSettings;
 use keylane_core::consume::KeepOrder;
@@ -11,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::super::runtime;
-use super::{exec, http};
+use super::{exec, http, redrive};
 use crate::exit_code::{Exit, Failure};
+use crate::http::serve_consumer;
 use crate::shutdown;
 
 /// How often it is told how far it is, while there is news.
@@ -20,8 +22,25 @@ const TELL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The arguments of `keylane consume`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("handler").required(true))]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ConsumeArguments {
+    #[command(subcommand)]
+    instead: Option<Instead>,
+    #[command(flatten)]
+    handling: Option<Handling>,
+}
+
+/// What else there is to do with records.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Put dead letters back into the topics they came from, remember which, and end.
+    Redrive(redrive::RedriveArguments),
+}
+
+/// Records to be handled.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("handler").required(true))]
+struct Handling {
     /// The cluster: HOST:PORT, several with commas between.
     #[arg(long, value_name = "HOST:PORT,…")]
     bootstrap: String,
@@ -69,6 +88,12 @@ pub struct ConsumeArguments {
     /// Let the broker assign partitions (KIP-848, Kafka 4.0 and later).
     #[arg(long)]
     broker_assigns: bool,
+    /// Records begun in a second, at most; after a pause a tenth of a second's worth at once.
+    #[arg(long, value_name = "RECORDS", value_parser = rate)]
+    rate: Option<f64>,
+    /// Serve /healthz, /readyz and /metrics there. An address that others can reach is refused unless the environment variable KEYLANE_AUTH_TOKEN has a token.
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
     /// One of librdkafka's settings, as security.protocol=SSL; may be given more than once.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
     properties: Vec<(String, String)>,
@@ -86,20 +111,43 @@ enum OrderArgument {
     Unordered,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "a number of records a second")?;
+    match rate.is_finite() && rate > 0.0 {
+        true => Ok(rate),
+        false => Err("more than none".to_owned()),
+    }
+}
+
+pub(super) fn property(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').ok_or("write it as NAME=VALUE")?;
     Ok((pair.0.to_owned(), pair.1.to_owned()))
 }
 
-/// Consumes until told to stop.
+/// Consumes until told to stop, or does what is asked for instead.
 pub(in crate::cli) fn run(arguments: &ConsumeArguments) -> Result<Exit, Failure> {
+    match (&arguments.instead, &arguments.handling) {
+        (Some(Instead::Redrive(redrive)), _) => redrive::run(redrive),
+        (None, Some(handling)) => handle(handling),
+        (None, None) => Err(Failure::new(Exit::Usage, "--exec or --http?")),
+    }
+}
+
+fn handle(arguments: &Handling) -> Result<Exit, Failure> {
     let consumer = consumer(arguments);
     let stats = consumer.stats();
     runtime()?.block_on(async {
         let stop = CancellationToken::new();
         shutdown::on_signal(stop.clone())?;
+        let serving = match arguments.listen {
+            Some(address) => {
+                Some(serve_consumer(address, stats.clone(), &arguments.group, &stop).await?)
+            }
+            None => None,
+        };
         let told = tell(&stats);
         let consuming = async {
+            let stop = stop.clone();
             match (&arguments.exec, &arguments.http) {
                 (Some(command), _) => {
                     let command = exec::Exec::new(command);
@@ -123,11 +171,15 @@ pub(in crate::cli) fn run(arguments: &ConsumeArguments) -> Result<Exit, Failure>
             never = told => never,
         };
         info!("{}", words(&stats));
+        stop.cancel();
+        if let Some(serving) = serving {
+            serving.await.ok();
+        }
         ended.map(|()| Exit::Ok)
     })
 }
 
-fn consumer(arguments: &ConsumeArguments) -> Consumer {
+fn consumer(arguments: &Handling) -> Consumer {
     let mut kafka = KafkaSettings::new(&*arguments.bootstrap);
     kafka.properties.clone_from(&arguments.properties);
     let mut consumer = Consumer::new(kafka, &*arguments.group)
@@ -147,6 +199,9 @@ fn consumer(arguments: &ConsumeArguments) -> Consumer {
     if let Some(topic) = &arguments.dead_letter {
         consumer = consumer.dead_letter(&**topic);
     }
+    if let Some(rate) = arguments.rate {
+        consumer = consumer.rate(rate, (rate / 10.0).ceil() as u32);
+    }
     if arguments.skip {
         consumer = consumer.skip();
     }
@@ -162,7 +217,7 @@ fn consumer(arguments: &ConsumeArguments) -> Consumer {
     consumer
 }
 
-fn failure(error: &ConsumerError) -> Failure {
+pub(super) fn failure(error: &ConsumerError) -> Failure {
     let exit = match error {
         ConsumerError::Log(log) if log.kind.away().is_some() => Exit::Unreachable,
         _ => Exit::Error,

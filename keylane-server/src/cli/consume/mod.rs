@@ -7,3 +7,5 @@ pub(super) use command::run;
 mod exec;
 
 mod http;
+
+mod redrive;

@@ -1,0 +1,261 @@
+//! One partition's queues.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::consume::completed::Completed;
+use crate::model::{Offset, TopicPartition};
+
+use super::{Given, KeepOrder, Ticket};
+
+#[derive(Debug)]
+pub(super) struct Part<T> {
+    pub(super) partition: TopicPartition,
+    pub(super) completed: Completed,
+    pub(super) queues: Vec<Queue<T>>,
+    /// Places of `queues` that are free.
+    pub(super) free: Vec<usize>,
+    pub(super) by_key: HashMap<Option<Bytes>, usize>,
+    pub(super) line: VecDeque<usize>,
+    pub(super) in_line: bool,
+    /// Nothing more is given.
+    pub(super) leaving: bool,
+    pub(super) working: usize,
+    pub(super) held: usize,
+    pub(super) load_bytes: usize,
+    pub(super) held_bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    pub(super) key: Option<Bytes>,
+    pub(super) entries: VecDeque<Entry<T>>,
+    pub(super) standing: Standing,
+    /// So many of the first are being worked on.
+    pub(super) taken: usize,
+}
+
+/// What becomes of a queue's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It may be taken, if there is one.
+    Free,
+    Working,
+    Pausing,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) offset: Offset,
+    pub(super) size_bytes: usize,
+    pub(super) attempts: u32,
+    /// It is worked on alone: it was in a batch that failed.
+    pub(super) alone: bool,
+    pub(super) record: T,
+}
+
+/// What becomes of records that are given back undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// A failed attempt: again after a pause.
+    Again(u64),
+    /// No attempt: again after a pause.
+    Later(u64),
+    /// At once, each for itself.
+    Apart,
+}
+
+impl<T> Part<T> {
+    /// From what is done there.
+    pub(super) fn new(partition: TopicPartition, completed: Completed) -> Self {
+        Part {
+            partition,
+            completed,
+            queues: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            line: VecDeque::new(),
+            in_line: false,
+            leaving: false,
+            working: 0,
+            held: 0,
+            load_bytes: 0,
+            held_bytes: 0,
+        }
+    }
+
+    pub(super) fn queue_for(&mut self, order: KeepOrder, key: Option<Bytes>) -> usize {
+        let key = match order {
+            KeepOrder::Key => key,
+            KeepOrder::Partition => None,
+            KeepOrder::Unordered => return self.new_queue(None),
+        };
+        if let Some(queue) = self.by_key.get(&key) {
+            return *queue;
+        }
+        let queue = self.new_queue(key.clone());
+        self.by_key.insert(key, queue);
+        queue
+    }
+
+    fn new_queue(&mut self, key: Option<Bytes>) -> usize {
+        if let Some(free) = self.free.pop() {
+            if let Some(queue) = self.queues.get_mut(free) {
+                queue.key = key;
+            }
+            return free;
+        }
+        self.queues.push(Queue {
+            key,
+            entries: VecDeque::new(),
+            standing: Standing::Free,
+            taken: 0,
+        });
+        self.queues.len() - 1
+    }
+
+    pub(super) fn append(&mut self, number: usize, entry: Entry<T>) {
+        self.held += 1;
+        self.load_bytes += entry.size_bytes;
+        self.held_bytes += entry.size_bytes;
+        if let Some(queue) = self.queues.get_mut(number) {
+            queue.entries.push_back(entry);
+            if queue.standing == Standing::Free && queue.entries.len() == 1 {
+                self.line.push_back(number);
+            }
+        }
+    }
+
+    /// Heads of queues in line, each of another queue; one that is to be alone comes alone.
+    pub(super) fn take_of_several(&mut self, number: usize, most: usize) -> Vec<Given<T>>
+    where
+        T: Clone,
+    {
+        let mut given = Vec::new();
+        while given.len() < most.max(1)
+            && let Some(queue) = self.line.front()
+        {
+            let head = self.queues.get(*queue).and_then(|it| it.entries.front());
+            let alone = head.is_some_and(|head| head.alone || head.attempts > 0);
+            if alone && !given.is_empty() {
+                break;
+            }
+            given.extend(self.take_of_one(number, 1, |_, _| false));
+            if alone {
+                break;
+            }
+        }
+        given
+    }
+
+    /// The head of the first queue in line, and what joins it.
+    pub(super) fn take_of_one(
+        &mut self,
+        number: usize,
+        most: usize,
+        joins: impl Fn(&T, &T) -> bool,
+    ) -> Vec<Given<T>>
+    where
+        T: Clone,
+    {
+        let queue = self.line.pop_front();
+        let Some((queue, it)) = queue.and_then(|queue| Some((queue, self.queues.get_mut(queue)?)))
+        else {
+            return Vec::new();
+        };
+        let mut given: Vec<Given<T>> = Vec::new();
+        for entry in it.entries.iter().take(most.max(1)) {
+            let alone = entry.alone || entry.attempts > 0;
+            if let Some(last) = given.last()
+                && (alone || last.attempts > 0 || !joins(&last.record, &entry.record))
+            {
+                break;
+            }
+            given.push(Given {
+                ticket: Ticket {
+                    part: number,
+                    queue,
+                    offset: entry.offset,
+                },
+                record: entry.record.clone(),
+                attempts: entry.attempts,
+            });
+            if alone {
+                break;
+            }
+        }
+        if !given.is_empty() {
+            it.standing = Standing::Working;
+            it.taken = given.len();
+            self.working += given.len();
+        }
+        given
+    }
+
+    /// Gives one record of a ticket back undone. Returns whether it was the last of its queue that was worked on; `None` if the ticket is worth nothing.
+    pub(super) fn give_back(&mut self, ticket: Ticket, back: Back) -> Option<bool> {
+        let queue = self.queues.get_mut(ticket.queue)?;
+        if queue.standing != Standing::Working || queue.taken == 0 {
+            return None;
+        }
+        let place = queue
+            .entries
+            .binary_search_by_key(&ticket.offset, |it| it.offset);
+        let entry = queue.entries.get_mut(place.ok()?)?;
+        match back {
+            Back::Again(_) => entry.attempts = entry.attempts.saturating_add(1),
+            Back::Later(_) => {}
+            Back::Apart => entry.alone = true,
+        }
+        queue.taken -= 1;
+        self.working = self.working.saturating_sub(1);
+        if queue.taken > 0 {
+            return Some(false);
+        }
+        if back == Back::Apart {
+            queue.standing = Standing::Free;
+            self.line.push_back(ticket.queue);
+        } else {
+            queue.standing = Standing::Pausing;
+            let head_bytes = queue.entries.front().map_or(0, |head| head.size_bytes);
+            self.load_bytes = self.load_bytes.saturating_sub(head_bytes);
+        }
+        Some(true)
+    }
+
+    /// Takes the head of a queue that is being worked on; the next one is free once no other is.
+    pub(super) fn pop(&mut self, number: usize) -> Option<Entry<T>> {
+        let queue = self.queues.get_mut(number)?;
+        let entry = queue.entries.pop_front()?;
+        queue.taken = queue.taken.saturating_sub(1);
+        self.held = self.held.saturating_sub(1);
+        self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes);
+        if queue.taken > 0 {
+            return Some(entry);
+        }
+        queue.standing = Standing::Free;
+        if queue.entries.is_empty() {
+            let key = queue.key.take();
+            // Of an unordered one there is no entry, or another's.
+            if self.by_key.get(&key) == Some(&number) {
+                self.by_key.remove(&key);
+            }
+            self.free.push(number);
+        } else {
+            self.line.push_back(number);
+        }
+        Some(entry)
+    }
+
+    /// The head may be tried again.
+    pub(super) fn resume(&mut self, number: usize) {
+        if let Some(queue) = self.queues.get_mut(number)
+            && let Some(head) = queue.entries.front()
+        {
+            queue.standing = Standing::Free;
+            self.load_bytes += head.size_bytes;
+            self.line.push_back(number);
+        }
+    }
+}

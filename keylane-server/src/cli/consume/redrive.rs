@@ -1,0 +1,68 @@
+//! `keylane consume redrive`: dead letters go back.
+
+use clap::Args;
+use keylane::consumer::Redrive;
+use keylane::kafka::KafkaSettings;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::super::runtime;
+use super::command::{failure, property};
+use crate::cli::arguments::{Format, print};
+use crate::exit_code::{Exit, Failure};
+use crate::shutdown;
+
+/// The arguments of `keylane consume redrive`.
+#[derive(Debug, Args)]
+pub(super) struct RedriveArguments {
+    /// The cluster: HOST:PORT, several with commas between.
+    #[arg(long, value_name = "HOST:PORT,…")]
+    bootstrap: String,
+    /// The topic of dead letters.
+    #[arg(long, value_name = "TOPIC")]
+    dead_letter: String,
+    /// Put them all into this topic. Without, each goes back into the one it came from.
+    #[arg(long, value_name = "TOPIC")]
+    to: Option<String>,
+    /// So many at most; the next time goes on behind them.
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// The consumer group that remembers what was put back [default: the topic's name with .redrive].
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// One of librdkafka's settings, as security.protocol=SSL; may be given more than once.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    properties: Vec<(String, String)>,
+}
+
+pub(super) fn run(arguments: &RedriveArguments) -> Result<Exit, Failure> {
+    let mut kafka = KafkaSettings::new(&*arguments.bootstrap);
+    kafka.properties.clone_from(&arguments.properties);
+    let mut redrive = Redrive::new(kafka, &*arguments.dead_letter);
+    if let Some(topic) = &arguments.to {
+        redrive = redrive.to(&**topic);
+    }
+    if let Some(letters) = arguments.max {
+        redrive = redrive.max(letters);
+    }
+    if let Some(group) = &arguments.group {
+        redrive = redrive.group(&**group);
+    }
+    let done = runtime()?.block_on(async {
+        let stop = CancellationToken::new();
+        shutdown::on_signal(stop.clone())?;
+        redrive.run(stop).await.map_err(|error| failure(&error))
+    })?;
+    let text = match arguments.format {
+        Format::Text => format!("{} put back, {} left\n", done.put_back, done.left),
+        Format::Json => format!(
+            "{}\n",
+            json!({"put_back": done.put_back, "left": done.left})
+        ),
+    };
+    print(text.as_bytes());
+    Ok(Exit::Ok)
+}
