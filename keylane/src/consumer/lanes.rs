@@ -117,8 +117,8 @@ impl Lanes {
 
     /// Records without a key share one lane.
     fn lane_of(&self, record: &Record) -> u16 {
-        let key = record.key.as_deref().unwrap_or_default();
-        OrderHash::of(key).lane(self.count).0
+        let order = record.order.as_deref().unwrap_or_default();
+        OrderHash::of(order).lane(self.count).0
     }
 }
 

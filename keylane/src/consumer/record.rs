@@ -24,6 +24,8 @@ pub struct Record {
     pub timestamp_ms: i64,
     /// How often it was tried before by this process.
     pub attempts: u32,
+    /// What it is ordered by.
+    pub(super) order: Option<Bytes>,
 }
 
 impl Record {

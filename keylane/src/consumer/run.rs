@@ -388,8 +388,8 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         for (partition, records) in fetched {
             for raw in records {
                 let size_bytes = raw.size_bytes();
-                let order = order_of(&raw);
                 let record = Record {
+                    order: order_of(&raw),
                     topic: partition.topic.clone(),
                     partition: partition.partition,
                     offset: raw.offset,
@@ -403,7 +403,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     self.hot.note(key);
                 }
                 let key = match &self.lanes {
-                    None => Some(order),
+                    None => Some(record.order.clone()),
                     Some(lanes) => lanes.place(&partition, &record).map(Some),
                 };
                 let new = match key {
