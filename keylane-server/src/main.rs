@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Millions of small rows are made on one thread and dropped on another: a quarter of what applying cost was the system's allocator. See `docs/decisions/`.
+/// Millions of small rows are made on one thread and dropped on another: a quarter of what applying cost was the system's allocator. It serves the C libraries too:
+/// Kafka's client hands each record from thread to thread, and what the system's allocator then kept grew with every row that was copied. See `docs/decisions/`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -11,7 +12,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
     unsafe_code,
     reason = "the name by which jemalloc finds its settings; nothing else has it"
 )]
-#[unsafe(export_name = "_rjem_malloc_conf")]
+#[unsafe(export_name = "malloc_conf")]
 static ALLOCATOR_SETTINGS: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
 
 fn main() -> ExitCode {
