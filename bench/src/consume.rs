@@ -3,12 +3,13 @@
 
 use crate::Sizes;
 use crate::bed::PATIENCE;
+use crate::parallel_consumer;
 use crate::report::{Report, Result, float, median, per};
 use keylane::consumer::{Consumer, Record};
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Log, NewRecord, TopicSpec};
-use keylane_parts::{Kafka, usage_of};
+use keylane_parts::{Kafka, PARALLEL_CONSUMER_VERSION, usage_of};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use std::sync::Arc;
@@ -43,45 +44,100 @@ pub(crate) fn run(sizes: &Sizes, report: &mut Report) -> Result<()> {
     report.condition("commit", "every second, in every case");
     let kafka = Kafka::start()?;
     report.condition("kafka", "4.3.0, one KRaft node, -Xmx512m");
+    if sizes.peer.is_some() {
+        let told = format!("{PARALLEL_CONSUMER_VERSION}, KEY, kafka-clients 4.3.1, -Xmx2g");
+        report.condition("parallel_consumer", told);
+    }
     let bootstrap = kafka.bootstrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(fill(&bootstrap, records))?;
+    let mut unworked = 0.0;
+    for (work_ms, enough) in CASES {
+        let records = records.min(enough);
+        let once = |round| runtime.block_on(handled(&bootstrap, work_ms, records, round));
+        let rounds: Vec<(f64, f64)> = (0..rounds).map(once).collect::<Result<_>>()?;
+        let rate = worked(work_ms, &rounds, report);
+        if work_ms == 0 {
+            unworked = rate;
+        }
+        if let Some(enough) = peer_records(sizes, work_ms) {
+            let (records, rounds) = (records.min(enough), rounds.len() as u64);
+            peer(&bootstrap, work_ms, records, rounds, rate, report)?;
+        }
+    }
+    // Before the raw loop, whose client keeps what it fetches without bound.
+    let usage = usage_of(std::process::id()).unwrap_or_default();
+    report.figure("resident_peak_mb", float(usage.resident_bytes_peak) / 1e6);
     let raw: Result<Vec<f64>> = (0..rounds)
         .map(|round| raw_loop(&bootstrap, records, round))
         .collect();
     let raw = median(raw?);
     report.figure("raw_loop_records_per_s", raw);
-    for (work_ms, enough) in CASES {
-        let records = records.min(enough);
-        let (mut rates, mut costs) = (Vec::new(), Vec::new());
-        for round in 0..rounds {
-            let (rate, cpu_us) = runtime.block_on(handled(&bootstrap, work_ms, records, round))?;
-            eprintln!(
-                "  {work_ms} ms of work: {rate:.0}/s, {cpu_us:.2} us of processor time a record"
-            );
-            rates.push(rate);
-            costs.push(cpu_us);
-        }
-        let rate = median(rates);
-        report.figure(&format!("work_{work_ms}_ms_records_per_s"), rate);
-        report.figure(
-            &format!("work_{work_ms}_ms_cpu_us_per_record"),
-            median(costs),
-        );
-        if work_ms == 0 {
-            report.figure("work_0_ms_of_raw_loop_ratio", per(rate, raw));
-        } else {
-            let ideal = float(CONCURRENCY.min(KEYS)) * 1000.0 / float(work_ms);
-            report.figure(
-                &format!("work_{work_ms}_ms_of_ideal_ratio"),
-                per(rate, ideal),
-            );
-        }
+    report.figure("work_0_ms_of_raw_loop_ratio", per(unworked, raw));
+    Ok(())
+}
+
+/// What the rounds of one length of work came to; returns the rate in the middle.
+fn worked(work_ms: u64, rounds: &[(f64, f64)], report: &mut Report) -> f64 {
+    let rate = median(rounds.iter().map(|(rate, _)| *rate).collect());
+    let cpu_us = median(rounds.iter().map(|(_, cpu_us)| *cpu_us).collect());
+    report.figure(&format!("work_{work_ms}_ms_records_per_s"), rate);
+    report.figure(&format!("work_{work_ms}_ms_cpu_us_per_record"), cpu_us);
+    if work_ms > 0 {
+        let ideal = float(CONCURRENCY.min(KEYS)) * 1000.0 / float(work_ms);
+        let of_ideal = per(rate, ideal);
+        report.figure(&format!("work_{work_ms}_ms_of_ideal_ratio"), of_ideal);
     }
-    let usage = usage_of(std::process::id()).unwrap_or_default();
-    report.figure("resident_peak_mb", float(usage.resident_bytes_peak) / 1e6);
+    rate
+}
+
+/// How many records are enough for the peer, if there is one.
+fn peer_records(sizes: &Sizes, work_ms: u64) -> Option<u64> {
+    sizes.peer?;
+    Some(match work_ms {
+        0 => 300_000,
+        1 => 150_000,
+        10 => 60_000,
+        _ => 30_000,
+    })
+}
+
+fn peer(
+    bootstrap: &str,
+    work_ms: u64,
+    records: u64,
+    rounds: u64,
+    ours: f64,
+    report: &mut Report,
+) -> Result<()> {
+    let mut done = Vec::new();
+    for round in 0..rounds {
+        let one = parallel_consumer::run(&parallel_consumer::Task {
+            bootstrap,
+            topic: TOPIC,
+            group: format!("parallel-consumer-{work_ms}-{round}"),
+            work_ms,
+            records,
+            concurrency: CONCURRENCY,
+            keys: KEYS,
+        })?;
+        eprintln!("  {work_ms} ms of work, Parallel Consumer: {one:?}");
+        done.push(one);
+    }
+    let middle = |of: fn(&parallel_consumer::Done) -> f64| median(done.iter().map(of).collect());
+    let rate = middle(|it| it.records_per_s);
+    let figure = |report: &mut Report, name: &str, value: f64| {
+        report.figure(
+            &format!("work_{work_ms}_ms_parallel_consumer_{name}"),
+            value,
+        );
+    };
+    figure(report, "records_per_s", rate);
+    figure(report, "cpu_us_per_record", middle(|it| it.cpu_us));
+    figure(report, "resident_peak_mb", middle(|it| it.resident_peak_mb));
+    figure(report, "ratio", per(ours, rate));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod latency;
 mod load;
 mod machine;
 mod memory;
+mod parallel_consumer;
 mod peer;
 mod report;
 mod road;
@@ -89,6 +90,8 @@ impl std::fmt::Display for Consistency {
 pub(crate) enum Peer {
     /// Debezium's PostgreSQL source and JDBC sink on Kafka Connect
     Debezium,
+    /// Confluent's Parallel Consumer, in `consume`
+    ParallelConsumer,
 }
 
 #[derive(Clone, Copy, Subcommand)]
@@ -130,6 +133,13 @@ fn run(arguments: &Arguments) -> Result<()> {
             arguments.keylane.display()
         )
     })?;
+    let consumes = matches!(arguments.bench, Bench::Consume);
+    if sizes
+        .peer
+        .is_some_and(|peer| consumes != (peer == Peer::ParallelConsumer))
+    {
+        return Err("this peer does something else than is measured here".into());
+    }
     let mut report = Report::new(match arguments.bench {
         Bench::Capture => "capture",
         Bench::Apply => "apply",

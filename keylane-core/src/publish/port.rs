@@ -57,14 +57,14 @@ pub struct NewRecord {
 }
 
 impl NewRecord {
-    /// Memory this record takes until it is durable, for byte budgets: 256 bytes are counted for what the log's client keeps beside it.
+    /// Memory and wire size, for byte budgets (64 bytes are counted for framing).
     pub fn size_bytes(&self) -> usize {
         let headers: usize = self
             .headers
             .iter()
             .map(|(name, value)| name.len() + value.len())
             .sum();
-        256 + self.key.as_ref().map_or(0, Bytes::len)
+        64 + self.key.as_ref().map_or(0, Bytes::len)
             + self.value.as_ref().map_or(0, Bytes::len)
             + self.keylane.len()
             + headers

@@ -192,7 +192,7 @@ const TABLE: [Described; 24] = [
     row(
         Input::BufferBytes,
         "buffer_bytes",
-        Some(40.0 * 1024.0 * 1024.0),
+        Some(32.0 * 1024.0 * 1024.0),
         (1.0, 1e13),
         "bytes that a process holds ahead of its threads",
     ),

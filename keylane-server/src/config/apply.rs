@@ -63,7 +63,7 @@ pub(super) const KEYS: &[Key] = &[
             min: MIB,
             max: 64 * GIB,
         },
-        absent: Absent::Default("40MiB"),
+        absent: Absent::Default("32MiB"),
         means: "Bytes fetched and not yet applied at most, over all partitions. When it is reached, partitions are paused.",
     },
     Key {

@@ -14,8 +14,8 @@ use crate::postgres::consume::passes;
 
 /// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
 const MAP_BYTES_MAX: usize = 4_000;
-/// What the last commit may take.
-const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
+/// What the last commit may take: a group that agrees anew takes none for a while, and what is not told is done again.
+const LAST_COMMIT_MAX: Duration = Duration::from_secs(15);
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
     /// How far a partition is, as it is committed; and how many done records did not fit.

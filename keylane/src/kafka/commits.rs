@@ -19,7 +19,7 @@ use super::reader::place_in;
 /// Words that wait for their turn at most: beyond, the coordinator is away.
 const WAITING_MAX: usize = 16;
 /// How long a group that is agreeing anew is waited for before it is said that it took nothing, and how often it is asked meanwhile.
-const AGREEING_MAX: Duration = Duration::from_secs(3);
+const AGREEING_MAX: Duration = Duration::from_secs(10);
 const AGREEING_STEP: Duration = Duration::from_millis(100);
 
 /// The queue to the thread that speaks with the coordinator. The thread ends with it.

@@ -119,10 +119,10 @@ impl KafkaConsumer {
     }
 
     fn open(&self) -> Result<Client, LogError> {
-        // Half for what is queued, half for the response on its way.
-        let share = self.buffer_bytes / self.parts.len().max(1) / 2;
+        // For what is queued, for the response on its way, and as much again for what the client keeps beside each record.
+        let share = self.buffer_bytes / self.parts.len().max(1) / 4;
         let share = share.clamp(SHARE_BYTES_MIN, SHARE_BYTES_MAX);
-        let fetch_bytes = (self.buffer_bytes / 2).clamp(share, 50 << 20);
+        let fetch_bytes = (self.buffer_bytes / 4).clamp(share, 50 << 20);
         let mut config = self.settings.client();
         config
             .set("group.id", &self.group)
