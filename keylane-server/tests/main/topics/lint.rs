@@ -34,7 +34,8 @@ fn fill(
         value: Some("{}".into()),
         headers: Vec::<(Arc<str>, _)>::new(),
         keylane: String::new(),
-        timestamp_ms: 1,
+        // Retention goes by it.
+        timestamp_ms: keylane::workers::stats::now_us() / 1000,
     };
     let records = records.iter().map(record).collect();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
