@@ -99,15 +99,18 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let committed = self.member.commit(progress);
         let store = self.lanes.as_ref().map(|lanes| lanes.store.clone());
         Box::pin(async move {
-            if let Some(store) = store {
-                // Whoever takes them over finds each lane's progress; this spares it records that it would pass over.
-                let saved = tokio::time::timeout(LAST_COMMIT_MAX, store.save_lows(&lows)).await;
-                tracing::debug!(group, saved = matches!(saved, Ok(Ok(_))), "the last word");
-                committed.await.ok();
-                return;
-            }
-            let why = match tokio::time::timeout(LAST_COMMIT_MAX, committed).await {
+            let told = async {
+                if let Some(store) = &store {
+                    // Whoever takes them over finds each lane's progress; this spares it records that it would pass over.
+                    let saved = store.save_lows(&lows).await;
+                    tracing::debug!(group, saved = saved.is_ok(), "the last word");
+                }
+                committed.await
+            };
+            let why = match tokio::time::timeout(LAST_COMMIT_MAX, told).await {
                 Ok(Ok(Membership::Member)) => return,
+                // The database counts.
+                _ if store.is_some() => return,
                 Ok(Ok(Membership::Outsider)) => "this process is no member any more".to_owned(),
                 Ok(Err(error)) => error.message,
                 Err(_) => "the group does not answer".to_owned(),
