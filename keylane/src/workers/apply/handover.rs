@@ -33,21 +33,12 @@ pub(super) fn let_go(
 
 /// Waits until none of these batches is in work; `false` if that takes too long.
 pub(super) async fn settled(road: &Road, batches: &BTreeSet<BatchId>, within: Duration) -> bool {
-    let all_settled = async {
-        loop {
-            let settled = road.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            {
-                let lanes = road.lanes();
-                if !batches.iter().any(|id| lanes.is_in_work(*id)) {
-                    return;
-                }
-            }
-            settled.await;
-        }
-    };
-    tokio::time::timeout(within, all_settled).await.is_ok()
+    let none_is_in_work = road.look_until(within, |lanes| {
+        let in_work = batches.iter().any(|id| lanes.is_in_work(*id));
+        (!in_work).then_some(())
+    });
+    let waited = tokio::time::timeout(within, none_is_in_work).await;
+    waited.is_ok_and(|settled| settled.is_some())
 }
 
 /// The log must still hold the first record that is not applied.

@@ -47,8 +47,7 @@ pub(super) struct Road {
     pub topics: watch::Sender<Vec<TableTopic>>,
     /// Batches that are to roll back: their partitions are given up.
     pub rolled_back: watch::Sender<BTreeSet<BatchId>>,
-    /// A batch was settled.
-    pub settled: Notify,
+    settled: Notify,
     /// There are suspects.
     pub suspected: Notify,
     /// A worker may find something to do.
@@ -170,6 +169,29 @@ impl Road {
     /// Whether it has.
     pub(super) fn has_group_spoken(&self) -> bool {
         self.named.load(Ordering::Relaxed)
+    }
+
+    /// A batch was settled.
+    pub(super) fn tell_settled(&self) {
+        self.settled.notify_waiters();
+    }
+
+    /// Looks at the lanes, now and whenever a batch was settled, until there is an answer. `None`: none was settled for so long.
+    pub(super) async fn look_until<T>(
+        &self,
+        patience: Duration,
+        mut look: impl FnMut(&Lanes<RawPayload>) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            let answer = look(&self.lanes());
+            if answer.is_some() {
+                return answer;
+            }
+            tokio::time::timeout(patience, settled).await.ok()?;
+        }
     }
 
     /// Returns once a batch is to roll back.

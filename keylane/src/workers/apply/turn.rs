@@ -26,33 +26,36 @@ impl std::fmt::Debug for Early {
     }
 }
 
-/// Waits until the batch may begin its transaction. `Ok(None)`: it may commit whenever it is done. An error: it may never.
-pub(super) async fn begin(road: &Arc<Road>, id: BatchId) -> Result<Option<Arc<Early>>, Outcome> {
+/// How a batch begins its transaction.
+pub(super) enum Beginning {
+    /// It may commit whenever it is done.
+    InTurn,
+    /// It has to await its turn.
+    Early(Arc<Early>),
+    /// Not at all: one before it was not committed, or its partitions are given up.
+    Never,
+}
+
+/// Waits until the batch may begin.
+pub(super) async fn begin(road: &Arc<Road>, id: BatchId) -> Beginning {
     let alone = road.replica.writes_one_by_one();
-    loop {
-        let settled = road.settled.notified();
-        tokio::pin!(settled);
-        settled.as_mut().enable();
-        let (begin, commit) = {
-            let lanes = road.lanes();
-            (lanes.may_begin(id), lanes.may_commit(id))
-        };
-        match (begin, commit) {
-            (Clearance::Never, _) | (_, Clearance::Never) => return Err(Outcome::OutOfTurn),
-            (Clearance::Now, Clearance::Now) => return Ok(None),
+    let allowed = road.look_until(Duration::MAX, |lanes| {
+        match (lanes.may_begin(id), lanes.may_commit(id)) {
+            (Clearance::Never, _) | (_, Clearance::Never) => Some(Beginning::Never),
+            (Clearance::Now, Clearance::Now) => Some(Beginning::InTurn),
             (Clearance::Now, Clearance::Later) if !alone => {
-                return Ok(Some(Arc::new(Early {
+                Some(Beginning::Early(Arc::new(Early {
                     road: road.clone(),
                     id,
                     gave_way: AtomicBool::new(false),
-                })));
+                })))
             }
-            (Clearance::Now | Clearance::Later, _) => {}
+            (Clearance::Now | Clearance::Later, _) => None,
         }
-        tokio::select! {
-            () = settled => {}
-            () = road.is_rolled_back(id) => return Err(Outcome::OutOfTurn),
-        }
+    });
+    tokio::select! {
+        beginning = allowed => beginning.unwrap_or(Beginning::Never),
+        () = road.is_rolled_back(id) => Beginning::Never,
     }
 }
 
@@ -80,18 +83,16 @@ impl Early {
 #[async_trait]
 impl InTurn for Early {
     async fn await_turn(&self) -> Result<(), ApplyError> {
-        loop {
-            let settled = self.road.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            match self.road.lanes().may_commit(self.id) {
-                Clearance::Now => return Ok(()),
-                Clearance::Never => return Err(self.gives_way("one before it was not committed")),
-                Clearance::Later => {}
+        let turn = self.road.look_until(GIVE_WAY_AFTER, |lanes| {
+            let clearance = lanes.may_commit(self.id);
+            (clearance != Clearance::Later).then_some(clearance)
+        });
+        match turn.await {
+            Some(Clearance::Now) => Ok(()),
+            Some(Clearance::Never | Clearance::Later) => {
+                Err(self.gives_way("one before it was not committed"))
             }
-            if tokio::time::timeout(GIVE_WAY_AFTER, settled).await.is_err() {
-                return Err(self.gives_way("the one before it may wait for a row of this one"));
-            }
+            None => Err(self.gives_way("the one before it may wait for a row of this one")),
         }
     }
 

@@ -15,7 +15,7 @@ use rand::Rng as _;
 use tokio::sync::watch;
 
 use super::road::Road;
-use super::turn;
+use super::turn::{self, Beginning};
 use crate::envelope::{DebeziumDecoder, decode};
 use crate::workers::stats::{now_us, raise};
 
@@ -55,7 +55,7 @@ pub(super) async fn work(road: &Arc<Road>, number: usize) {
         road.heed(notices);
         road.stats.busy.take_off(1);
         road.room.notify_one();
-        road.settled.notify_waiters();
+        road.tell_settled();
         if ready {
             road.work.notify_one();
         }
@@ -112,10 +112,11 @@ async fn one(
         Err(error) => return (id, Outcome::RolledBack(error)),
     };
     let early = match turn::begin(road, id).await {
-        Ok(early) => early,
-        Err(outcome) => {
+        Beginning::InTurn => None,
+        Beginning::Early(early) => Some(early),
+        Beginning::Never => {
             *session = Some(connected);
-            return (id, outcome);
+            return (id, Outcome::OutOfTurn);
         }
     };
     apply.turn = early.clone().map(|early| early as Arc<dyn InTurn>);
