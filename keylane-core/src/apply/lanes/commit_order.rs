@@ -98,20 +98,33 @@ impl<P> CommitOrder<P> {
         self.reached.get(&key).copied()
     }
 
+    /// The commit of the next transaction.
     fn next_commit(&self) -> Option<u64> {
-        self.queued.first().map(|(position, _)| position.commit)
+        self.commit_after(None)
     }
 
-    /// The changes of the next transaction that is queued behind this place.
+    /// The commit of the next transaction behind this place.
+    fn commit_after(&self, place: Option<&(Position, LaneKey)>) -> Option<u64> {
+        let next = self.behind(place).next();
+        next.map(|(position, _)| position.commit)
+    }
+
+    /// The changes of that transaction which are queued.
     fn transaction_after(
         &self,
         place: Option<&(Position, LaneKey)>,
-    ) -> Option<Vec<(Position, LaneKey)>> {
+    ) -> impl Iterator<Item = (Position, LaneKey)> {
+        let commit = self.commit_after(place);
+        let behind = self.behind(place);
+        behind.take_while(move |(position, _)| Some(position.commit) == commit)
+    }
+
+    fn behind(
+        &self,
+        place: Option<&(Position, LaneKey)>,
+    ) -> impl Iterator<Item = (Position, LaneKey)> {
         let from = place.map_or(Bound::Unbounded, |place| Bound::Excluded(*place));
-        let mut behind = self.queued.range((from, Bound::Unbounded)).peekable();
-        let commit = behind.peek()?.0.commit;
-        let of_commit = behind.take_while(|(position, _)| position.commit == commit);
-        Some(of_commit.copied().collect())
+        self.queued.range((from, Bound::Unbounded)).copied()
     }
 
     fn is_alone(&self, commit: u64) -> bool {
@@ -132,7 +145,7 @@ impl<P> CommitOrder<P> {
     }
 }
 
-impl<P: Clone> Lanes<P> {
+impl<P> Lanes<P> {
     /// The next run of whole transactions.
     pub(super) fn take_in_commit_order(&mut self, id: BatchId, limits: Limits) -> Option<Batch<P>> {
         if !self.is_ready_in_commit_order() {
@@ -142,12 +155,12 @@ impl<P: Clone> Lanes<P> {
         let alone = order.is_alone(order.next_commit()?);
         let mut places: Vec<(Position, LaneKey)> = Vec::new();
         let (mut bytes, mut after) = (0, None);
-        while let Some(of_commit) = order.transaction_after(places.last()) {
-            let commit = of_commit.first()?.0.commit;
+        while let Some(commit) = order.commit_after(places.last()) {
             let other = !places.is_empty() && order.is_alone(commit) != alone;
             if other || !self.is_complete(commit) {
                 break;
             }
+            let of_commit: Vec<_> = order.transaction_after(places.last()).collect();
             let (size, depends_on) = self.weigh(&of_commit);
             let too_large = places.len() + of_commit.len() > limits.items_max
                 || bytes + size > limits.bytes_max;
@@ -232,9 +245,7 @@ impl<P: Clone> Lanes<P> {
         self.commit_order.as_mut()?.reached.extend(nexts);
         Some(batch)
     }
-}
 
-impl<P> Lanes<P> {
     /// No partitions yet; transactions will be applied whole, in the order in which the origin committed them. All partitions of the pipeline must be assigned.
     pub fn in_commit_order(lane_count: LaneCount) -> Self {
         Lanes {
@@ -267,7 +278,12 @@ impl<P> Lanes<P> {
         let Some(batch) = order.running.iter().find(|it| it.id == id) else {
             return Clearance::Never;
         };
-        if order.returned.keys().any(|returned| *returned < id) {
+        if order
+            .returned
+            .keys()
+            .next()
+            .is_some_and(|first| *first < id)
+        {
             Clearance::Never
         } else if may(order, batch) {
             Clearance::Now

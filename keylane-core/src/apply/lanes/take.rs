@@ -109,7 +109,7 @@ pub(super) struct TakenLane<P> {
 /// How many items of one careful lane are tried at a time.
 const CAREFUL_ITEMS_MAX: usize = 64;
 
-impl<P: Clone> Lanes<P> {
+impl<P> Lanes<P> {
     /// Work for a worker, or `None` if no lane is ready. Its lanes are busy until [`Lanes::settle`].
     pub fn take(&mut self, limits: Limits) -> Option<Batch<P>> {
         let id = BatchId(self.next_batch);

@@ -21,7 +21,7 @@ pub(super) struct Together {
     head: LaneKey,
 }
 
-impl<P: Clone> Lanes<P> {
+impl<P> Lanes<P> {
     /// Everything that is left of the transaction, if all of it is there and none of it is in work.
     pub(super) fn take_together(&mut self, id: BatchId) -> Option<Batch<P>> {
         let Together { commit, .. } = self.together.filter(|_| self.together_is_ready())?;
@@ -53,9 +53,7 @@ impl<P: Clone> Lanes<P> {
             position,
         })
     }
-}
 
-impl<P> Lanes<P> {
     /// Whether the lane's head now waits for the rest of its transaction. Not if that was tried already.
     pub(super) fn await_rest(
         &mut self,
