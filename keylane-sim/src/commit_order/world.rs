@@ -8,17 +8,16 @@ use keylane_core::apply::{
     WhenExhausted,
 };
 use keylane_core::capture::WriteSet;
-use keylane_core::consume::{Intake, RawPayload, Taken};
+use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, LaneCount, Position, TopicPartition};
+use keylane_core::model::{Change, LaneCount, Position};
 
 use super::transaction::{Begun, Open, Written as Done};
 use super::variants::Rules;
 use crate::Chance;
 use crate::model::log::number_of;
 use crate::model::{
-    Replica, Routes, Shape, Shop, Written, converged, in_order, ordered, states, transaction,
-    written,
+    Feed, Replica, Routes, Shape, Shop, converged, in_order, ordered, states, transaction, written,
 };
 use crate::verdict::{Checker, Failure, Findings};
 
@@ -34,9 +33,7 @@ const POLICY: FailurePolicy = FailurePolicy {
 struct World {
     chance: Chance,
     rules: Rules,
-    log: Written,
-    fed: BTreeMap<TopicPartition, usize>,
-    intakes: BTreeMap<TopicPartition, Intake>,
+    feed: Feed,
     lanes: Lanes<RawPayload>,
     lane_count: LaneCount,
     replica: Replica,
@@ -72,14 +69,15 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
     let mut write_set = WriteSet::new(chance.between(3, 40), Position::ZERO);
     let stamp = |change: &Change, place| write_set.stamp(change, place);
     let log = written(&shop.tables(), &changes, routes, stamp, &mut chance);
+    let mut feed = Feed::of(log);
+    feed.tells_too_much = rules.incomplete;
     let mut replica = Replica::new(&shop.tables());
     replica.rows.cascades = shop.shape.replica_cascades;
     let states = history.into_iter();
     let lane_count = LaneCount(chance.between(1, 8) as u16);
     let mut world = World {
         rules,
-        fed: BTreeMap::new(),
-        intakes: BTreeMap::new(),
+        feed,
         lanes: Lanes::in_commit_order(lane_count),
         lane_count,
         replica,
@@ -91,7 +89,6 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
         fault_permille: if rules.disturbed { 30 } else { 0 },
         now_ms: 0,
         findings: Findings::default(),
-        log,
         chance,
     };
     world.take_over();
@@ -105,12 +102,12 @@ impl World {
     fn go(&mut self) -> Result<(), Failure> {
         for _ in 0..STEPS_MAX {
             let pause = self.lanes.tick(self.now_ms);
-            let may_feed = self.log.iter().any(|(of, all)| self.fed_of(of) < all.len());
+            let may_feed = self.feed.holds_more();
             let may_take = self.open.len() < self.workers && self.lanes.has_ready();
             if self.chance.below(1000) < self.fault_permille as usize / 10 {
                 self.crash();
             } else if may_feed && self.chance.percent(self.feed_percent) {
-                self.feed();
+                self.feed.some(&mut self.chance, &mut self.lanes);
             } else if may_take && self.chance.percent(60) {
                 self.take();
             } else if !self.open.is_empty() && self.work()? {
@@ -118,7 +115,7 @@ impl World {
             } else if may_take {
                 self.take();
             } else if may_feed {
-                self.feed();
+                self.feed.some(&mut self.chance, &mut self.lanes);
             } else if let Some(wait_ms) = pause {
                 self.now_ms += wait_ms;
             } else if self.lanes.is_drained() && self.open.is_empty() {
@@ -132,10 +129,6 @@ impl World {
         Err(Failure::new(Checker::Progress, "the run does not end"))
     }
 
-    fn fed_of(&self, partition: &TopicPartition) -> usize {
-        self.fed.get(partition).copied().unwrap_or(0)
-    }
-
     /// Another process, or the same one anew.
     fn crash(&mut self) {
         self.findings.faults += 1;
@@ -146,15 +139,12 @@ impl World {
 
     /// Fence, read, fetch.
     fn take_over(&mut self) {
-        let partitions: Vec<TopicPartition> = self.log.keys().cloned().collect();
-        for partition in &partitions {
-            self.lanes.revoke(partition);
+        for partition in self.feed.partitions() {
+            self.lanes.revoke(&partition);
         }
-        for partition in partitions {
+        for partition in self.feed.partitions() {
             let progress = self.replica.fence(&partition);
-            self.fed.insert(partition.clone(), progress.low.0 as usize);
-            self.intakes
-                .insert(partition.clone(), Intake::new(progress.acceptance));
+            self.feed.go_on(&progress);
             self.lanes.assign(&progress);
         }
         self.lanes.set_elsewhere(&[], false);
@@ -166,41 +156,6 @@ impl World {
                 self.replica.save_low(&low);
             }
         }
-    }
-
-    fn feed(&mut self) {
-        let unfed = self.log.iter();
-        let unfed = unfed.filter(|(of, all)| self.fed_of(of) < all.len());
-        let unfed: Vec<TopicPartition> = unfed.map(|(of, _)| of.clone()).collect();
-        let Some(partition) = self.chance.pick(&unfed).cloned() else {
-            return;
-        };
-        for _ in 0..self.chance.between(1, 12) {
-            let at = self.fed_of(&partition);
-            let Some(record) = self.log[&partition].get(at).cloned() else {
-                break;
-            };
-            self.fed.insert(partition.clone(), at + 1);
-            let intake = self.intakes.entry(partition.clone()).or_default();
-            let offset = record.offset;
-            let taken = intake.take(record);
-            let after = intake.acceptance;
-            match taken {
-                Taken::Item(item) => {
-                    let position = item.position;
-                    self.lanes.offer(&partition, item, after);
-                    if self.rules.incomplete {
-                        let all = Position::end_of(position.commit);
-                        self.lanes.passed(&partition, offset, Some(all), after);
-                    }
-                }
-                Taken::Marker(position) => {
-                    self.lanes.passed(&partition, offset, Some(position), after);
-                }
-                _ => self.lanes.passed(&partition, offset, None, after),
-            }
-        }
-        self.lanes.received();
     }
 
     fn take(&mut self) {

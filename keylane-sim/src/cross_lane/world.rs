@@ -1,6 +1,5 @@
 //! One run: a history, its log, and workers that apply it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keylane_core::apply::{
@@ -8,15 +7,15 @@ use keylane_core::apply::{
     WhenExhausted,
 };
 use keylane_core::capture::WriteSet;
-use keylane_core::consume::{Intake, RawPayload, Taken};
+use keylane_core::consume::RawPayload;
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Change, LaneCount, Position, TopicPartition};
+use keylane_core::model::{Change, LaneCount, Position};
 
 use super::variants::Rules;
 use crate::Chance;
 use crate::model::log::number_of;
 use crate::model::{
-    Replica, Routes, Shape, Shop, Written, converged, history, in_order, ordered, outcome,
+    Feed, Replica, Routes, Shape, Shop, converged, history, in_order, ordered, outcome,
     transaction, written,
 };
 use crate::verdict::{Checker, Failure, Findings};
@@ -35,9 +34,7 @@ const POLICY: FailurePolicy = FailurePolicy {
 struct World {
     chance: Chance,
     rules: Rules,
-    log: Written,
-    fed: BTreeMap<TopicPartition, usize>,
-    intakes: BTreeMap<TopicPartition, Intake>,
+    feed: Feed,
     lanes: Lanes<RawPayload>,
     replica: Replica,
     changes: Vec<Arc<Change>>,
@@ -73,8 +70,7 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
     let log = written(&shop.tables(), &changes, routes, stamp, &mut chance);
     let mut world = World {
         rules,
-        fed: BTreeMap::new(),
-        intakes: BTreeMap::new(),
+        feed: Feed::of(log),
         lanes: Lanes::new(LaneCount(chance.between(1, 8) as u16)),
         replica: replica(&shop, rules),
         changes,
@@ -84,11 +80,10 @@ pub(super) fn run(seed: u64, variant: &'static str, size: usize) -> Result<Findi
         conflict_percent: 10 * chance.below(3) as u32,
         now_ms: 0,
         findings: Findings::default(),
-        log,
         chance,
     };
-    for partition in world.log.keys() {
-        let progress = world.replica.fence(partition);
+    for partition in world.feed.partitions() {
+        let progress = world.replica.fence(&partition);
         world.lanes.assign(&progress);
     }
     world.go()?;
@@ -108,11 +103,11 @@ impl World {
     fn go(&mut self) -> Result<(), Failure> {
         for _ in 0..STEPS_MAX {
             let pause = self.lanes.tick(self.now_ms);
-            let may_feed = self.log.iter().any(|(of, all)| self.fed_of(of) < all.len());
+            let may_feed = self.feed.holds_more();
             self.count_waits();
             let may_take = self.open.len() < self.workers && self.lanes.has_ready();
             if may_feed && self.chance.percent(self.feed_percent) {
-                self.feed();
+                self.feed.some(&mut self.chance, &mut self.lanes);
             } else if may_take && self.chance.percent(60) {
                 self.take()?;
             } else if !self.open.is_empty() {
@@ -120,7 +115,7 @@ impl World {
             } else if may_take {
                 self.take()?;
             } else if may_feed {
-                self.feed();
+                self.feed.some(&mut self.chance, &mut self.lanes);
             } else if let Some(wait_ms) = pause {
                 self.now_ms += wait_ms;
             } else if self.lanes.is_drained() {
@@ -144,43 +139,6 @@ impl World {
             self.findings.waits.of += 1;
             self.findings.waits.hits += u64::from(!self.lanes.has_ready());
         }
-    }
-
-    fn fed_of(&self, partition: &TopicPartition) -> usize {
-        self.fed.get(partition).copied().unwrap_or(0)
-    }
-
-    fn feed(&mut self) {
-        let unfed: Vec<TopicPartition> = self
-            .log
-            .iter()
-            .filter(|(of, all)| self.fed_of(of) < all.len())
-            .map(|(of, _)| of.clone())
-            .collect();
-        let Some(partition) = self.chance.pick(&unfed).cloned() else {
-            return;
-        };
-        for _ in 0..self.chance.between(1, 12) {
-            let at = self.fed_of(&partition);
-            let Some(record) = self.log[&partition].get(at).cloned() else {
-                break;
-            };
-            self.fed.insert(partition.clone(), at + 1);
-            let intake = self.intakes.entry(partition.clone()).or_default();
-            let offset = record.offset;
-            let taken = intake.take(record);
-            let after = intake.acceptance;
-            match taken {
-                Taken::Item(item) => {
-                    self.lanes.offer(&partition, item, after);
-                }
-                Taken::Marker(position) => {
-                    self.lanes.passed(&partition, offset, Some(position), after);
-                }
-                _ => self.lanes.passed(&partition, offset, None, after),
-            }
-        }
-        self.lanes.received();
     }
 
     fn take(&mut self) -> Result<(), Failure> {

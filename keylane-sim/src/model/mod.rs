@@ -20,6 +20,9 @@ pub(crate) mod log;
 mod written;
 pub(crate) use written::{Written, written};
 
+mod feed;
+pub(crate) use feed::Feed;
+
 mod worker;
 pub use worker::{outcome, transaction};
 
