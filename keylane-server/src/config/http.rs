@@ -24,7 +24,8 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
-const TOKEN_CHARS_MIN: usize = 16;
+/// A token has at least so many characters.
+pub const TOKEN_CHARS_MIN: usize = 16;
 
 /// The HTTP service.
 #[derive(Clone, Debug, PartialEq, Eq)]

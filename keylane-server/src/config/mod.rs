@@ -52,7 +52,7 @@ pub use code::Code;
 pub use error::{ConfigError, Problem, Snippet};
 pub use file::{Config, FILE_BYTES_MAX};
 pub use from_topics::FromTopics;
-pub use http::Http;
+pub use http::{Http, TOKEN_CHARS_MIN};
 pub use log::{EmbeddedLog, KafkaLog, Log};
 pub use origin::{Origin, PostgresOrigin};
 pub use pipeline::{Pipeline, PipelineName};

@@ -8,7 +8,7 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
 use keylane::consumer::{ConsumerStats, Health};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -22,13 +22,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::service::{OPEN_METRICS, ask_token, healthz};
-use crate::config::Secret;
+use super::service::{OPEN_METRICS, guarded, healthz};
+use crate::config::{Secret, TOKEN_CHARS_MIN};
 use crate::exit_code::{Exit, Failure};
 
 /// Where the token is, which a command line must not show.
 const TOKEN: &str = "KEYLANE_AUTH_TOKEN";
-const TOKEN_CHARS_MIN: usize = 16;
 /// The longest part of a key that becomes a label, in characters.
 const KEY_CHARS_MAX: usize = 64;
 
@@ -90,14 +89,11 @@ pub async fn serve_consumer(
 }
 
 fn service(served: Served, token: Option<Secret>) -> Router {
-    let mut guarded = Router::new().route("/metrics", get(metrics));
-    if let Some(token) = token {
-        guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(token), ask_token));
-    }
+    let asked = Router::new().route("/metrics", get(metrics));
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .merge(guarded)
+        .merge(guarded(asked, token))
         .with_state(served)
 }
 

@@ -19,22 +19,30 @@ pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0
 
 /// All paths. With a token, every path but `/healthz` and `/readyz` answers 401 without `Authorization: Bearer TOKEN`.
 pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
-    let mut guarded = Router::new()
+    let asked = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/parked", get(parked));
-    if let Some(token) = token {
-        guarded = guarded.layer(middleware::from_fn_with_state(Arc::new(token), ask_token));
-    }
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .merge(guarded)
+        .merge(guarded(asked, token))
         .fallback(nothing)
         .with_state(Served {
             source,
             ready: Arc::default(),
         })
+}
+
+/// These paths, asking for the token if there is one.
+pub(super) fn guarded<S>(paths: Router<S>, token: Option<Secret>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    match token {
+        Some(token) => paths.layer(middleware::from_fn_with_state(Arc::new(token), ask_token)),
+        None => paths,
+    }
 }
 
 /// What the handlers share.
@@ -91,11 +99,7 @@ async fn nothing() -> Response {
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
-pub(super) async fn ask_token(
-    Shared(token): Shared<Arc<Secret>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn ask_token(Shared(token): Shared<Arc<Secret>>, request: Request, next: Next) -> Response {
     let given = request
         .headers()
         .get(header::AUTHORIZATION)
