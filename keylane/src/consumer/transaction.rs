@@ -64,7 +64,7 @@ where
     Ended { task, how }
 }
 
-/// One attempt at a batch.
+/// One attempt at a batch. A function of its own: an async closure around the handler, which would make one of both, is no `Send` future to the compiler.
 pub(super) async fn attempt_batch<H, E>(
     handler: &H,
     store: &PostgresProgress,
