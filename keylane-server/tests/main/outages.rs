@@ -92,7 +92,7 @@ fn an_origin_that_is_away_at_the_start_and_later_is_waited_for_and_other_pipelin
     let road = pair.bed.start(&[]);
     pair.write();
     pair.is_away(&road, &["capture", "KL-CAPTURE-101", &gate.place()]);
-    let settle = pair.bed.run(&["settle", pair.bed.name, "--timeout", "2s"]);
+    let settle = pair.bed.run(&["settle", pair.bed.name, "--timeout", "5s"]);
     told(&settle, 4, &["the origin took no marker", &gate.place()]);
     gate.open();
     pair.is_back(&road);
@@ -118,7 +118,7 @@ fn a_replica_that_is_away_at_the_start_and_later_is_waited_for_and_capture_goes_
     let road = pair.bed.start(&[]);
     pair.write();
     pair.is_away(&road, &["apply", "KL-APPLY-001", &gate.place()]);
-    let settle = pair.bed.run(&["settle", pair.bed.name, "--timeout", "2s"]);
+    let settle = pair.bed.run(&["settle", pair.bed.name, "--timeout", "5s"]);
     told(&settle, 4, &["the replica cannot be asked", &gate.place()]);
     let parked = pair
         .bed
