@@ -58,6 +58,8 @@ mod outages;
 mod parked;
 #[path = "main/redrive.rs"]
 mod redrive;
+#[path = "main/restored.rs"]
+mod restored;
 #[path = "main/roles.rs"]
 mod roles;
 #[path = "main/running.rs"]

@@ -7,10 +7,12 @@ use keylane::envelope::SchemaCache;
 use keylane::sqlite::apply::{SqliteReplica, SqliteReplicaOptions};
 use keylane::sqlite::capture::{SqliteOrigin, SqliteOriginOptions};
 use keylane_core::apply::{
-    ApplyBatch, LaneStep, Mode, MustHit, PartitionSpec, Replica, Work, WorkAction,
+    ApplyBatch, LaneStep, Mode, MustHit, PartitionLow, PartitionSpec, Replica, Work, WorkAction,
 };
 use keylane_core::capture::{Origin, OriginEvent};
+use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Change, Lane, LaneCount, Offset, Op, Position, TopicPartition};
+use keylane_core::publish::Acceptance;
 
 use crate::changes::check_asked_threads;
 use crate::sqlite_capture::until_idle;
@@ -239,4 +241,38 @@ async fn a_delete_that_takes_rows_with_it_goes_only_with_its_whole_transaction()
     for table in ["customer", "orders"] {
         assert_eq!(dump(&from, table), dump(&to, table));
     }
+}
+
+#[tokio::test]
+async fn a_low_mark_is_saved_only_where_all_that_it_stands_for_is_held() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("r.db");
+    let replica = replica(&file).await;
+    let owner_epoch = replica.fence("p", &[spec()]).await.expect("fenced")[0].owner_epoch;
+    let mut session = replica.session().await.expect("a session");
+    let low = |next: u64, held: u64, held_ahead: &[(Lane, Offset)]| PartitionLow {
+        partition: spec().partition,
+        owner_epoch,
+        low: Offset(next),
+        low_position: Position::new(next, 0),
+        acceptance: Acceptance::default(),
+        held: Offset(held),
+        held_ahead: held_ahead.to_vec(),
+    };
+    let person = rusqlite::Connection::open(&file).expect("opened");
+    let sql = |sql: &str| person.execute_batch(sql).expect("done");
+    sql("CREATE TABLE backup AS SELECT * FROM keylane_progress");
+    session
+        .save_low("p", &[low(5, 0, &[])])
+        .await
+        .expect("saved");
+    let refused = session
+        .save_low("p", &[low(6, 5, &[(Lane(0), Offset(6))])])
+        .await;
+    let refused = refused.expect_err("the lane is not there");
+    assert_eq!(refused.kind, ApplyErrorKind::Fenced, "{refused}");
+    sql("DELETE FROM keylane_progress; INSERT INTO keylane_progress SELECT * FROM backup");
+    let refused = session.save_low("p", &[low(6, 5, &[])]).await;
+    let refused = refused.expect_err("the file was restored");
+    assert_eq!(refused.kind, ApplyErrorKind::Fenced, "{refused}");
 }

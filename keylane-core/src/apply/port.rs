@@ -61,6 +61,21 @@ pub struct PartitionLow {
     pub low_position: Position,
     /// The acceptance of records at `low`.
     pub acceptance: Acceptance,
+    /// The low mark that must be stored, or a higher one; a lower one means that the replica was restored from an older state.
+    pub held: Offset,
+    /// Lanes that are further than `held`: they must be stored so, or further.
+    pub held_ahead: Vec<(Lane, Offset)>,
+}
+
+impl PartitionLow {
+    /// Whether it says of the partition what the other says; what the replica must hold apart.
+    pub fn says_as(&self, other: &PartitionLow) -> bool {
+        let said = |low: &PartitionLow| {
+            let place = (low.low, low.low_position, low.acceptance);
+            (low.owner_epoch, place)
+        };
+        said(self) == said(other)
+    }
 }
 
 /// A lane's step in a transaction.
@@ -334,11 +349,14 @@ pub trait Replica: Send + Sync {
 }
 
 /// A connection of one worker.
+///
+/// *Loss*: a connection that is lost is told once, as `Unreachable`, also where it was lost while nothing was asked of it: what answers next may be a replica that was
+/// restored, or a standby that has not seen the last transactions.
 #[async_trait]
 pub trait ReplicaSession: Send {
     /// Applies a batch in one transaction.
     async fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError>;
 
-    /// Saves how far partitions are as a whole. Checks the owner's number.
+    /// Saves how far partitions are as a whole. Checks the owner's number, and that the replica holds what it held before ([`PartitionLow::held`]).
     async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError>;
 }

@@ -157,6 +157,41 @@ impl Bed {
         answer.expect(sql).trim().to_owned()
     }
 
+    /// Whoever is connected to the replica loses the connection; meanwhile `change` is done to it from outside.
+    fn replica_alone(&self, change: &[String]) {
+        let name = self.replica_name();
+        let mut statements = vec![
+            format!("alter database \"{name}\" allow_connections false"),
+            format!(
+                "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{name}'"
+            ),
+        ];
+        statements.extend_from_slice(change);
+        statements.push(format!("alter database \"{name}\" allow_connections true"));
+        for sql in statements {
+            self.replica.psql("postgres", &sql).expect(&sql);
+        }
+    }
+
+    /// Makes a backup of the replica.
+    pub fn back_up_replica(&self) {
+        let name = self.replica_name();
+        self.replica_alone(&[
+            format!("drop database if exists \"{name}_backup\""),
+            format!("create database \"{name}_backup\" template \"{name}\""),
+        ]);
+    }
+
+    /// Puts the backup in the replica's place.
+    pub fn restore_replica(&self) {
+        let name = self.replica_name();
+        // At once: a replica that is not there at all stops the pipeline.
+        self.replica_alone(&[
+            format!("alter database \"{name}\" rename to \"{name}_gone\"; alter database \"{name}_backup\" rename to \"{name}\""),
+            format!("drop database \"{name}_gone\""),
+        ]);
+    }
+
     /// Asks the origin, also from another thread.
     pub fn origin_asked(&self) -> impl Fn(&str) -> String + Send + use<> {
         asked(self.origin, self.origin_name())

@@ -48,6 +48,12 @@ pub struct Replica {
     pub missing: u64,
     /// Whether transactions check owner and offset; only mutants do not.
     pub checks: bool,
+    /// Whether transactions check the offset too; only mutants do not.
+    pub checks_offsets: bool,
+    /// Which server answers: another one after the replica was restored. Connections to the former are lost.
+    pub server: u64,
+    /// Whether a low mark is saved only where all that it stands for is held; only mutants do otherwise.
+    pub checks_held: bool,
     /// Whether a delete that takes others with it goes only with its whole transaction; only mutants do otherwise.
     pub guards_cascades: bool,
     parked: BTreeMap<(TopicPartition, Bytes), Queue>,
@@ -68,6 +74,9 @@ impl Replica {
             audit: Vec::new(),
             missing: 0,
             checks: true,
+            checks_offsets: true,
+            server: 0,
+            checks_held: true,
             guards_cascades: true,
             parked: BTreeMap::new(),
             stored: BTreeMap::new(),
@@ -99,16 +108,36 @@ impl Replica {
         }
     }
 
-    /// Saves how far a partition is; refused to a former owner.
+    /// All partitions of which something is stored.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        self.stored.keys().cloned().collect()
+    }
+
+    /// Saves how far a partition is; refused to a former owner, and to one who wrote here what is not here any more.
     pub fn save_low(&mut self, low: &PartitionLow) -> bool {
+        let checks = self.checks_held;
         let stored = self.stored.entry(low.partition.clone()).or_default();
-        let owned = stored.owner_epoch == low.owner_epoch;
+        let holds = |(lane, next): &(Lane, Offset)| {
+            let held = stored.lanes.get(lane);
+            held.is_some_and(|(held, _)| held >= next)
+        };
+        let held = stored.low >= low.held && low.held_ahead.iter().all(holds);
+        let owned = stored.owner_epoch == low.owner_epoch && (held || !checks);
         if owned {
             stored.low = low.low;
             stored.low_position = low.low_position;
             stored.acceptance = low.acceptance;
         }
         owned
+    }
+
+    /// What an older backup holds takes the place of everything. The rules stay.
+    pub fn restore(&mut self, backup: &Replica) {
+        let server = self.server;
+        *self = Replica {
+            server,
+            ..backup.clone()
+        };
     }
 
     /// How many changes are parked.
@@ -250,7 +279,8 @@ impl Replica {
             return false;
         };
         let next = stored.lanes.get(&step.lane).copied().unwrap_or_default().0;
-        stored.owner_epoch == step.owner_epoch && next == step.expected
+        let as_left = next == step.expected || !self.checks_offsets;
+        stored.owner_epoch == step.owner_epoch && as_left
     }
 
     fn step(&mut self, step: &LaneStep, next: Offset, position: Position) {

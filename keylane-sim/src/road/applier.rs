@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, BatchId, BatchKind, FailurePolicy, Lanes, Limits, Mode,
-    Notice, Outcome, WhenExhausted,
+    Notice, Outcome, PartitionProgress, WhenExhausted,
 };
 use keylane_core::consume::{Intake, RawPayload, Taken};
 use keylane_core::error::ApplyErrorKind;
@@ -32,6 +32,8 @@ pub(super) struct Open {
     work: ApplyBatch,
     /// Its rows are written and its progress is not (a mutant's order).
     rows_written: bool,
+    /// Where it was begun.
+    server: u64,
 }
 
 pub(super) struct Applier {
@@ -42,11 +44,15 @@ pub(super) struct Applier {
     workers: usize,
     room: usize,
     rules: Rules,
+    /// The server that its connections go to.
+    server: u64,
+    /// Progress that was read before the fence (a mutant's order).
+    read: Vec<PartitionProgress>,
 }
 
 impl Applier {
     /// Owns nothing yet.
-    pub(super) fn new(lanes: LaneCount, rules: Rules, chance: &mut Chance) -> Self {
+    pub(super) fn new(lanes: LaneCount, rules: Rules, server: u64, chance: &mut Chance) -> Self {
         Applier {
             lanes: Lanes::new(lanes),
             intakes: BTreeMap::new(),
@@ -56,13 +62,23 @@ impl Applier {
             // A transaction that must go together has to fit.
             room: chance.between(1, 30) + if rules.forbidden_states { 30 } else { 0 },
             rules,
+            server,
+            read: Vec::new(),
         }
     }
 
     /// Takes a partition over: fences it, then reads its progress.
     pub(super) fn own(&mut self, partition: &TopicPartition, replica: &mut Replica) {
+        if self.rules.read_first {
+            self.read.push(replica.progress(partition));
+            return;
+        }
         let progress = replica.fence(partition);
-        let from = self.lanes.assign(&progress);
+        self.begin(partition, &progress);
+    }
+
+    fn begin(&mut self, partition: &TopicPartition, progress: &PartitionProgress) {
+        let from = self.lanes.assign(progress);
         let intake = Intake::new(progress.acceptance);
         self.intakes.insert(partition.clone(), (intake, from));
     }
@@ -115,6 +131,18 @@ impl Applier {
             // A person turns the knob.
             self.workers = chance.between(1, 8);
         }
+        if let Some(before) = self.read.pop() {
+            let PartitionProgress { owner_epoch, .. } = replica.fence(&before.partition);
+            let progress = PartitionProgress {
+                owner_epoch,
+                ..before
+            };
+            self.begin(&progress.partition.clone(), &progress);
+        }
+        if self.lanes.is_held() {
+            self.look(replica, named);
+            return Ok(());
+        }
         if let Some(wait_ms) = self.lanes.tick(self.now_ms) {
             self.now_ms += wait_ms.min(1 + chance.below(4) as u64);
         }
@@ -122,16 +150,59 @@ impl Applier {
             0..3 => self.feed(log, chance),
             3..6 => self.take(log, replica, chance),
             6..9 => return self.finish(log, replica, chance, faults, named),
-            _ if self.rules.saves() => {
-                for low in self.lanes.lows() {
-                    if !replica.save_low(&low) {
-                        self.fenced(&low.partition, replica, named);
-                    }
-                }
-            }
+            _ if self.rules.saves() => self.save(replica, named),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Saves how far its partitions are.
+    pub(super) fn save(&mut self, replica: &mut Replica, named: &BTreeSet<TopicPartition>) {
+        if self.has_lost_sight(replica) {
+            return;
+        }
+        for low in self.lanes.lows() {
+            if replica.save_low(&low) {
+                self.lanes.saved(&[low]);
+            } else {
+                self.doubt_if_gone_back(replica, named);
+                self.fenced(&low.partition, replica, named);
+            }
+        }
+    }
+
+    /// Whether its connections turn out to be lost.
+    fn has_lost_sight(&mut self, replica: &Replica) -> bool {
+        let lost = self.server != replica.server;
+        if lost {
+            self.server = replica.server;
+            if !self.rules.unseen {
+                self.lanes.hold();
+            }
+        }
+        lost
+    }
+
+    /// What the replica holds, after a connection was lost.
+    fn look(&mut self, replica: &mut Replica, named: &BTreeSet<TopicPartition>) {
+        self.doubt_if_gone_back(replica, named);
+        self.lanes.go_on();
+    }
+
+    /// Takes everything over again if the replica has gone back.
+    fn doubt_if_gone_back(&mut self, replica: &mut Replica, named: &BTreeSet<TopicPartition>) {
+        let gone_back = |partition: &TopicPartition| {
+            let stored = replica.progress(partition);
+            self.lanes.has_gone_back(&stored)
+        };
+        if self.rules.unseen || !named.iter().any(gone_back) {
+            return;
+        }
+        for partition in self.lanes.doubt_all() {
+            self.fenced(&partition, replica, named);
+        }
+        let all: Vec<TopicPartition> = replica.partitions();
+        self.learn(&all, replica);
     }
 
     /// Why nothing moves, in words.
@@ -168,7 +239,11 @@ impl Applier {
                 .partitions
                 .get(partition)
                 .and_then(|records| records.get(next.0 as usize));
-            let full = state.is_none_or(|state| state.waiting >= self.room);
+            let waiting = match self.rules.shared_buffer {
+                true => states.iter().map(|state| state.waiting).sum(),
+                false => state.map_or(usize::MAX, |state| state.waiting),
+            };
+            let full = waiting >= self.room;
             let Some(record) = record.filter(|_| !full).cloned() else {
                 break;
             };
@@ -220,6 +295,7 @@ impl Applier {
             id: batch.id,
             work,
             rows_written: false,
+            server: replica.server,
         });
     }
 
@@ -236,7 +312,10 @@ impl Applier {
         }
         let mut open = self.open.remove(chance.below(self.open.len()));
         let unreachable = || ApplyError::new(ApplyErrorKind::Unreachable, "no reply");
-        let result = if *faults > 0 && chance.percent(5) {
+        let result = if open.server != replica.server || self.has_lost_sight(replica) {
+            self.has_lost_sight(replica);
+            Outcome::RolledBack(unreachable())
+        } else if *faults > 0 && chance.percent(5) {
             *faults -= 1;
             // The reply is lost, perhaps before, perhaps after the commit.
             if chance.percent(60) {
@@ -263,6 +342,7 @@ impl Applier {
         for notice in notices {
             match notice {
                 Notice::Fenced(partitions) => {
+                    self.doubt_if_gone_back(replica, named);
                     for partition in partitions {
                         self.fenced(&partition, replica, named);
                     }

@@ -13,6 +13,8 @@ pub const SIMULATION: Simulation = Simulation {
         sound("forbidden_states"),
         sound("group"),
         sound("shared_topic"),
+        sound("restored"),
+        sound("restored_in_place"),
         mutant("no_fence"),
         mutant("offset_before_rows"),
         mutant("offset_after_rows"),
@@ -26,6 +28,10 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("given_up_forgotten"),
         mutant("named_gives_up"),
         mutant("zombie_believed"),
+        mutant("read_first"),
+        mutant("shared_buffer"),
+        mutant("restored_unseen"),
+        mutant("restored_marked"),
     ],
     size: 30,
     run: world::run,
@@ -59,6 +65,18 @@ pub(super) struct Rules {
     pub named_gives_up: bool,
     /// A process that does not know yet that a partition is another's is believed.
     pub zombie_believed: bool,
+    /// Progress is read before the fence, and transactions check the owner alone.
+    pub read_first: bool,
+    /// One buffer for all partitions of a process.
+    pub shared_buffer: bool,
+    /// The replica is restored from an older backup, now and then.
+    pub restored: bool,
+    /// And no connection is lost by it.
+    pub in_place: bool,
+    /// Who lost its connection goes on without a look.
+    pub unseen: bool,
+    /// A low mark is saved whatever is held.
+    pub marked: bool,
 }
 
 impl Rules {
@@ -93,12 +111,24 @@ impl Rules {
                 "given_up_forgotten",
                 "named_gives_up",
                 "zombie_believed",
+                "read_first",
+                "shared_buffer",
+                "restored",
+                "restored_in_place",
+                "restored_unseen",
+                "restored_marked",
             ]
             .contains(&variant),
             external_ignored: is("external_ignored"),
             given_up_forgotten: is("given_up_forgotten"),
             named_gives_up: is("named_gives_up"),
             zombie_believed: is("zombie_believed"),
+            read_first: is("read_first"),
+            shared_buffer: is("shared_buffer"),
+            restored: variant.starts_with("restored"),
+            in_place: is("restored_in_place") || is("restored_marked"),
+            unseen: is("restored_unseen"),
+            marked: is("restored_marked"),
         }
     }
 

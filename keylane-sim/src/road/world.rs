@@ -35,6 +35,7 @@ struct World {
     /// What dead appliers still send.
     zombies: Vec<ApplyBatch>,
     replica: Replica,
+    backup: Option<Replica>,
     faults: u32,
     faults_done: u64,
     entries_max: usize,
@@ -86,10 +87,12 @@ impl World {
         let partitions = routes.all(&shop.tables());
         let mut replica = Replica::new(&shop.tables());
         replica.checks = rules.checks();
+        replica.checks_offsets = !rules.read_first;
+        replica.checks_held = !rules.marked;
         replica.rows.cascades = shop.shape.replica_cascades;
         let processes = if rules.group { chance.between(2, 3) } else { 1 };
         let mut appliers: Vec<Applier> = (0..processes)
-            .map(|_| Applier::new(lanes, rules, &mut chance))
+            .map(|_| Applier::new(lanes, rules, 0, &mut chance))
             .collect();
         let mut owners = BTreeMap::new();
         for partition in &partitions {
@@ -117,6 +120,7 @@ impl World {
             },
             zombies: Vec::new(),
             replica,
+            backup: None,
             faults: chance.below(8) as u32,
             faults_done: 0,
             entries_max: chance.pick(&[3, 12, 1000]).copied().unwrap_or(12),
@@ -240,6 +244,9 @@ impl World {
         self.faults_done += 1;
         // What only a capturer that hangs past its time-out can bring about is looked for with such faults alone.
         let hangs_only = self.rules.copy_begins_unchecked;
+        if self.rules.restored && self.chance.percent(70) {
+            return self.backup_or_restore();
+        }
         if !hangs_only && self.chance.percent(50) {
             return self.applier_dies();
         }
@@ -257,6 +264,25 @@ impl World {
             capturer.hung = true;
         }
         self.capturer_comes();
+    }
+
+    /// A backup is made, or takes the replica's place: what was committed since is gone.
+    fn backup_or_restore(&mut self) {
+        let Some(backup) = self.backup.take() else {
+            self.backup = Some(self.replica.clone());
+            return;
+        };
+        self.replica.restore(&backup);
+        if self.rules.in_place {
+            // Low marks are saved all the time.
+            for index in 0..self.appliers.len() {
+                let named = self.named(index);
+                self.appliers[index].save(&mut self.replica, &named);
+            }
+            return;
+        }
+        self.replica.server += 1;
+        self.zombies.clear();
     }
 
     fn capturer_comes(&mut self) {
@@ -278,7 +304,12 @@ impl World {
                 left.push(work);
             }
         }
-        self.appliers[dead] = Applier::new(self.lanes, self.rules, &mut self.chance);
+        self.appliers[dead] = Applier::new(
+            self.lanes,
+            self.rules,
+            self.replica.server,
+            &mut self.chance,
+        );
         for partition in self.named(dead) {
             let owner = self.chance.below(self.appliers.len());
             self.owners.insert(partition.clone(), owner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keylane_core::apply::{Mode, PartitionLow, PartitionSpec, Replica as _};
 use keylane_core::error::ApplyErrorKind;
-use keylane_core::model::{Epoch, LaneCount, Offset, Position, TopicPartition};
+use keylane_core::model::{Epoch, Lane, LaneCount, Offset, Position, TopicPartition};
 use keylane_core::publish::Acceptance;
 
 use super::bed::{AUDIT, Bed, MODES, PIPELINE, insert, partition, shape, spec, update};
@@ -175,6 +175,8 @@ async fn low_marks_are_saved_by_the_owner_alone() {
             epoch: Epoch(3),
             reached: Position::new(8, 1),
         },
+        held: Offset(0),
+        held_ahead: Vec::new(),
     };
     let error = session
         .save_low(PIPELINE, &[low(stale.owner_epoch)])
@@ -196,6 +198,62 @@ async fn low_marks_are_saved_by_the_owner_alone() {
         (stored.low, stored.low_position, stored.acceptance),
         (asked.low, asked.low_position, asked.acceptance)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn low_marks_are_saved_only_where_all_that_they_stand_for_is_held() {
+    let Some(bed) = Bed::new("apply_held").await else {
+        return;
+    };
+    bed.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    let t = shape("t", 1, &["id integer", "v text"]);
+    let mut lane = bed.lane(1).await;
+    let mut session = bed.session().await;
+    let batch = lane.batch(Mode::Folded, &[insert(&t, 5, &["1", "a"])]);
+    session.apply(&batch).await.expect("applied");
+    let low = |held: u64, held_ahead: &[(Lane, Offset)]| PartitionLow {
+        partition: partition(),
+        owner_epoch: lane.owner_epoch,
+        low: Offset(9),
+        low_position: Position::new(9, 0),
+        acceptance: Acceptance::default(),
+        held: Offset(held),
+        held_ahead: held_ahead.to_vec(),
+    };
+    let (reached, beyond) = (lane.next, lane.next.next());
+    for lacking in [
+        low(0, &[(lane.lane, beyond)]),
+        low(0, &[(lane.lane, reached), (Lane(0), Offset(1))]),
+        low(1, &[(lane.lane, reached)]),
+    ] {
+        let refused = session.save_low(PIPELINE, &[lacking]).await;
+        let refused = refused.expect_err("less is held");
+        assert_eq!(refused.kind, ApplyErrorKind::Fenced, "{refused}");
+    }
+    let held = low(0, &[(lane.lane, reached)]);
+    session.save_low(PIPELINE, &[held]).await.expect("held");
+    session
+        .save_low(PIPELINE, &[low(9, &[])])
+        .await
+        .expect("the mark as saved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_lost_unused_is_told_once() {
+    let Some(bed) = Bed::new("apply_lost_unused").await else {
+        return;
+    };
+    bed.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    let t = shape("t", 1, &["id integer", "v text"]);
+    let mut lane = bed.lane(0).await;
+    let mut session = bed.session().await;
+    let batch = lane.batch(Mode::Folded, &[insert(&t, 1, &["1", "a"])]);
+    session.apply(&batch).await.expect("applied");
+    bed.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    let batch = lane.batch(Mode::Folded, &[insert(&t, 2, &["2", "b"])]);
+    let told = session.apply(&batch).await.expect_err("it is lost");
+    assert_eq!(told.kind, ApplyErrorKind::Unreachable, "{told}");
+    session.apply(&batch).await.expect("a new one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

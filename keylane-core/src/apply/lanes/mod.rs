@@ -6,6 +6,7 @@
 //! - `settle`: what a batch's outcome means for its lanes.
 //! - `parked`: parked keys, what stands behind them, and their redrive.
 //! - `commit_order`: whole transactions, committed in the origin's order.
+//! - `gone_back`: a replica that was restored from an older backup.
 //! - `together`: the rest of a transaction, when a change of it violates a constraint in order.
 //!
 //! **Invariant:** a lane is in at most one batch at a time (in commit order: in several, which commit in turn). **Invariant:** a lane's items leave in the order they came. **Invariant:** an item leaves only when
@@ -26,6 +27,8 @@ mod parked;
 pub use parked::ParkedMark;
 
 mod together;
+
+mod gone_back;
 
 mod commit_order;
 pub use commit_order::Clearance;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::apply::{Frontier, PartitionLow, PartitionProgress};
+use crate::apply::{Frontier, PartitionProgress};
 use crate::consume::Item;
 use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
 use crate::publish::Acceptance;
 
 use super::commit_order::CommitOrder;
+use super::gone_back::Held;
 use super::parked::ParkedKey;
 use super::take::{BatchId, InFlight};
 use super::together::Together;
@@ -107,6 +108,8 @@ pub(super) struct Part<P> {
     pub partition: TopicPartition,
     pub owner_epoch: u64,
     pub frontier: Frontier,
+    /// The low mark as the replica stores it.
+    pub saved: Offset,
     pub lanes: Vec<LaneState<P>>,
     pub parked: HashMap<Bytes, ParkedKey>,
     pub buffered_bytes: usize,
@@ -139,6 +142,10 @@ pub struct Lanes<P> {
     pub(super) elsewhere_waiters: Vec<LaneKey>,
     /// Keys that are parked in other processes' partitions, with their topics.
     pub(super) parked_elsewhere: HashSet<(Arc<str>, Bytes)>,
+    /// What the replica held of partitions that were given up.
+    pub(super) left: HashMap<TopicPartition, Held>,
+    /// No work is handed out.
+    pub(super) held: bool,
     pub(super) replays: u64,
     pub(super) foreign: bool,
     /// The transaction whose rest is waited for.
@@ -168,6 +175,8 @@ impl<P> Lanes<P> {
             elsewhere: HashMap::new(),
             elsewhere_waiters: Vec::new(),
             parked_elsewhere: HashSet::new(),
+            left: HashMap::new(),
+            held: false,
             replays: 0,
             foreign: false,
             together: None,
@@ -188,6 +197,7 @@ impl<P> Lanes<P> {
     /// Takes a partition over, from the progress that was read after fencing. Returns the offset to read from.
     pub fn assign(&mut self, progress: &PartitionProgress) -> Offset {
         self.let_go(&progress.partition);
+        self.left.remove(&progress.partition);
         let floor_position = progress.low_position;
         let lanes = (0..self.lane_count.0)
             .map(|lane| {
@@ -213,6 +223,7 @@ impl<P> Lanes<P> {
             partition: progress.partition.clone(),
             owner_epoch: progress.owner_epoch,
             frontier: Frontier::new(progress.low, floor_position, progress.acceptance),
+            saved: progress.low,
             lanes,
             parked: HashMap::new(),
             buffered_bytes: 0,
@@ -245,6 +256,7 @@ impl<P> Lanes<P> {
     /// from now on, until [`Lanes::set_elsewhere`] tells how far they are.
     pub fn revoke(&mut self, partition: &TopicPartition) {
         if let Some(part) = self.let_go(partition) {
+            self.left.insert(partition.clone(), Held::of(&part));
             let unapplied_from = part.frontier.unapplied_from();
             self.external = self.external.min(unapplied_from);
             self.elsewhere.insert(hashed(partition), unapplied_from);
@@ -383,21 +395,6 @@ impl<P> Lanes<P> {
     /// Whether this batch is in work.
     pub fn is_in_work(&self, id: BatchId) -> bool {
         self.in_flight.contains_key(&id)
-    }
-
-    /// How far each owned partition is, to be saved now and then.
-    pub fn lows(&self) -> Vec<PartitionLow> {
-        let low = |part: &Part<P>| {
-            let (low, acceptance) = part.frontier.low();
-            PartitionLow {
-                partition: part.partition.clone(),
-                owner_epoch: part.owner_epoch,
-                low,
-                low_position: part.frontier.unapplied_from().predecessor(),
-                acceptance,
-            }
-        };
-        self.slots.iter().flatten().map(low).collect()
     }
 
     /// Each owned partition's state.

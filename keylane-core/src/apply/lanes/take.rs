@@ -110,8 +110,11 @@ pub(super) struct TakenLane<P> {
 const CAREFUL_ITEMS_MAX: usize = 64;
 
 impl<P> Lanes<P> {
-    /// Work for a worker, or `None` if no lane is ready. Its lanes are busy until [`Lanes::settle`].
+    /// Work for a worker, or `None` if no lane is ready or work is held. Its lanes are busy until [`Lanes::settle`].
     pub fn take(&mut self, limits: Limits) -> Option<Batch<P>> {
+        if self.held {
+            return None;
+        }
         let id = BatchId(self.next_batch);
         if self.commit_order.is_some() {
             return self.take_in_commit_order(id, limits);

@@ -2,6 +2,7 @@
 
 mod commit_order;
 mod elsewhere;
+mod gone_back;
 mod parked;
 mod together;
 

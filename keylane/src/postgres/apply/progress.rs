@@ -41,6 +41,15 @@ FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7:
      AS s (topic, partition, epoch, next, commit, ordinal, accept_epoch, accept_commit, accept_ordinal)
 WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = -1 AND p.owner_epoch = s.epoch"#;
 
+/// A partition that holds less than it must. Each lane's row is found by the whole primary key, as steps find it.
+const LACKING: &str = r#"
+SELECT h.topic, h.partition, h.lane
+FROM unnest($2::text[], $3::int[], $4::int[], $5::bigint[]) AS h (topic, partition, lane, next)
+LEFT JOIN LATERAL (SELECT q.next_offset FROM keylane.progress AS q
+                   WHERE q.pipeline = $1 AND q.topic = h.topic AND q.partition = h.partition AND q.lane = h.lane OFFSET 0) AS q ON true
+WHERE q.next_offset IS NULL OR q.next_offset < h.next
+LIMIT 1"#;
+
 const READ: &str = r#"
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
 FROM keylane.progress AS p
@@ -157,12 +166,22 @@ fn place<'a>(
     found.get_mut(*places.get(partition)?)
 }
 
-/// Saves how far partitions are.
+/// Saves how far partitions are, if the replica holds what it held: both statements see it as it is when they begin, and a replica that is restored meanwhile ends the
+/// connection, or is seen by the next save.
 pub(super) async fn save_low(
     client: &Client,
     pipeline: &str,
     lows: &[PartitionLow],
 ) -> Result<(), ApplyError> {
+    let at_rim =
+        |error: tokio_postgres::Error| apply_error(&error, "saving progress in keylane.progress");
+    let lacking = lacking(client, pipeline, lows).await.map_err(at_rim)?;
+    if let Some(partition) = lacking {
+        return Err(ApplyError::new(
+            ApplyErrorKind::Fenced,
+            format!("{partition}: keylane.progress holds less than was written there"),
+        ));
+    }
     let (topics, numbers) = names(lows.iter().map(|low| &low.partition));
     let column = |of: fn(&PartitionLow) -> u64| -> Vec<i64> {
         lows.iter().map(|low| signed(of(low))).collect()
@@ -184,12 +203,33 @@ pub(super) async fn save_low(
     let hit = client
         .execute(SAVE_LOW, &parameters)
         .await
-        .map_err(|error| apply_error(&error, "saving progress in keylane.progress"))?;
+        .map_err(at_rim)?;
     if hit == lows.len() as u64 {
         Ok(())
     } else {
         Err(fenced())
     }
+}
+
+/// A partition that holds less than it must, if there is one.
+async fn lacking(
+    client: &Client,
+    pipeline: &str,
+    lows: &[PartitionLow],
+) -> Result<Option<TopicPartition>, tokio_postgres::Error> {
+    let own = lows.iter().map(|low| (&low.partition, -1, low.held));
+    let ahead = lows.iter().flat_map(|low| {
+        let lanes = low.held_ahead.iter();
+        lanes.map(|(lane, next)| (&low.partition, i32::from(lane.0), *next))
+    });
+    let must: Vec<(&TopicPartition, i32, Offset)> = own.chain(ahead).collect();
+    let (topics, numbers) = names(must.iter().map(|(partition, _, _)| *partition));
+    let lanes: Vec<i32> = must.iter().map(|(_, lane, _)| *lane).collect();
+    let nexts: Vec<i64> = must.iter().map(|(_, _, next)| signed(next.0)).collect();
+    let row = client
+        .query_opt(LACKING, &[&pipeline, &topics, &numbers, &lanes, &nexts])
+        .await?;
+    Ok(row.as_ref().map(named))
 }
 
 /// A lane's step, its position left as it is if unknown.

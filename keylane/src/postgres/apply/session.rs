@@ -11,7 +11,7 @@ use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, Mode, PartitionLow, ReplicaSession, Work, WorkAction, fold,
     singles,
 };
-use keylane_core::error::Remedy;
+use keylane_core::error::{ApplyErrorKind, Remedy};
 use keylane_core::model::{Change, Offset};
 use tokio_postgres::Error;
 
@@ -25,7 +25,7 @@ use super::progress::{self, Step, make_steps};
 use super::replica::Door;
 use super::{careful, together};
 
-/// See [`keylane_core::apply::ReplicaSession`]. A lost connection is made anew by the next call.
+/// See [`keylane_core::apply::ReplicaSession`]. A lost connection is made anew by the call behind the one that tells of it.
 pub(super) struct PostgresSession {
     door: Door,
     decode: Arc<dyn DecodeParked>,
@@ -67,16 +67,15 @@ impl PostgresSession {
     }
 
     async fn link(&mut self) -> Result<&mut Link, ApplyError> {
-        if self.open
-            || self
-                .link
-                .as_ref()
-                .is_some_and(|link| link.client.is_closed())
-        {
+        if std::mem::take(&mut self.open) {
             self.link = None;
         }
-        self.open = false;
         let link = match self.link.take() {
+            // Not made anew in silence: the server that answers next may be another one.
+            Some(link) if link.client.is_closed() => {
+                let message = "the connection was lost while it was not used";
+                return Err(ApplyError::new(ApplyErrorKind::Unreachable, message));
+            }
             Some(link) => link,
             None => Link::new(self.door.open_for_data().await?),
         };

@@ -215,12 +215,31 @@ pub(super) fn step(
     Ok(made == 1)
 }
 
-/// Saves how far a partition is as a whole; `false` if its owner has another number.
+/// Saves how far a partition is as a whole; `false` if its owner has another number, or the file holds less than it held.
 pub(super) fn save_low(
     connection: &Connection,
     pipeline: &str,
     low: &PartitionLow,
 ) -> rusqlite::Result<bool> {
+    let own = std::iter::once((-1, low.held));
+    let ahead = low.held_ahead.iter();
+    for (lane, next) in own.chain(ahead.map(|(lane, next)| (i32::from(lane.0), *next))) {
+        let held = connection
+            .prepare_cached(
+                "SELECT 1 FROM keylane_progress
+                 WHERE pipeline = ?1 AND topic = ?2 AND partition = ?3 AND lane = ?4 AND next_offset >= ?5",
+            )?
+            .exists(params![
+                pipeline,
+                low.partition.topic,
+                low.partition.partition,
+                lane,
+                next.0
+            ])?;
+        if !held {
+            return Ok(false);
+        }
+    }
     let saved = connection
         .prepare_cached(
             "UPDATE keylane_progress

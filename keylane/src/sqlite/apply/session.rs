@@ -64,13 +64,17 @@ impl Open {
         .apply(batch)
     }
 
+    /// All of them, or none.
     fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError> {
         self.transaction(|connection| {
             for low in lows {
                 if !progress::save_low(connection, pipeline, low)? {
                     return Ok(Err(ApplyError::new(
                         ApplyErrorKind::Fenced,
-                        format!("partition {}: another process owns it now", low.partition),
+                        format!(
+                            "partition {}: another process owns it now, or the file was restored",
+                            low.partition
+                        ),
                     )));
                 }
             }

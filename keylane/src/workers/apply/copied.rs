@@ -100,6 +100,8 @@ impl Copied {
             low: awaited.told_below,
             low_position: Position::ZERO,
             acceptance: Acceptance::default(),
+            held: Offset(0),
+            held_ahead: Vec::new(),
         };
         let mut session = road.replica.session().await?;
         match session.save_low(&self.kept_as, &[low]).await {

@@ -17,6 +17,7 @@ use keylane_core::publish::{
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::doubt::doubted;
 use super::fetch::{Order, OrderKind};
 use super::handover::{in_words, let_go, no_gap, save, settled};
 use super::progress::note_redriving;
@@ -256,13 +257,13 @@ impl Membership {
         }
     }
 
-    /// Partitions of which a transaction found another owner, or another offset than it left there.
+    /// Partitions of which a transaction found another owner, or another offset than it left there; all of them after a connection was lost, if the replica has gone back.
     async fn look_at_suspects(&mut self, road: &Road) -> Result<(), ApplyFailure> {
-        let suspects = road.take_suspects();
-        if suspects.is_empty() {
+        let mut suspects = road.take_suspects();
+        if suspects.is_empty() && !road.lanes().is_held() {
             return Ok(());
         }
-        let stored = match road.replica.lows(&road.settings.pipeline).await {
+        let stored = match road.replica.progress(&road.settings.pipeline).await {
             Ok(stored) => stored,
             Err(error) if passes(&error) => {
                 road.suspect_again(suspects);
@@ -270,6 +271,7 @@ impl Membership {
             }
             Err(error) => return Err(error.into()),
         };
+        suspects.extend(doubted(road, &stored));
         let (mut again, mut contested) = (Vec::new(), Vec::new());
         for partition in suspects {
             let Some(mine) = self.named.get(&partition) else {
@@ -277,8 +279,8 @@ impl Membership {
             };
             let low = stored.iter().find(|stored| stored.partition == partition);
             match low {
-                // Nobody else: a commit's answer was lost, and the lanes stand further than believed.
-                Some(low) if low.owner_epoch == *mine => {
+                // Nobody else: a commit's answer was lost, and the lanes stand further than believed, or the replica has gone back.
+                Some(low) if low.owner_epoch <= *mine => {
                     if !road.lanes().owns(&partition) {
                         again.push(partition);
                     }

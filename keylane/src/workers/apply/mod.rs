@@ -6,6 +6,7 @@
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `troubles`: what is in the way now.
 //! - `turn`: commit order: when a batch begins and commits.
+//! - `doubt`: a replica that has gone back.
 //! - `handover`: what handing a partition over takes.
 //! - `fetch`: records in.
 //! - `foreign`: topics that another tool wrote.
@@ -26,6 +27,8 @@ mod run;
 pub use run::{ApplyFailure, run};
 
 mod membership;
+
+mod doubt;
 
 mod handover;
 

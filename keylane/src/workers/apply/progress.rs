@@ -74,7 +74,7 @@ async fn save(
         .filter(|low| {
             saved
                 .get(&low.partition)
-                .is_none_or(|earlier| earlier != low)
+                .is_none_or(|earlier| !earlier.says_as(low))
         })
         .collect();
     if lows.is_empty() {
@@ -95,15 +95,23 @@ async fn save(
         Err(error) => Err(error),
     };
     match result {
-        Ok(()) => saved.extend(lows.into_iter().map(|low| (low.partition.clone(), low))),
+        Ok(()) => {
+            road.lanes().saved(&lows);
+            saved.extend(lows.into_iter().map(|low| (low.partition.clone(), low)));
+        }
         Err(error) if error.kind == ApplyErrorKind::Fenced => {
             road.suspect(lows.into_iter().map(|low| low.partition));
         }
         // The next save does it; the lanes' own progress is in their transactions.
-        Err(error) => debug!(
-            pipeline = &*road.settings.pipeline,
-            "progress was not saved this time: {error}"
-        ),
+        Err(error) => {
+            debug!(
+                pipeline = &*road.settings.pipeline,
+                "progress was not saved this time: {error}"
+            );
+            if error.kind == ApplyErrorKind::Unreachable {
+                road.lost_sight();
+            }
+        }
     }
 }
 

@@ -145,11 +145,18 @@ impl Road {
         suspects.looked = Some(Instant::now());
     }
 
-    /// Whether there are suspects, not looked at for that long.
+    /// The connection to the replica was lost: nothing is handed out before it was looked whether the replica holds what it held.
+    pub(super) fn lost_sight(&self) {
+        self.lanes().hold();
+        self.suspected.notify_one();
+    }
+
+    /// Whether there are suspects, or a look is waited for, and none was taken for that long.
     pub(super) fn are_suspects_due(&self, after: Duration) -> bool {
+        let held = self.lanes().is_held();
         let suspects = self.suspects();
         let waited = suspects.looked.is_none_or(|at| at.elapsed() >= after);
-        waited && !suspects.partitions.is_empty()
+        waited && (held || !suspects.partitions.is_empty())
     }
 
     /// The suspects; from here on there are none.

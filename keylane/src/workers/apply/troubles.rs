@@ -123,7 +123,7 @@ impl Replica for Watched {
     }
 
     async fn progress(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {
-        self.replica.progress(pipeline).await
+        self.troubles.heard(self.replica.progress(pipeline).await)
     }
 
     async fn lows(&self, pipeline: &str) -> Result<Vec<PartitionProgress>, ApplyError> {

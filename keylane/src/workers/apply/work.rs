@@ -38,6 +38,7 @@ pub(super) async fn work(road: &Arc<Road>, number: usize) {
         if let Outcome::RolledBack(error) = &outcome {
             if matches!(error.kind, ApplyErrorKind::Unreachable) {
                 session = None;
+                road.lost_sight();
             }
             if matches!(error.kind, ApplyErrorKind::MissingObject) {
                 road.tables.forget_ready().await;
