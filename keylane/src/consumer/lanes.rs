@@ -115,6 +115,13 @@ impl Lanes {
         self.parts.get(partition).map(|part| part.owner_epoch)
     }
 
+    /// What must be stored of a partition's lanes: of each that was ever moved, its next offset.
+    pub(super) fn held(&self, partition: &TopicPartition) -> Vec<(u16, i64)> {
+        let next = self.parts.get(partition).map(|part| part.next.iter());
+        let lanes = (0..).zip(next.into_iter().flatten().copied());
+        lanes.filter(|(_, next)| *next >= 0).collect()
+    }
+
     /// Records without a key share one lane.
     fn lane_of(&self, record: &Record) -> u16 {
         let order = record.order.as_deref().unwrap_or_default();

@@ -91,6 +91,7 @@ impl TakeOver {
                 partition: partition.clone(),
                 owner_epoch: begun.owner_epoch,
                 low,
+                held: Vec::new(),
             };
             // Of one that another has fenced meanwhile, the first transaction learns it.
             self.store.save_lows(&[begins]).await?;
@@ -198,6 +199,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 partition: it.partition.clone(),
                 owner_epoch: lanes.owner_epoch(&it.partition)?,
                 low: it.offset,
+                held: lanes.held(&it.partition),
             })
         };
         progress.iter().filter_map(low).collect()

@@ -132,6 +132,46 @@ async fn who_is_fenced_by_a_process_that_the_group_does_not_name_takes_over_agai
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_restored_from_an_older_backup_gets_what_it_lost_again() {
+    let Some(bed) = Bed::new("consumer-restored", 2).await else {
+        return;
+    };
+    const TABLES: [&str; 3] = ["keylane.consumer_progress", "counters", "audit"];
+    let alone = |change: fn(&str) -> String| {
+        let locked = TABLES.map(|table| format!("LOCK TABLE {table} IN EXCLUSIVE MODE;"));
+        let changes = TABLES.map(change);
+        let (locked, changes) = (locked.concat(), changes.concat());
+        bed.execute(&format!("BEGIN; {locked} {changes} COMMIT"));
+    };
+    fn backup(table: &str) -> String {
+        format!("backup_{}", table.replace('.', "_"))
+    }
+    bed.topic.fill(0..900, 2, |number| number % 30).await;
+    let consumer = bed.topic.consumer().attempts(1);
+    let stats = consumer.stats();
+    let counting = bed.counting(consumer);
+    until("progress", 1, || bed.audited() >= 300).await;
+    alone(|table| {
+        format!(
+            "CREATE TABLE backup_{} AS TABLE {table};",
+            table.replace('.', "_")
+        )
+    });
+    until("all records", 1, || bed.audited() >= 900).await;
+    until("all to be known as done", 1, || stats.handled.get() >= 900).await;
+    alone(|table| {
+        let backup = backup(table);
+        format!("DELETE FROM {table}; INSERT INTO {table} TABLE {backup};")
+    });
+    assert!(bed.number(&format!("SELECT count(*) FROM {}", backup("audit"))) < 900);
+    // What is saved next tells, and what was handled since comes again.
+    bed.topic.fill(900..930, 2, |number| number % 30).await;
+    until("what was lost and what is new", 1, || bed.audited() >= 930).await;
+    counting.stopped().await;
+    bed.assert_exact(930, 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_another_owner_did_between_two_attempts_is_not_done_again() {
     let Some(bed) = Bed::new("consumer-between", 1).await else {
         return;

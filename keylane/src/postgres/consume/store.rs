@@ -15,6 +15,14 @@ use crate::postgres::connect::redacted;
 use crate::postgres::error::apply_error;
 use crate::postgres::lanes::{NotRaised, named, names, signed, unsigned};
 
+/// Partitions that hold less than they must: the database was restored from an older state.
+const LACKING: &str = "
+SELECT DISTINCT h.topic, h.partition
+FROM unnest($2::text[], $3::int[], $4::int[], $5::bigint[]) AS h (topic, partition, lane, next)
+LEFT JOIN LATERAL (SELECT q.next_offset FROM keylane.consumer_progress AS q
+                   WHERE q.consumer_group = $1 AND q.topic = h.topic AND q.partition = h.partition AND q.lane = h.lane OFFSET 0) AS q ON true
+WHERE q.next_offset IS NULL OR q.next_offset < h.next";
+
 const READ: &str = "
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.owner_epoch
 FROM keylane.consumer_progress AS p
@@ -136,6 +144,8 @@ pub(crate) struct Low {
     pub partition: TopicPartition,
     pub owner_epoch: u64,
     pub low: Offset,
+    /// Where each lane must be stored, or further: its number and next offset.
+    pub held: Vec<(u16, i64)>,
 }
 
 /// Where a lane was found after an answer was lost.
@@ -195,19 +205,33 @@ impl PostgresProgress {
         Ok(begun)
     }
 
-    /// Saves how far partitions are. Returns those that another owner has taken over.
+    /// Saves how far partitions are. Returns those that another owner has taken over, and those of which less is held than was written.
     pub(crate) async fn save_lows(&self, lows: &[Low]) -> Result<Vec<TopicPartition>, ApplyError> {
-        let (topics, numbers) = names(lows.iter().map(|low| &low.partition));
-        let epochs: Vec<i64> = lows.iter().map(|low| signed(low.owner_epoch)).collect();
-        let offsets: Vec<i64> = lows.iter().map(|low| signed(low.low.0)).collect();
+        let at_rim =
+            |error: tokio_postgres::Error| apply_error(&error, "saving keylane.consumer_progress");
         let client = self.pool.take(self).await?;
+        let lacking = self.lacking(&client, lows).await.map_err(at_rim)?;
+        if let Some(partition) = lacking.first() {
+            tracing::warn!(
+                group = self.group,
+                %partition,
+                "keylane.consumer_progress holds less than was written there: it was restored from an older state; going on from what it holds"
+            );
+        }
+        let held: Vec<&Low> = lows
+            .iter()
+            .filter(|low| !lacking.contains(&low.partition))
+            .collect();
+        let (topics, numbers) = names(held.iter().map(|low| &low.partition));
+        let epochs: Vec<i64> = held.iter().map(|low| signed(low.owner_epoch)).collect();
+        let offsets: Vec<i64> = held.iter().map(|low| signed(low.low.0)).collect();
         let rows = client
             .query(
                 SAVE_LOWS,
                 &[&self.group, &topics, &numbers, &epochs, &offsets],
             )
             .await
-            .map_err(|error| apply_error(&error, "saving keylane.consumer_progress"))?;
+            .map_err(at_rim)?;
         self.pool.give(client);
         let saved: Vec<TopicPartition> = rows.iter().map(named).collect();
         let partitions = lows.iter().map(|low| &low.partition);
@@ -215,6 +239,25 @@ impl PostgresProgress {
             .filter(|partition| !saved.contains(partition))
             .cloned()
             .collect())
+    }
+
+    async fn lacking(
+        &self,
+        client: &Client,
+        lows: &[Low],
+    ) -> Result<Vec<TopicPartition>, tokio_postgres::Error> {
+        let must = lows.iter().flat_map(|low| {
+            let lanes = low.held.iter();
+            lanes.map(|(lane, next)| (&low.partition, i32::from(*lane), *next))
+        });
+        let must: Vec<(&TopicPartition, i32, i64)> = must.collect();
+        let (topics, numbers) = names(must.iter().map(|(partition, _, _)| *partition));
+        let lanes: Vec<i32> = must.iter().map(|(_, lane, _)| *lane).collect();
+        let nexts: Vec<i64> = must.iter().map(|(_, _, next)| *next).collect();
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&self.group, &topics, &numbers, &lanes, &nexts];
+        let rows = client.query(LACKING, &parameters).await?;
+        Ok(rows.iter().map(named).collect())
     }
 
     /// Begins a transaction: the lanes' steps are its first statements. That takes their row locks, so a new owner's fence waits for the transaction and reads
