@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -356,6 +357,12 @@ pub trait Replica: Send + Sync {
 pub trait ReplicaSession: Send {
     /// Applies a batch in one transaction.
     async fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError>;
+
+    /// When its connection was lost, if it was while nothing was asked of it, and that was not told yet. Who has looked since then what the replica holds may let the
+    /// session go without a word.
+    fn ended(&self) -> Option<Instant> {
+        None
+    }
 
     /// Saves how far partitions are as a whole. Checks the owner's number, and that the replica holds what it held before ([`PartitionLow::held`]).
     async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError>;

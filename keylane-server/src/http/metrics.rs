@@ -21,6 +21,16 @@ struct OfState {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfKey {
+    pipeline: String,
+    topic: String,
+    key: String,
+}
+
+/// Longer keys are cut in labels.
+const KEY_CHARS_MAX: usize = 64;
+
 type Read = fn(&PipelineView) -> Option<u64>;
 
 const COUNTERS: &[(&str, &str, Read)] = &[
@@ -162,6 +172,7 @@ pub fn open_metrics(views: &[PipelineView]) -> String {
     }
     register_lag(&mut registry, views);
     register_state(&mut registry, views);
+    register_hot_keys(&mut registry, views);
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing into a string does not fail");
     text
@@ -174,6 +185,37 @@ fn register_lag(registry: &mut Registry, views: &[PipelineView]) {
     }
     let help = "How old the oldest change that the replica lacks is";
     registry.register_with_unit("keylane_lag", help, Unit::Seconds, lag);
+}
+
+fn register_hot_keys(registry: &mut Registry, views: &[PipelineView]) {
+    type Float = Gauge<f64, std::sync::atomic::AtomicU64>;
+    let (shares, bounds) = (
+        Family::<OfKey, Float>::default(),
+        Family::<OfKey, Float>::default(),
+    );
+    for view in views {
+        for hot in &view.hot_keys {
+            let of = OfKey {
+                pipeline: view.name.clone(),
+                topic: hot.topic.clone(),
+                key: hot.key.chars().take(KEY_CHARS_MAX).collect(),
+            };
+            shares.get_or_create(&of).set(hot.share);
+            if let Some(most) = hot.changes_per_second_max {
+                bounds.get_or_create(&of).set(most);
+            }
+        }
+    }
+    registry.register(
+        "keylane_apply_hot_key_share",
+        "The hottest keys' shares of the changes that came of late",
+        shares,
+    );
+    registry.register(
+        "keylane_apply_hot_key_changes_per_second_max",
+        "How many changes a second, of all keys together, a hot key allows",
+        bounds,
+    );
 }
 
 fn register_state(registry: &mut Registry, views: &[PipelineView]) {

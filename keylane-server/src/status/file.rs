@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use keylane::workers::stats::{ApplyStats, CaptureStats, now_us};
+use keylane::workers::stats::{ApplyStats, CaptureStats, HotKeyBound, now_us};
 use serde::{Deserialize, Serialize};
 
 /// What a process tells of a pipeline it runs.
@@ -100,6 +101,33 @@ pub struct ApplyStatus {
     /// Changes applied per second, over the last 5 s.
     #[serde(default)]
     pub applied_per_s: Option<f64>,
+    /// The keys that most changes of late are of, hottest first.
+    #[serde(default)]
+    pub hot_keys: Vec<HotKeyStatus>,
+}
+
+/// A key that many changes are of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HotKeyStatus {
+    /// Its topic.
+    pub topic: String,
+    /// The key, as records have it.
+    pub key: String,
+    /// Its share of the changes that came of late, from 0 to 1.
+    pub share: f64,
+    /// More changes a second than this, of all keys together, cannot be applied as long as it has that share, with whatever number of threads.
+    pub changes_per_second_max: Option<f64>,
+}
+
+impl HotKeyStatus {
+    fn of(hot: &HotKeyBound) -> Self {
+        HotKeyStatus {
+            topic: hot.topic.clone(),
+            key: hot.key.clone(),
+            share: hot.share,
+            changes_per_second_max: hot.changes_per_second_max,
+        }
+    }
 }
 
 impl CaptureStatus {
@@ -127,6 +155,11 @@ impl ApplyStatus {
     pub fn of(stats: &ApplyStats) -> Self {
         let (state, why) = stats.state.get();
         let (threads_asked, threads_why) = stats.threads_found.get();
+        let hot_keys = stats
+            .hot_keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let hot_keys = hot_keys.iter().map(HotKeyStatus::of).collect();
         ApplyStatus {
             state,
             why,
@@ -149,6 +182,7 @@ impl ApplyStatus {
             lag_ms: stats.lag_ms.get(),
             last_commit_us: stats.last_commit_us.load(Ordering::Relaxed),
             applied_per_s: None,
+            hot_keys,
         }
     }
 }

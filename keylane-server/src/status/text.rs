@@ -1,8 +1,13 @@
 //! Pipelines as people read them: one line each, the worst first.
 
+use std::fmt::Write as _;
+
 use super::view::{PipelineView, State};
 
-/// A table with a head line. Colour only where asked for; unknown is `-`.
+/// A hotter key than this is told to people.
+const HOT_SHARE: f64 = 0.1;
+
+/// A table with a head line, and keys that most changes are of. Colour only where asked for; unknown is `-`.
 pub fn table(views: &[PipelineView], colored: bool) -> String {
     const HEAD: [&str; 8] = [
         "PIPELINE",
@@ -39,7 +44,25 @@ pub fn table(views: &[PipelineView], colored: bool) -> String {
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
+    views.iter().for_each(|view| hot_keys(view, &mut text));
     text
+}
+
+fn hot_keys(view: &PipelineView, text: &mut String) {
+    for hot in view.hot_keys.iter().filter(|hot| hot.share >= HOT_SHARE) {
+        let _ = write!(
+            text,
+            "{}: {:.0} % of the changes are of {} {}",
+            view.name,
+            hot.share * 100.0,
+            hot.topic,
+            hot.key.replace('\n', " ")
+        );
+        if let Some(most) = hot.changes_per_second_max {
+            let _ = write!(text, ": at most {most:.0} changes/s can be applied");
+        }
+        text.push('\n');
+    }
 }
 
 fn row(view: &PipelineView) -> [String; 8] {

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::file::{ApplyStatus, CaptureStatus, ProcessStatus};
+use super::file::{ApplyStatus, CaptureStatus, HotKeyStatus, ProcessStatus};
 
 /// How a pipeline does; a later one is worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -128,6 +128,8 @@ pub struct PipelineView {
     pub buffered_bytes: Option<u64>,
     /// Workers applying at this moment.
     pub busy: Option<u64>,
+    /// The keys that most changes of late are of, hottest first, and how many changes a second each allows; empty if none stands out, or no applier runs here.
+    pub hot_keys: Vec<HotKeyStatus>,
     /// The capture session's epoch.
     pub epoch: Option<u64>,
     /// When the last applied change was committed at the origin, RFC 3339.
@@ -207,6 +209,7 @@ pub fn view(
         retries: applying.map(|status| status.retries),
         buffered_bytes: running.map(|status| status.buffered_bytes),
         busy: running.map(|status| status.busy),
+        hot_keys: running.map_or_else(Vec::new, |status| status.hot_keys.clone()),
         epoch: capturing
             .map(|status| status.epoch)
             .filter(|epoch| *epoch > 0),

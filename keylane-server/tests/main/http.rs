@@ -253,6 +253,7 @@ fn steady(status: &Value) -> Value {
         "lag_changes",
         "retained_bytes",
         "transactions",
+        "hot_keys",
     ] {
         assert!(pipeline.get(moving).is_some(), "{moving} is told");
         pipeline[moving] = Value::Null;

@@ -31,6 +31,37 @@ fn rates_are_told_while_changes_flow() {
 }
 
 #[test]
+fn a_key_that_most_changes_are_of_is_told_with_the_bound_that_it_sets() {
+    let shop = Shop::new();
+    shop.init();
+    let road = shop.start();
+    shop.await_settled();
+    let hot = "UPDATE orders SET total = total + 1 WHERE id = 10;".repeat(3);
+    let mut id = 100;
+    wait_until("the hot key to be told", PATIENCE, || {
+        let mut changes = String::new();
+        for _ in 0..50 {
+            id += 1;
+            changes.push_str(&format!("{hot} INSERT INTO orders VALUES ({id}, 1, 1);"));
+        }
+        shop.sql("origin.db", &changes);
+        let told = pipeline(&shop);
+        let hottest = &told["hot_keys"][0];
+        let share = hottest["share"].as_f64().unwrap_or_default();
+        let most = hottest["changes_per_second_max"].as_f64();
+        let is_named = hottest["key"]
+            .as_str()
+            .is_some_and(|key| key.contains("10"));
+        Ok(share > 0.5 && is_named && most.is_some_and(|most| most > 0.0))
+    })
+    .expect("it is");
+    let text = shop.run(&["status"]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("% of the changes are of"), "{text}");
+    terminate(road, &shop.path("run.log"));
+}
+
+#[test]
 fn a_replica_that_is_away_is_told_for_as_long_as_it_is_with_a_lag_that_grows() {
     if keylane_parts::quick() {
         eprintln!("left out: needs PostgreSQL");

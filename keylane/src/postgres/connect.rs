@@ -2,7 +2,8 @@
 //!
 //! Passwords never appear in errors: whatever names a connection names its [`redacted`] URL.
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use tokio_postgres::config::SslMode;
@@ -82,12 +83,36 @@ pub async fn connect(
     application_name: &str,
     options: &ConnectOptions,
 ) -> Result<Client, ConnectError> {
+    let connected = connect_observed(url, application_name, options).await;
+    connected.map(|(client, _)| client)
+}
+
+/// When a connection ended, if it has.
+#[derive(Clone, Debug, Default)]
+pub struct Ended(Arc<OnceLock<Instant>>);
+
+impl Ended {
+    /// The moment.
+    pub fn at(&self) -> Option<Instant> {
+        self.0.get().copied()
+    }
+}
+
+/// As [`connect`], and tells when the connection ended.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_observed(
+    url: &str,
+    application_name: &str,
+    options: &ConnectOptions,
+) -> Result<(Client, Ended), ConnectError> {
     let target = Target::parse(url)?;
     let whole_way = async {
-        let client = target.open(application_name, options).await?;
+        let (client, ended) = target.open(application_name, options).await?;
         let settings = session_settings(options);
         match client.batch_execute(&settings).await {
-            Ok(()) => Ok(client),
+            Ok(()) => Ok((client, ended)),
             Err(error) => Err(target.error(&error)),
         }
     };
@@ -183,7 +208,7 @@ impl Target {
         &self,
         application_name: &str,
         options: &ConnectOptions,
-    ) -> Result<Client, ConnectError> {
+    ) -> Result<(Client, Ended), ConnectError> {
         let mut config = self.config.clone();
         config
             .application_name(application_name)
@@ -198,14 +223,12 @@ impl Target {
                 let tls = MakeRustlsConnect::new(tls.clone());
                 let opened = config.connect(tls).await;
                 let (client, connection) = opened.map_err(|error| self.error(&error))?;
-                drive(connection);
-                Ok(client)
+                Ok((client, drive(connection)))
             }
             None => {
                 let opened = config.connect(NoTls).await;
                 let (client, connection) = opened.map_err(|error| self.error(&error))?;
-                drive(connection);
-                Ok(client)
+                Ok((client, drive(connection)))
             }
         }
     }
@@ -260,13 +283,18 @@ fn with_sources(error: &Error) -> String {
     text
 }
 
-fn drive(connection: impl Future<Output = Result<(), Error>> + Send + 'static) {
+fn drive(connection: impl Future<Output = Result<(), Error>> + Send + 'static) -> Ended {
+    let ended = Ended::default();
+    let noted = ended.clone();
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        let end = connection.await;
+        noted.0.get_or_init(Instant::now);
+        if let Err(error) = end {
             // Whoever uses the client is told too, with what it was doing.
             tracing::debug!(error = %error, "a PostgreSQL connection ended");
         }
     });
+    ended
 }
 
 fn session_settings(options: &ConnectOptions) -> String {

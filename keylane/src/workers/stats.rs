@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// One counter.
 #[derive(Debug, Default)]
@@ -99,8 +100,39 @@ pub struct ApplyStats {
     pub last_commit_us: AtomicI64,
     /// How long the last applied changes took from commit to commit, milliseconds.
     pub lag_ms: Counter,
+    /// How long a transaction takes, microseconds, a moving mean.
+    pub transaction_us: Counter,
+    /// The keys that most changes of late are of, hottest first.
+    pub hot_keys: Mutex<Vec<HotKeyBound>>,
     /// What the worker is doing, and why it is not doing better.
     pub state: StateCell,
+}
+
+impl ApplyStats {
+    /// A transaction took so long.
+    pub fn transaction_took(&self, took: Duration) {
+        const MEAN_OF: u64 = 16;
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let mean = match self.transaction_us.get() {
+            0 => took_us,
+            mean => mean - mean / MEAN_OF + took_us / MEAN_OF,
+        };
+        self.transaction_us.set(mean.max(1));
+    }
+}
+
+/// A key that many changes are of, and what that means.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HotKeyBound {
+    /// Its topic.
+    pub topic: String,
+    /// The key, as records have it.
+    pub key: String,
+    /// Its share of the changes that came of late, from 0 to 1.
+    pub share: f64,
+    /// More changes a second than this, of all keys together, cannot be applied as long as it has that share, with whatever number of threads: its own go one
+    /// transaction after another, each of `apply.batch_rows` at most, so batch_rows / (transaction time × share). `None` before the first transaction.
+    pub changes_per_second_max: Option<f64>,
 }
 
 /// A worker's state in a word, and the reason in words.

@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use crate::envelope::DecodeParked;
-use crate::postgres::connect::{ConnectOptions, connect};
+use crate::postgres::connect::{ConnectOptions, Ended, connect_observed};
 
 use super::progress::Lanes;
 use super::session::PostgresSession;
@@ -69,7 +69,8 @@ pub(super) struct Door(Arc<PostgresReplicaConfig>);
 impl Door {
     /// A connection for reading progress, fencing and the like: waits for locks as long as it takes.
     pub async fn open(&self) -> Result<Client, ApplyError> {
-        self.knock(None, Vec::new()).await
+        let opened = self.knock(None, Vec::new()).await;
+        opened.map(|(client, _)| client)
     }
 
     /// A connection for data.
@@ -77,7 +78,7 @@ impl Door {
     /// Its statements join a handful of rows with a table by key, and are planned once for any number of rows: by nested loops over an index. A plan made
     /// while the table was small, or before its first ANALYZE, must not read, hash or hold the whole table. Triggers of the replica run under these
     /// settings too.
-    pub async fn open_for_data(&self) -> Result<Client, ApplyError> {
+    pub async fn open_for_data(&self) -> Result<(Client, Ended), ApplyError> {
         let off = [
             "enable_seqscan",
             "enable_hashjoin",
@@ -92,19 +93,19 @@ impl Door {
         if !self.0.foreign_keys {
             settings.push(("session_replication_role", "replica".to_owned()));
         }
-        let client = self.knock(Some(self.0.lock_timeout), settings).await?;
+        let (client, ended) = self.knock(Some(self.0.lock_timeout), settings).await?;
         client
             .batch_execute(progress::PREPARE_STEPS)
             .await
             .map_err(|error| apply_error(&error, "preparing to write to keylane.progress"))?;
-        Ok(client)
+        Ok((client, ended))
     }
 
     async fn knock(
         &self,
         lock_timeout: Option<Duration>,
         settings: Vec<(&'static str, String)>,
-    ) -> Result<Client, ApplyError> {
+    ) -> Result<(Client, Ended), ApplyError> {
         let options = ConnectOptions {
             connect_timeout: self.0.connect_timeout,
             statement_timeout: None,
@@ -112,7 +113,7 @@ impl Door {
             idle_in_transaction_timeout: Some(self.0.idle_in_transaction_timeout),
             settings,
         };
-        connect(&self.0.url, &self.0.application_name, &options)
+        connect_observed(&self.0.url, &self.0.application_name, &options)
             .await
             .map_err(|error| from_connect(&error))
     }

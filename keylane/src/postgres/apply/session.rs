@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
@@ -24,12 +25,15 @@ use super::parked::{self, PARK, Queue};
 use super::progress::{self, Step, make_steps};
 use super::replica::Door;
 use super::{careful, together};
+use crate::postgres::connect::Ended;
 
 /// See [`keylane_core::apply::ReplicaSession`]. A lost connection is made anew by the call behind the one that tells of it.
 pub(super) struct PostgresSession {
     door: Door,
     decode: Arc<dyn DecodeParked>,
     link: Option<Link>,
+    /// Whether the last connection has ended.
+    ended: Ended,
     /// Set while a transaction is open: a call that was dropped midway leaves it set, and its connection is then thrown away.
     open: bool,
 }
@@ -56,6 +60,7 @@ impl PostgresSession {
             door,
             decode,
             link: None,
+            ended: Ended::default(),
             open: false,
         }
     }
@@ -77,7 +82,11 @@ impl PostgresSession {
                 return Err(ApplyError::new(ApplyErrorKind::Unreachable, message));
             }
             Some(link) => link,
-            None => Link::new(self.door.open_for_data().await?),
+            None => {
+                let (client, ended) = self.door.open_for_data().await?;
+                self.ended = ended;
+                Link::new(client)
+            }
         };
         Ok(self.link.insert(link))
     }
@@ -131,6 +140,10 @@ impl ReplicaSession for PostgresSession {
             tracing::warn!(error = %untold, "why a redrive failed could not be noted");
         }
         Err(error)
+    }
+
+    fn ended(&self) -> Option<Instant> {
+        self.link.as_ref().and_then(|_| self.ended.at())
     }
 
     async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError> {

@@ -219,6 +219,7 @@ fn take_in(
             };
             match taken {
                 Taken::Item(item) => {
+                    road.hot.note(&partition, offset, &item.key);
                     if lanes.offer(&partition, item, intake.acceptance) == ReceivedAs::Replay {
                         road.stats.replays_skipped.add(1);
                     }

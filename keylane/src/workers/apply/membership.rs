@@ -263,6 +263,7 @@ impl Membership {
         if suspects.is_empty() && !road.lanes().is_held() {
             return Ok(());
         }
+        let began = Instant::now();
         let stored = match road.replica.progress(&road.settings.pipeline).await {
             Ok(stored) => stored,
             Err(error) if passes(&error) => {
@@ -272,6 +273,7 @@ impl Membership {
             Err(error) => return Err(error.into()),
         };
         suspects.extend(doubted(road, &stored));
+        road.looked(began);
         let (mut again, mut contested) = (Vec::new(), Vec::new());
         for partition in suspects {
             let Some(mine) = self.named.get(&partition) else {

@@ -9,6 +9,7 @@
 //! - `doubt`: a replica that has gone back.
 //! - `handover`: what handing a partition over takes.
 //! - `fetch`: records in.
+//! - `hot`: the keys that most changes are of.
 //! - `foreign`: topics that another tool wrote.
 //! - `tables`: schemas by their fingerprint, and the replica's tables made ready for them.
 //! - `copied`: of which tables the copy is applied to its last row.
@@ -35,6 +36,8 @@ mod handover;
 mod turn;
 
 mod fetch;
+
+mod hot;
 
 mod foreign;
 

@@ -47,6 +47,7 @@ pub(super) async fn keep(road: &Road, mut watched: Watched) {
         watched.crew.sample(road);
         if looked.elapsed() >= LOOK_INTERVAL {
             looked = Instant::now();
+            road.hot.tell(&road.stats, road.settings.limits.items_max);
             look(road, &mut watched).await;
         }
         if trimmed.elapsed() >= TRIM_INTERVAL {
@@ -80,7 +81,7 @@ async fn save(
     if lows.is_empty() {
         return;
     }
-    let connected = match session.take() {
+    let connected = match session.take().and_then(|it| road.still_good(it)) {
         Some(connected) => Ok(connected),
         None => road.replica.session().await,
     };

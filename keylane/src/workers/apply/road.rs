@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use keylane_core::apply::{BatchId, Lanes, Notice, Replica};
+use keylane_core::apply::{BatchId, Lanes, Notice, Replica, ReplicaSession};
 use keylane_core::consume::RawPayload;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::Log;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::foreign::Foreign;
+use super::hot::Hot;
 use super::run::ApplyFailure;
 use super::settings::{ApplySettings, Consistency};
 use super::tables::Tables;
@@ -58,6 +59,9 @@ pub(super) struct Road {
     pub troubles: Arc<Troubles>,
     /// Whether the log has told how far each partition goes: before, having nothing to do does not mean to have caught up.
     pub ends_known: AtomicBool,
+    pub hot: Hot,
+    /// When it was last looked what the replica holds.
+    sight: Mutex<Instant>,
     lanes: Mutex<Lanes<RawPayload>>,
     suspects: Mutex<Suspects>,
     named: AtomicBool,
@@ -101,6 +105,8 @@ impl Road {
             room: Notify::new(),
             troubles,
             ends_known: AtomicBool::new(false),
+            hot: Hot::default(),
+            sight: Mutex::new(Instant::now()),
             lanes,
             suspects: Mutex::default(),
             named: AtomicBool::new(false),
@@ -149,6 +155,21 @@ impl Road {
     pub(super) fn lost_sight(&self) {
         self.lanes().hold();
         self.suspected.notify_one();
+    }
+
+    /// What the replica holds was looked at, at this moment or later.
+    pub(super) fn looked(&self, at: Instant) {
+        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// A session that is still good, or has something to tell; `None` for one that lost its connection before the replica was last looked at.
+    pub(super) fn still_good(
+        &self,
+        session: Box<dyn ReplicaSession>,
+    ) -> Option<Box<dyn ReplicaSession>> {
+        let looked = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = session.ended().is_some_and(|ended| ended < looked);
+        (!is_over).then_some(session)
     }
 
     /// Whether there are suspects, or a look is waited for, and none was taken for that long.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use keylane_core::apply::{
@@ -188,6 +189,10 @@ struct WatchedSession {
 impl ReplicaSession for WatchedSession {
     async fn apply(&mut self, batch: &ApplyBatch) -> Result<Applied, ApplyError> {
         self.troubles.heard(self.session.apply(batch).await)
+    }
+
+    fn ended(&self) -> Option<Instant> {
+        self.session.ended()
     }
 
     async fn save_low(&mut self, pipeline: &str, lows: &[PartitionLow]) -> Result<(), ApplyError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keylane_core::apply::{
     Applied, ApplyBatch, ApplyError, Batch, BatchItem, BatchKind, Disposition, InTurn, Mode,
@@ -104,7 +104,7 @@ async fn one(
     if let (true, Some((0, error))) = (apply.work.is_empty(), &undecoded) {
         return (id, Outcome::Partly(0, error.clone()));
     }
-    let connected = match session.take() {
+    let connected = match session.take().and_then(|it| road.still_good(it)) {
         Some(connected) => Ok(connected),
         None => road.replica.session().await,
     };
@@ -121,6 +121,7 @@ async fn one(
         }
     };
     apply.turn = early.clone().map(|early| early as Arc<dyn InTurn>);
+    let began = Instant::now();
     let applied = tokio::select! {
         applied = connected.apply(&apply) => applied,
         () = road.is_rolled_back(id) => {
@@ -130,6 +131,9 @@ async fn one(
         }
     };
     *session = Some(connected);
+    if applied.is_ok() {
+        road.stats.transaction_took(began.elapsed());
+    }
     let outcome = match (applied, early) {
         (Ok(applied), _) => committed(road, &batch, applied, undecoded),
         (Err(error), Some(early)) => early.outcome(error),
