@@ -106,6 +106,11 @@ impl Applier {
         self.lanes.set_elsewhere(&stored, false);
     }
 
+    /// Whether it has seen the replica since that was last restored.
+    pub(super) fn sees(&self, replica: &Replica) -> bool {
+        self.server == replica.server && !self.lanes.is_held()
+    }
+
     /// Whether everything that the log holds of a partition is applied by this one.
     pub(super) fn has_done(&self, partition: &TopicPartition, log: &Log) -> bool {
         let read = self.intakes.get(partition).is_some_and(|(_, next)| {
@@ -186,6 +191,7 @@ impl Applier {
     /// What the replica holds, after a connection was lost.
     fn look(&mut self, replica: &mut Replica, named: &BTreeSet<TopicPartition>) {
         self.doubt_if_gone_back(replica, named);
+        self.learn(&replica.partitions(), replica);
         self.lanes.go_on();
     }
 
@@ -295,7 +301,8 @@ impl Applier {
             id: batch.id,
             work,
             rows_written: false,
-            server: replica.server,
+            // A connection is there before work is taken, never made for what was taken.
+            server: self.server,
         });
     }
 
@@ -312,7 +319,7 @@ impl Applier {
         }
         let mut open = self.open.remove(chance.below(self.open.len()));
         let unreachable = || ApplyError::new(ApplyErrorKind::Unreachable, "no reply");
-        let result = if open.server != replica.server || self.has_lost_sight(replica) {
+        let result = if open.server != replica.server {
             self.has_lost_sight(replica);
             Outcome::RolledBack(unreachable())
         } else if *faults > 0 && chance.percent(5) {

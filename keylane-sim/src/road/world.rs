@@ -166,6 +166,7 @@ impl World {
             && self.zombies.is_empty()
             && self.capturers.iter().any(idle)
             && self.moves == 0
+            && (self.rules.unseen || self.appliers.iter().all(|it| it.sees(&self.replica)))
             && self
                 .owners
                 .iter()
@@ -272,12 +273,20 @@ impl World {
             self.backup = Some(self.replica.clone());
             return;
         };
+        let is_idle = self.appliers.iter().all(|applier| applier.open.is_empty());
+        if self.rules.in_place && !is_idle {
+            // It would wait for their locks.
+            self.faults += 1;
+            self.backup = Some(backup);
+            return;
+        }
         self.replica.restore(&backup);
         if self.rules.in_place {
-            // Low marks are saved all the time.
+            // Low marks are saved, and those of others read, all the time.
             for index in 0..self.appliers.len() {
                 let named = self.named(index);
                 self.appliers[index].save(&mut self.replica, &named);
+                self.appliers[index].learn(&self.partitions, &self.replica);
             }
             return;
         }

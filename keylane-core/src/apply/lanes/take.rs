@@ -189,10 +189,11 @@ impl<P> Lanes<P> {
 
     /// Whether [`Lanes::take`] would give work.
     pub fn has_ready(&self) -> bool {
-        match self.commit_order {
+        let is_ready = match self.commit_order {
             Some(_) => self.is_ready_in_commit_order(),
             None => !self.ready.is_empty() || self.together_is_ready(),
-        }
+        };
+        is_ready && !self.held
     }
 
     /// The next ready lane. A careful lane and a redrive go alone, so they are passed over when the batch has others already.

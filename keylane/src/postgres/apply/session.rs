@@ -34,6 +34,8 @@ pub(super) struct PostgresSession {
     link: Option<Link>,
     /// Whether the last connection has ended.
     ended: Ended,
+    /// Set when it turned out to be lost and the call said something else.
+    lost: bool,
     /// Set while a transaction is open: a call that was dropped midway leaves it set, and its connection is then thrown away.
     open: bool,
 }
@@ -61,6 +63,7 @@ impl PostgresSession {
             decode,
             link: None,
             ended: Ended::default(),
+            lost: false,
             open: false,
         }
     }
@@ -75,10 +78,11 @@ impl PostgresSession {
         if std::mem::take(&mut self.open) {
             self.link = None;
         }
+        let lost = std::mem::take(&mut self.lost);
         let link = match self.link.take() {
             // Not made anew in silence: the server that answers next may be another one.
-            Some(link) if link.client.is_closed() => {
-                let message = "the connection was lost while it was not used";
+            Some(link) if lost || link.client.is_closed() => {
+                let message = "the connection was lost";
                 return Err(ApplyError::new(ApplyErrorKind::Unreachable, message));
             }
             Some(link) => link,
@@ -112,8 +116,14 @@ impl PostgresSession {
                 .await
                 .map_err(Failed::from),
         };
-        if done.is_err() && link.client.batch_execute("ROLLBACK").await.is_err() {
-            self.link = None;
+        if let Err(failed) = &done
+            && link.client.batch_execute("ROLLBACK").await.is_err()
+        {
+            // Told by what failed, or by the next call.
+            match failed.failure.error.kind {
+                ApplyErrorKind::Unreachable => self.link = None,
+                _ => self.lost = true,
+            }
         }
         self.open = false;
         done

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::road::Road;
 
-/// Work goes on, unless the replica holds less than it held: then every partition is to be taken over again.
+/// If the replica holds less than it held, every partition is to be taken over again.
 pub(super) fn doubted(road: &Road, stored: &[PartitionProgress]) -> Vec<TopicPartition> {
     let mut lanes = road.lanes();
     let gone_back = stored.iter().find(|stored| lanes.has_gone_back(stored));
@@ -14,8 +14,6 @@ pub(super) fn doubted(road: &Road, stored: &[PartitionProgress]) -> Vec<TopicPar
         Some(_) => lanes.doubt_all(),
         None => Vec::new(),
     };
-    lanes.go_on();
-    let ready = lanes.has_ready();
     drop(lanes);
     if let Some(partition) = gone_back.map(|stored| &stored.partition) {
         warn!(
@@ -24,9 +22,6 @@ pub(super) fn doubted(road: &Road, stored: &[PartitionProgress]) -> Vec<TopicPar
             %partition,
             "the replica holds less than was applied to it: it was restored from an older state; going on from what it holds"
         );
-    }
-    if ready {
-        road.work.notify_one();
     }
     doubted
 }

@@ -273,6 +273,8 @@ impl Membership {
             Err(error) => return Err(error.into()),
         };
         suspects.extend(doubted(road, &stored));
+        // Also where nothing of its own has gone back: others' may have.
+        self.heed(road, &stored);
         road.looked(began);
         let (mut again, mut contested) = (Vec::new(), Vec::new());
         for partition in suspects {

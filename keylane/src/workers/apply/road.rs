@@ -157,9 +157,14 @@ impl Road {
         self.suspected.notify_one();
     }
 
-    /// What the replica holds was looked at, at this moment or later.
+    /// What the replica holds was looked at, at this moment or later: work goes on.
     pub(super) fn looked(&self, at: Instant) {
         *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        let mut lanes = self.lanes();
+        lanes.go_on();
+        if lanes.has_ready() {
+            self.work.notify_one();
+        }
     }
 
     /// A session that is still good, or has something to tell; `None` for one that lost its connection before the replica was last looked at.

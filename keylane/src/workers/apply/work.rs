@@ -24,14 +24,14 @@ const BEHIND: &str = "KL-APPLY-011";
 
 /// Works until told to stop, or until there are to be no more than `number` workers; what is in work is finished.
 pub(super) async fn work(road: &Arc<Road>, number: usize) {
-    let mut session: Option<Box<dyn ReplicaSession>> = None;
+    let mut session: Option<Session> = None;
     let mut workers = road.workers.subscribe();
     while !road.stop.is_cancelled() && number < *workers.borrow_and_update() {
-        let Some(batch) = next(road, &mut workers).await else {
+        let Some((batch, connected)) = next(road, &mut workers, &mut session).await else {
             continue;
         };
         road.stats.busy.add(1);
-        let (id, outcome) = one(road, batch, &mut session).await;
+        let (id, outcome) = one(road, batch, connected, &mut session).await;
         if matches!(outcome, Outcome::RolledBack(_) | Outcome::OutOfTurn) {
             road.stats.retries.add(1);
         }
@@ -65,11 +65,30 @@ pub(super) async fn work(road: &Arc<Road>, number: usize) {
     road.work.notify_one();
 }
 
-/// The next batch; `None` after a wake-up that brought none.
-async fn next(road: &Road, workers: &mut watch::Receiver<usize>) -> Option<Batch<RawPayload>> {
-    let (batch, wait) = try_take(road);
-    if batch.is_some() {
-        return batch;
+type Session = Box<dyn ReplicaSession>;
+
+/// The next batch and a connection for it; `None` after a wake-up that brought none.
+///
+/// The connection is there before the batch is taken: one that is made for what was taken before might go to a replica that was restored in between, of which the batch
+/// believes too much.
+async fn next(
+    road: &Road,
+    workers: &mut watch::Receiver<usize>,
+    session: &mut Option<Session>,
+) -> Option<(Batch<RawPayload>, Result<Session, ApplyError>)> {
+    let (is_ready, wait) = is_ready(road);
+    if is_ready {
+        let connected = match session.take().and_then(|it| road.still_good(it)) {
+            Some(connected) => Ok(connected),
+            None => road.replica.session().await,
+        };
+        match connected {
+            Err(error) if error.kind == ApplyErrorKind::Unreachable => road.lost_sight(),
+            connected => match take(road) {
+                Some(batch) => return Some((batch, connected)),
+                None => *session = connected.ok(),
+            },
+        }
     }
     tokio::select! {
         () = road.stop.cancelled() => {}
@@ -80,38 +99,45 @@ async fn next(road: &Road, workers: &mut watch::Receiver<usize>) -> Option<Batch
     None
 }
 
-/// A batch if there is one, and how long until a pause ends.
-fn try_take(road: &Road) -> (Option<Batch<RawPayload>>, Duration) {
+/// Whether there is work, and how long until a pause ends.
+fn is_ready(road: &Road) -> (bool, Duration) {
     let mut lanes = road.lanes();
     let wait_ms = lanes.tick(road.now_ms()).unwrap_or(1000);
+    let wait = Duration::from_millis(wait_ms.clamp(1, 1000));
+    (lanes.has_ready(), wait)
+}
+
+fn take(road: &Road) -> Option<Batch<RawPayload>> {
+    let mut lanes = road.lanes();
     let batch = lanes.take(road.settings.limits);
     if batch.is_some() && lanes.has_ready() {
         road.work.notify_one();
     }
-    (batch, Duration::from_millis(wait_ms.clamp(1, 1000)))
+    batch
 }
 
 async fn one(
     road: &Arc<Road>,
     batch: Batch<RawPayload>,
-    session: &mut Option<Box<dyn ReplicaSession>>,
+    connected: Result<Session, ApplyError>,
+    session: &mut Option<Session>,
 ) -> (keylane_core::apply::BatchId, Outcome) {
     let id = batch.id;
-    let (mut apply, undecoded) = match prepare(road, &batch).await {
-        Ok(prepared) => prepared,
-        Err(error) => return (id, Outcome::RolledBack(error)),
-    };
-    if let (true, Some((0, error))) = (apply.work.is_empty(), &undecoded) {
-        return (id, Outcome::Partly(0, error.clone()));
-    }
-    let connected = match session.take().and_then(|it| road.still_good(it)) {
-        Some(connected) => Ok(connected),
-        None => road.replica.session().await,
-    };
     let mut connected = match connected {
         Ok(connected) => connected,
         Err(error) => return (id, Outcome::RolledBack(error)),
     };
+    let (mut apply, undecoded) = match prepare(road, &batch).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            *session = Some(connected);
+            return (id, Outcome::RolledBack(error));
+        }
+    };
+    if let (true, Some((0, error))) = (apply.work.is_empty(), &undecoded) {
+        *session = Some(connected);
+        return (id, Outcome::Partly(0, error.clone()));
+    }
     let early = match turn::begin(road, id).await {
         Beginning::InTurn => None,
         Beginning::Early(early) => Some(early),
