@@ -58,3 +58,40 @@ fn the_commands_of_the_readme_do_what_they_say() {
 fn the_first_start_of_the_operations_guide_goes_as_it_is_written() {
     run("docs/guides/operations.md");
 }
+
+/// Every test function of the workspace, by name, in one text.
+fn tests_of(folder: &Path, into: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        let is_built = path.ends_with("target") || path.ends_with(".git");
+        if path.is_dir() && !is_built {
+            tests_of(&path, into);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&path).expect("source");
+            for line in text.lines() {
+                if let Some((_, name)) = line.split_once("fn ") {
+                    into.push_str(name);
+                    into.push('\n');
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_the_guide_of_failures_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let guide = root.join("docs/guides/failures.md");
+    let guide = std::fs::read_to_string(guide).expect("it is there");
+    let mut tests = String::new();
+    tests_of(&root, &mut tests);
+    let mut named = 0;
+    for name in guide.split('`').skip(1).step_by(2) {
+        // What is no sentence is a setting, a type or a path.
+        if name.matches('_').count() >= 4 && !name.contains('/') {
+            named += 1;
+            assert!(tests.contains(&format!("{name}(")), "{name} is no test");
+        }
+    }
+    assert!(named > 20, "{named} are named");
+}
