@@ -82,5 +82,7 @@ mod tls;
 mod topics;
 #[path = "main/whole_transactions.rs"]
 mod whole_transactions;
+#[path = "main/whole_transactions_sqlite.rs"]
+mod whole_transactions_sqlite;
 #[path = "main/zombies.rs"]
 mod zombies;

@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "consistency",
         takes: Takes::Word(&["key", "transaction"]),
         absent: Absent::Default("key"),
-        means: "`key`: each key's changes in their order. `transaction`: the origin's transactions whole, committed in its order, so that readers of the replica only see states that the origin had; one process applies, others stand by, and a transaction that cannot be applied stops the pipeline, because nothing is parked. All processes of a pipeline must have the same.",
+        means: "`key`: each key's changes in their order. `transaction`: the origin's transactions whole, committed in its order, so that readers of the replica only see states that the origin had; one process applies, others stand by, and a transaction that cannot be applied stops the pipeline, because nothing is parked. All processes of a pipeline must have the same. Not with a SQLite origin, nor with `from_topics`.",
     },
     Key {
         name: "batch_rows",

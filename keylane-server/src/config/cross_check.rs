@@ -46,6 +46,7 @@ pub(super) fn check(reader: &Reader<'_>, log: Option<&LogRead>, pipelines: &[Pip
         check_one_database(reader, read);
         check_log(reader, log, read);
         check_consistency(reader, read);
+        check_whole_origin(reader, read);
     }
 }
 
@@ -60,6 +61,22 @@ fn check_consistency(reader: &Reader<'_>, read: &PipelineRead) {
                 read.name
             ),
             "take consistency: key, or let Keylane capture: another tool's records do not tell when a transaction is whole",
+        ));
+    }
+}
+
+/// A SQLite file does not tell which of its changes were one transaction.
+fn check_whole_origin(reader: &Reader<'_>, read: &PipelineRead) {
+    let in_transactions = read.pipeline.apply.consistency == Consistency::Transaction;
+    if in_transactions && matches!(read.pipeline.origin, Some(Origin::Sqlite { .. })) {
+        reader.report(Issue::new(
+            Code::Conflict,
+            read.origin_span,
+            format!(
+                "pipelines.{}: 'apply.consistency: transaction' does not go with a SQLite origin",
+                read.name
+            ),
+            "take consistency: key: what SQLite's triggers tell does not say which changes were one transaction",
         ));
     }
 }
