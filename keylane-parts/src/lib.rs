@@ -1,4 +1,5 @@
-//! Real parts for tests and for developers: Apache Kafka and PostgreSQL, started on free loopback ports in temporary folders and taken down again.
+//! Real parts for tests and for developers: Apache Kafka and PostgreSQL, started on free loopback ports in temporary folders and taken down again; and a receiver
+//! of webhooks that keeps to Slack's rules.
 //!
 //! Blocking, and for development only: nothing here ships. What it promises:
 //! - A part that is returned answers requests. Readiness is a condition that was seen, never a pause.
@@ -21,6 +22,7 @@ mod ports;
 mod postgres;
 mod proc_file;
 mod process;
+mod receiver;
 mod signal;
 mod usage;
 mod wait;
@@ -39,6 +41,7 @@ pub use parallel_consumer::{PARALLEL_CONSUMER_VERSION, parallel_consumer_jars};
 pub use ports::{PortLease, free_port};
 pub use postgres::{Postgres, PostgresHandle, PostgresOptions, PostgresVersion};
 pub use process::{is_running, kill_tree, start_ticks};
+pub use receiver::{Behaviour, Received, Receiver, slack_takes};
 pub use signal::{Signal, send_signal};
 pub use usage::{Usage, usage_of, usage_with_children};
 pub use wait::wait_until;
