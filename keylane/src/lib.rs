@@ -9,6 +9,12 @@ pub mod kafka;
 pub mod postgres;
 pub mod sqlite;
 
+pub mod slack;
+pub mod webhook;
+
+mod notice;
+mod post;
+
 pub mod workers;
 
 pub mod consumer;

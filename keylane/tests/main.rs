@@ -12,6 +12,7 @@ mod in_flight;
 mod kafka_log;
 mod log_conformance;
 mod missing_rows;
+mod notify;
 mod postgres_apply;
 mod postgres_capture;
 mod redrive;

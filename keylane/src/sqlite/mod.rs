@@ -1,4 +1,4 @@
-//! SQLite: as origin (triggers into a change table) and as replica.
+//! SQLite: as origin (triggers into a change table), as replica, and for the notifier's outbox.
 //!
 //! Values keep their storage class on the whole road: INTEGER is a [`Value::Number`](keylane_core::model::Value) without `.`, `e` or `E`; REAL one
 //! with; TEXT a `Text`; BLOB a `Bytes`. Infinite reals are the numbers `9e999` and `-9e999`: legal JSON, and read back as infinite by SQLite.
@@ -13,3 +13,5 @@ pub use describe::describe;
 pub mod capture;
 
 pub mod apply;
+
+pub mod notify;

@@ -1,8 +1,9 @@
-//! The thin loops that drive the pure steps: capture and apply, and what they keep in the log's control topic.
+//! The thin loops that drive the pure steps: capture, apply and notify, and what they keep in the log's control topic.
 //!
 //! - [`control`]: what a capturer must find again after a crash, and what an applier must know of it.
 //! - [`capture`]: origin → log.
 //! - [`apply`]: log → replica.
+//! - [`notify`]: outbox → channels.
 //! - [`stats`]: counters both keep for status and metrics.
 
 pub mod control;
@@ -11,3 +12,5 @@ pub mod stats;
 pub mod capture;
 
 pub mod apply;
+
+pub mod notify;

@@ -1,0 +1,7 @@
+//! Messages to channels that take them, refuse them, answer nothing and die: none is lost, none is told twice that was told to be taken.
+
+mod bed;
+
+mod answers;
+mod outbox;
+mod sending;
