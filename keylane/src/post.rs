@@ -86,10 +86,7 @@ fn not_answered(error: reqwest::Error) -> Answer {
         cause = inner.source();
     }
     match (never_sent, no_request) {
-        (true, _) => Answer::Later {
-            after_ms: None,
-            why,
-        },
+        (true, _) => Answer::Away { why },
         (_, true) => Answer::Refused { why },
         _ => Answer::Unknown { why },
     }

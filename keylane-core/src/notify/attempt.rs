@@ -14,7 +14,12 @@ pub const RETRY_AFTER_MAX_MS: u64 = 86_400_000;
 pub enum Answer {
     /// It was taken: the status line said so, whatever came after it.
     Taken,
-    /// It was not taken, and may be later: the receiver was not reached, is overloaded, or asks to wait.
+    /// Nobody was reached: nothing was sent. It may be taken later.
+    Away {
+        /// What was in the way.
+        why: String,
+    },
+    /// It was not taken, and may be later: the receiver is overloaded, has an error of its own, or asks to wait.
     Later {
         /// How long the receiver asks to wait.
         after_ms: Option<u64>,
@@ -54,7 +59,21 @@ impl Answer {
     pub fn why(&self) -> &str {
         match self {
             Answer::Taken => "",
-            Answer::Later { why, .. } | Answer::Unknown { why } | Answer::Refused { why } => why,
+            Answer::Away { why }
+            | Answer::Later { why, .. }
+            | Answer::Unknown { why }
+            | Answer::Refused { why } => why,
+        }
+    }
+
+    /// The word that scripts see.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Answer::Taken => "taken",
+            Answer::Away { .. } => "away",
+            Answer::Later { .. } => "later",
+            Answer::Unknown { .. } => "unknown",
+            Answer::Refused { .. } => "refused",
         }
     }
 
@@ -62,7 +81,9 @@ impl Answer {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Answer::Taken => None,
-            Answer::Later { .. } | Answer::Unknown { .. } => Some("KL-NOTIFY-001"),
+            Answer::Away { .. } | Answer::Later { .. } | Answer::Unknown { .. } => {
+                Some("KL-NOTIFY-001")
+            }
             Answer::Refused { .. } => Some("KL-NOTIFY-002"),
         }
     }

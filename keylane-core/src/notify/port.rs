@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::attempt::Answer;
 use super::digest::DailyAt;
 use super::message::{Message, PipelineLine};
+use super::state::State;
 use super::step::{Observation, Quiet};
 use super::subject::Subject;
 use super::terms::AllTerms;
@@ -53,6 +54,8 @@ pub struct Taken {
     pub messages: Vec<Message>,
     /// Why there is none.
     pub quiet: Option<Quiet>,
+    /// The state that was told last.
+    pub state: State,
 }
 
 /// What is to be done for a channel.

@@ -1,9 +1,13 @@
 //! What each kind of answer comes to, in one attempt.
 
-use keylane_core::notify::{Answer, Entry, Message, samples};
-use keylane_parts::{Behaviour, Receiver};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
-use super::bed::{slack, webhook};
+use keylane::slack::SlackChannel;
+use keylane_core::notify::{Answer, Channel as _, Entry, Message, samples};
+use keylane_parts::{Authority, Behaviour, Receiver, end_with_this_process, free_port, wait_until};
+
+use super::bed::{PATIENCE, slack, webhook};
 
 fn entry(message: Message) -> Entry {
     Entry {
@@ -83,7 +87,7 @@ async fn an_answer_is_told_from_silence_and_a_refusal_from_an_outage() {
     check(Behaviour::Hang, &unknown).await;
     receiver.close();
     let answer = channel.send(&sent).await;
-    assert!(matches!(answer, Answer::Later { .. }), "{answer:?}");
+    assert!(matches!(answer, Answer::Away { .. }), "{answer:?}");
 }
 
 #[tokio::test]
@@ -112,4 +116,44 @@ async fn a_webhook_is_signed_and_names_the_message_the_same_at_every_attempt() {
     let expect = keylane::webhook::signature("hunter2", at, received[0].body.as_bytes());
     assert_eq!(header, expect);
     assert_eq!(received[2].header("keylane-signature"), None);
+}
+
+#[tokio::test]
+async fn over_https_an_impostor_is_told_nothing() {
+    if keylane_parts::quick() {
+        eprintln!("left out: needs openssl");
+        return;
+    }
+    let authority = Authority::new("nobody's authority").expect("openssl");
+    let impostor = authority
+        .issue("impostor", &["localhost"])
+        .expect("openssl");
+    let port = free_port().expect("a port");
+    let address = format!("127.0.0.1:{}", port.port());
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-accept", &address])
+        .arg("-cert")
+        .arg(&impostor.certificate)
+        .arg("-key")
+        .arg(&impostor.key)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl starts");
+    end_with_this_process(&server).expect("it is watched");
+    wait_until("the impostor to listen", PATIENCE, || {
+        Ok(TcpStream::connect(&address).is_ok())
+    })
+    .expect("it listens");
+    let url = format!("https://localhost:{}/services/hooksecret", port.port());
+    let channel = SlackChannel::new(&url, "test").expect("a URL");
+    let answer = channel.send(&entry(samples("shop", false).remove(0))).await;
+    let Answer::Away { why } = &answer else {
+        unreachable!("{answer:?}");
+    };
+    assert!(why.contains("certificate"), "{why}");
+    server.kill().expect("it ends");
+    let told = server.wait_with_output().expect("its output").stdout;
+    assert!(told.is_empty(), "{}", String::from_utf8_lossy(&told));
 }

@@ -3,5 +3,6 @@
 mod bed;
 
 mod answers;
+mod chance;
 mod outbox;
 mod sending;

@@ -78,7 +78,7 @@ async fn values_are_not_even_kept_unless_they_are_asked_for() {
         }],
     }];
     observe(&outbox, &told_to(&["ops"]), diverged).await;
-    drop(outbox);
+    assert_eq!(outbox.kept().await.expect("a look").len(), 1);
     for entry in std::fs::read_dir(bed.folder()).expect("its folder") {
         let path = entry.expect("a file").path();
         let bytes = std::fs::read(&path).expect("it is read");

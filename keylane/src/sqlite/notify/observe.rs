@@ -31,6 +31,7 @@ pub(super) fn observe(
             subject: subject.clone(),
             messages: step.messages,
             quiet: step.quiet,
+            state: step.standing.told,
         });
     }
     for (subject, before) in standing::all(connection, true)? {
@@ -42,11 +43,11 @@ pub(super) fn observe(
         standing::save(connection, &subject, None, &now)?;
         let messages: Vec<Message> = rested.into_iter().collect();
         put(connection, &messages, terms, &subject)?;
-        let quiet = None;
         taken.push(Taken {
             subject,
             messages,
-            quiet,
+            quiet: None,
+            state: now.told,
         });
     }
     fold::bound(connection, now_us)?;

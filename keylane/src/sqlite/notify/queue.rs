@@ -151,7 +151,7 @@ pub(super) fn answered(
             return refuse(connection, channel, number, &words(&answered.answer));
         }
         Answer::Later { after_ms, .. } => *after_ms,
-        Answer::Unknown { .. } => None,
+        Answer::Away { .. } | Answer::Unknown { .. } => None,
     };
     let attempts: Option<u32> = connection
         .query_row(

@@ -71,7 +71,11 @@ impl Sender {
                 }
                 Ok(Next::Wait(until_us)) => {
                     let us = u64::try_from(until_us.saturating_sub(now_us)).unwrap_or(0);
-                    Duration::from_micros(us)
+                    let pause = Duration::from_micros(us);
+                    if self.end.is_some_and(|end| Instant::now() + pause > end) {
+                        return;
+                    }
+                    pause
                 }
                 Ok(Next::Idle) if self.stop.is_cancelled() => return,
                 Ok(Next::Idle) => LOOK_INTERVAL,
@@ -125,7 +129,7 @@ impl Sender {
         let code = answer.code().unwrap_or_default();
         match &answer {
             Answer::Taken => self.over(),
-            Answer::Later { why, .. } | Answer::Unknown { why } => {
+            Answer::Away { why } | Answer::Later { why, .. } | Answer::Unknown { why } => {
                 self.met(&format!("{code}: {why}"));
             }
             Answer::Refused { why } => error!(
