@@ -8,11 +8,13 @@ use keylane::workers::apply::Consistency;
 use super::code::Code;
 use super::issue::Issue;
 use super::log::{Log, LogRead};
+use super::notify::Notify;
 use super::origin::Origin;
 use super::pipeline::PipelineRead;
 use super::reader::Reader;
 use super::replica::Replica;
 use super::source::Span;
+use super::tree::printable;
 
 /// Reports every conflict among the parts that could be read.
 pub(super) fn check(reader: &Reader<'_>, log: Option<&LogRead>, pipelines: &[PipelineRead]) {
@@ -47,6 +49,29 @@ pub(super) fn check(reader: &Reader<'_>, log: Option<&LogRead>, pipelines: &[Pip
         check_log(reader, log, read);
         check_consistency(reader, read);
         check_whole_origin(reader, read);
+    }
+}
+
+/// Reports every channel that a pipeline names and nobody declares.
+pub(super) fn check_channels(reader: &Reader<'_>, notify: &Notify, pipelines: &[PipelineRead]) {
+    let known: Vec<&str> = notify.channels.keys().map(String::as_str).collect();
+    for read in pipelines {
+        for (name, span) in &read.channel_spans {
+            if known.contains(&name.as_str()) {
+                continue;
+            }
+            let shown = printable(name);
+            let message = format!(
+                "pipelines.{}.notify.channels: there is no channel '{shown}'",
+                read.name
+            );
+            let remedy = match known.is_empty() {
+                true => "declare it under 'notify.channels'".to_owned(),
+                false => format!("the channels are {}", known.join(", ")),
+            };
+            let issue = Issue::new(Code::BadName, *span, message, remedy);
+            reader.report(issue.suggest(name, known.iter().copied()));
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::interpolate::Lookup;
 use super::issue::Issue;
 use super::keys::{Absent, Key, Takes};
 use super::log::{self, Log};
+use super::notify::{self, Notify};
 use super::pipeline::{self, Pipeline, PipelineName, PipelineRead};
 use super::reader::{Block, Read, Reader};
 use super::source::{Place, Source, Span};
@@ -35,7 +36,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "state_dir",
         takes: Takes::Text("a path"),
         absent: Absent::Default(".keylane"),
-        means: "Where Keylane keeps status files and the embedded log. Relative paths in this file start at the directory of the file.",
+        means: "Where Keylane keeps status files, the embedded log and messages that are not told yet. Relative paths in this file start at the directory of the file.",
     },
     Key {
         name: "http",
@@ -48,6 +49,12 @@ pub(super) const KEYS: &[Key] = &[
         takes: Takes::Block(log::KEYS),
         absent: Absent::Means("the embedded log with its defaults"),
         means: "Where published changes stand between origin and replica: `embedded` or `kafka`, one for all pipelines.",
+    },
+    Key {
+        name: "notify",
+        takes: Takes::Block(notify::KEYS),
+        absent: Absent::Means("nobody is told"),
+        means: "Who is told when the state of a table or a pipeline changes: Slack, webhooks.",
     },
     Key {
         name: "pipelines",
@@ -67,6 +74,8 @@ pub struct Config {
     pub http: Http,
     /// The log of all pipelines.
     pub log: Log,
+    /// Who is told of what.
+    pub notify: Notify,
     /// The pipelines by name; at least one.
     pub pipelines: BTreeMap<PipelineName, Pipeline>,
 }
@@ -172,11 +181,15 @@ fn read(reader: &Reader<'_>, tree: &Tree) -> Read<Config> {
     let http = block.block("http").and_then(|inner| http::read(&inner));
     let log = block.block("log");
     let log = log.and_then(|inner| log::read(&inner, state_dir.as_deref().ok()));
+    let notify = block.block("notify").and_then(|inner| notify::read(&inner));
     let pipelines = read_pipelines(&block);
     let known = pipelines
         .as_ref()
         .map_or(&[][..], |(pipelines, _)| pipelines);
     cross_check::check(reader, log.as_ref().ok(), known);
+    if let Ok(notify) = &notify {
+        cross_check::check_channels(reader, notify, known);
+    }
     let (pipelines, all_read) = pipelines?;
     all_read?;
     version?;
@@ -185,6 +198,7 @@ fn read(reader: &Reader<'_>, tree: &Tree) -> Read<Config> {
         state_dir: state_dir?,
         http: http?,
         log: log?.log,
+        notify: notify?,
         pipelines: named.collect(),
     })
 }

@@ -121,7 +121,7 @@ pub(super) fn one_of<'n>(block: &Block<'_>, first: &'n str, second: &'n str) -> 
         (None, None) => Err(block.report(
             Code::OneOf,
             block.span,
-            format!("{} names no database", block.path),
+            format!("{} has neither '{first}' nor '{second}'", block.path),
             &format!(
                 "write '{first}:' or '{second}:' under it, indented, with its settings under that"
             ),

@@ -7,6 +7,7 @@ use super::capture::{self, Capture};
 use super::code::Code;
 use super::from_topics::{self, FromTopics};
 use super::keys::{Absent, Key, Takes};
+use super::notify::{self, PipelineNotify};
 use super::origin::{self, Origin};
 use super::reader::{Block, Read, Reader};
 use super::replica::{self, Replica};
@@ -59,6 +60,12 @@ pub(super) const KEYS: &[Key] = &[
         means: "How changes are written to the replica.",
     },
     Key {
+        name: "notify",
+        takes: Takes::Block(notify::PIPELINE_KEYS),
+        absent: Absent::Means("as under `notify`"),
+        means: "Who is told of this pipeline, where that differs from `notify`.",
+    },
+    Key {
         name: "from_topics",
         takes: Takes::Block(from_topics::KEYS),
         absent: Absent::Means("Keylane captures the origin itself"),
@@ -109,6 +116,8 @@ pub struct Pipeline {
     pub capture: Capture,
     /// How changes are applied.
     pub apply: Apply,
+    /// Who is told of it, where that differs from the others.
+    pub notify: PipelineNotify,
     /// Topics of another tool, instead of capture.
     pub from_topics: Option<FromTopics>,
 }
@@ -138,6 +147,7 @@ pub(super) struct PipelineRead {
     pub origin_span: Span,
     pub replica_span: Span,
     pub from_topics_span: Span,
+    pub channel_spans: Vec<(String, Span)>,
 }
 
 /// The pipeline under `entry`. Its parts are all read before the first failure ends it.
@@ -167,10 +177,13 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
         .block("capture")
         .and_then(|inner| capture::read(&inner));
     let apply = block.block("apply").and_then(|inner| apply::read(&inner));
+    let notify = block
+        .block("notify")
+        .and_then(|inner| notify::read_own(&inner));
     let selection = read_selection(&block, topics.as_ref().ok());
     let (tables, exclude) = selection?;
     let (origin, from_topics) = source?;
-    let topics = topics?;
+    let (topics, (notify, channel_spans)) = (topics?, notify?);
     let slot_span = match block.entry("origin").and_then(|e| e.node.entry("postgres")) {
         Some(postgres) => postgres
             .node
@@ -187,6 +200,7 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
         from_topics_span: block
             .entry("from_topics")
             .map_or(block.span, |e| e.key_span),
+        channel_spans,
         pipeline: Pipeline {
             origin,
             replica: replica?,
@@ -195,6 +209,7 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
             topics: topics.topics,
             capture: capture?,
             apply: apply?,
+            notify,
             from_topics,
         },
     })

@@ -20,8 +20,18 @@ log:
       sasl.username: |
         hunter2
         hunter2
+notify:
+  channels:
+    ops: { slack: { url: https://hooks.slack.com/services/T0/B0/hunter2 } }
+    audit:
+      webhook:
+        url: https://audit/hunter2
+        secret: hunter2hunter2hunter2
+  digest: "09:00"
+  rules: { lag: { above: 5m, for: 10s } }
 pipelines:
   shop:
+    notify: { channels: [ops] }
     origin:
       postgres:
         url: postgres://keylane:hunter2@db:5432/shop?sslmode=require
