@@ -10,6 +10,8 @@ pub mod status;
 
 pub mod parked;
 
+pub mod notify;
+
 pub mod init;
 
 pub mod check;

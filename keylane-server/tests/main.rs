@@ -52,6 +52,8 @@ mod init;
 mod loaded;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
+#[path = "main/notify/mod.rs"]
+mod notify;
 #[path = "main/outages.rs"]
 mod outages;
 #[path = "main/parked.rs"]

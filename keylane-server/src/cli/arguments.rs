@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, completions, consume, demo, examples, init, parked, run, settle, status, threads, topics,
+    check, completions, consume, demo, examples, init, notify, parked, run, settle, status,
+    threads, topics,
 };
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
@@ -99,6 +100,9 @@ enum Command {
     /// How many threads apply a pipeline: tell it, or set it while the pipeline runs.
     #[command(after_help = examples::THREADS)]
     Threads(threads::ThreadsArguments),
+    /// Messages to Slack and webhooks: try a channel, see what they look like, see what was not told.
+    #[command(after_help = examples::NOTIFY)]
+    Notify(notify::NotifyArguments),
     /// Hand a topic's records, in key order, to a command or an HTTP endpoint. Needs no configuration.
     #[command(after_help = examples::CONSUME)]
     Consume(Box<consume::ConsumeArguments>),
@@ -151,6 +155,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
         Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
         Command::Threads(threads) => threads::run(&load(&arguments.config)?, &threads),
+        Command::Notify(notify) => notify::run(&arguments.config, &notify),
         Command::Consume(consume) => consume::run(&consume),
         Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),
         Command::Completions(shell) => completions::run(&shell),

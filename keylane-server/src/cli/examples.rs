@@ -82,6 +82,32 @@ Examples:
   keylane threads shop
       How many there are, and why.";
 
+pub(super) const NOTIFY: &str = "\
+Examples:
+  keylane notify test ops
+      Whether the channel takes messages.
+  keylane notify preview
+      What they look like.
+  keylane notify outbox
+      What was not told yet, and why.
+  keylane notify retry ops
+      Send again what was refused, once its cause is mended.";
+
+pub(super) const NOTIFY_TEST: &str = "\
+Exit codes:
+  0  taken
+  1  refused, or not taken now
+  4  nobody was reached, or nothing was answered
+
+Examples:
+  keylane notify test ops --format json
+      For a script.";
+
+pub(super) const NOTIFY_PREVIEW: &str = "\
+Examples:
+  keylane notify preview --format json
+      What is posted, to Slack and to a webhook.";
+
 pub(super) const CONSUME: &str = "\
 Examples:
   keylane consume --bootstrap kafka-1:9092 --topic orders --group mailer --http https://mailer/orders --retries 8 --dead-letter orders.dead

@@ -22,6 +22,8 @@ mod parked;
 
 mod threads;
 
+mod notify;
+
 mod consume;
 
 mod topics;

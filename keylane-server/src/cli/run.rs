@@ -14,6 +14,7 @@ use super::runtime;
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::http;
+use crate::notify::Watching;
 use crate::shutdown;
 use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
 use crate::wire_up::{Road, roads};
@@ -65,11 +66,15 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
         }
         let observer = Arc::new(Observer::new(config, &[], &roads)?);
         let served = CancellationToken::new();
-        let service = http::serve(&config.http, &config.state_dir, observer, &served).await?;
+        let service = http::serve(&config.http, &config.state_dir, observer.clone(), &served).await?;
+        let watching = Watching::start(config, observer)?;
         let runs = roads
             .into_iter()
             .map(|road| pipeline(config, road, arguments, stop.clone()));
         let ends = futures_util::future::join_all(runs).await;
+        if let Some(watching) = watching {
+            watching.end().await;
+        }
         served.cancel();
         if let Some(service) = service {
             // It has nothing to finish that anybody waits for.

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::{Color, Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::status::{Observer, table};
+use crate::notify;
+use crate::status::{Observer, table, told};
 
 /// How often `--watch` looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,11 +40,11 @@ pub(super) fn run(
     let observer = Observer::new(config, &arguments.pipelines, &[])?;
     block_on(async {
         loop {
-            let views = observer.views().await;
+            let (views, channels) = tokio::join!(observer.views(), observer.channels());
             let mut text = match arguments.format {
-                Format::Json if arguments.watch => format!("{}\n", json!({"pipelines": views})),
-                Format::Json => format!("{:#}\n", json!({"pipelines": views})),
-                Format::Text => table(&views, colored),
+                Format::Json if arguments.watch => format!("{}\n", told(&views, &channels)),
+                Format::Json => format!("{:#}\n", told(&views, &channels)),
+                Format::Text => table(&views, colored) + &notify::table(&channels),
             };
             if arguments.watch && on_terminal && arguments.format == Format::Text {
                 text.insert_str(0, "\u{1b}[H\u{1b}[2J");

@@ -1,4 +1,4 @@
-//! Metrics as Prometheus reads them: base units, one family for each figure, named after the stage it tells of, labelled by pipeline. What is unknown has no
+//! Metrics as Prometheus reads them: base units, one family for each figure, named after the stage it tells of, labelled by pipeline or channel. What is unknown has no
 //! sample.
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,6 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::notify::ChannelView;
 use crate::status::{PipelineView, State};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -31,7 +32,39 @@ struct OfKey {
 /// Longer keys are cut in labels.
 const KEY_CHARS_MAX: usize = 64;
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Channel {
+    channel: String,
+}
+
 type Read = fn(&PipelineView) -> Option<u64>;
+type ReadChannel = fn(&ChannelView) -> u64;
+
+const CHANNEL_COUNTERS: &[(&str, &str, ReadChannel)] = &[
+    (
+        "keylane_notify_taken_messages",
+        "Messages that the channel took",
+        |view| view.taken,
+    ),
+    (
+        "keylane_notify_folded_messages",
+        "Messages that were folded into others, or dropped after they were refused",
+        |view| view.folded,
+    ),
+];
+
+const CHANNEL_GAUGES: &[(&str, &str, ReadChannel)] = &[
+    (
+        "keylane_notify_waiting_messages",
+        "Messages that wait to be sent",
+        |view| view.waiting,
+    ),
+    (
+        "keylane_notify_refused_messages",
+        "Messages that the channel refused and that are kept",
+        |view| view.refused,
+    ),
+];
 
 const COUNTERS: &[(&str, &str, Read)] = &[
     (
@@ -98,6 +131,12 @@ const GAUGES: &[(&str, Option<Unit>, &str, Read)] = &[
         |view| view.retained_bytes,
     ),
     (
+        "keylane_capture_retained_room",
+        Some(Unit::Bytes),
+        "Bytes that may come before the origin gives the slot up",
+        |view| view.retained_room_bytes,
+    ),
+    (
         "keylane_capture_retained_changes",
         None,
         "Changes that the origin keeps for this pipeline",
@@ -149,8 +188,8 @@ const STATES: [State; 5] = [
     State::Stopped,
 ];
 
-/// The metrics of these pipelines in OpenMetrics text.
-pub fn open_metrics(views: &[PipelineView]) -> String {
+/// The metrics of these pipelines and channels in OpenMetrics text.
+pub fn open_metrics(views: &[PipelineView], channels: &[ChannelView]) -> String {
     let mut registry = Registry::default();
     for (name, help, read) in COUNTERS {
         let family = Family::<Of, Counter>::default();
@@ -173,6 +212,7 @@ pub fn open_metrics(views: &[PipelineView]) -> String {
     register_lag(&mut registry, views);
     register_state(&mut registry, views);
     register_hot_keys(&mut registry, views);
+    register_channels(&mut registry, channels);
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing into a string does not fail");
     text
@@ -236,6 +276,30 @@ fn register_state(registry: &mut Registry, views: &[PipelineView]) {
         "1 for the state the pipeline is in, 0 for the others",
         family,
     );
+}
+
+fn register_channels(registry: &mut Registry, channels: &[ChannelView]) {
+    for (name, help, read) in CHANNEL_COUNTERS {
+        let family = Family::<Channel, Counter>::default();
+        for view in channels {
+            family.get_or_create(&channel(view)).inc_by(read(view));
+        }
+        registry.register(*name, *help, family);
+    }
+    for (name, help, read) in CHANNEL_GAUGES {
+        let family = Family::<Channel, Gauge>::default();
+        for view in channels {
+            let value = i64::try_from(read(view)).unwrap_or(i64::MAX);
+            family.get_or_create(&channel(view)).set(value);
+        }
+        registry.register(*name, *help, family);
+    }
+}
+
+fn channel(view: &ChannelView) -> Channel {
+    Channel {
+        channel: view.channel.clone(),
+    }
 }
 
 fn known(views: &[PipelineView], read: Read) -> impl Iterator<Item = (&PipelineView, u64)> {

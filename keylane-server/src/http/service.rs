@@ -14,6 +14,7 @@ use super::metrics::open_metrics;
 use super::ready::Readiness;
 use super::source::Source;
 use crate::config::Secret;
+use crate::status::told;
 
 pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -78,12 +79,14 @@ async fn readyz(Shared(served): From) -> Response {
 }
 
 async fn metrics(Shared(served): From) -> Response {
-    let text = open_metrics(&served.source.status().await);
+    let (views, channels) = tokio::join!(served.source.status(), served.source.channels());
+    let text = open_metrics(&views, &channels);
     ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }
 
 async fn status(Shared(served): From) -> Response {
-    Json(json!({"pipelines": served.source.status().await})).into_response()
+    let (views, channels) = tokio::join!(served.source.status(), served.source.channels());
+    Json(told(&views, &channels)).into_response()
 }
 
 async fn parked(Shared(served): From) -> Response {

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::notify::ChannelView;
 use crate::parked::ParkedView;
 use crate::status::PipelineView;
 
@@ -13,6 +14,9 @@ pub type Answer<T> = Result<T, String>;
 pub trait Source: Send + Sync + 'static {
     /// The pipelines, the worst first.
     async fn status(&self) -> Vec<PipelineView>;
+
+    /// The channels that are told, by name; none if nobody is.
+    async fn channels(&self) -> Vec<ChannelView>;
 
     /// All parked keys, oldest first.
     async fn parked(&self) -> Answer<Vec<ParkedView>>;

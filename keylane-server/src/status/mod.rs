@@ -17,7 +17,7 @@ mod view;
 pub use view::{Facts, PipelineView, ProcessView, State, rfc3339, view, worst_first};
 
 mod text;
-pub use text::table;
+pub use text::{table, told};
 
 mod retained;
 pub use retained::{Retained, retained};

@@ -17,6 +17,7 @@ use super::view::{Facts, PipelineView, view, worst_first};
 use crate::config::{self, Config, Pipeline};
 use crate::exit_code::{Exit, Failure};
 use crate::http::{Answer, Source};
+use crate::notify::{ChannelView, channel_views};
 use crate::parked::ParkedView;
 use crate::wire_up::{Road, roads};
 
@@ -63,10 +64,16 @@ impl Observer {
 
     /// The pipelines now, the worst first.
     pub async fn views(&self) -> Vec<PipelineView> {
+        self.views_of(&|_| true).await
+    }
+
+    /// Those that are meant, the worst first.
+    pub async fn views_of(&self, meant: &(dyn Fn(&str) -> bool + Sync)) -> Vec<PipelineView> {
         let processes = read_all(&self.config.state_dir);
         let looks = self
             .roads
             .iter()
+            .filter(|(name, _)| meant(name))
             .map(|(name, cell)| self.one(name, cell, &processes));
         let mut views: Vec<PipelineView> = futures_util::future::join_all(looks)
             .await
@@ -101,6 +108,11 @@ impl Observer {
         Ok(all)
     }
 
+    /// How the channels do that are told.
+    pub async fn channels(&self) -> Vec<ChannelView> {
+        channel_views(&self.config).await
+    }
+
     async fn one(
         &self,
         name: &str,
@@ -123,7 +135,11 @@ impl Observer {
         };
         let (kept, ()) = tokio::join!(kept, self.stored(name, cell, pipeline, well, &mut facts));
         match kept {
-            Ok(kept) => (facts.retained_bytes, facts.retained_changes) = (kept.bytes, kept.changes),
+            Ok(kept) => {
+                facts.retained_bytes = kept.bytes;
+                facts.retained_room_bytes = kept.room_bytes;
+                facts.retained_changes = kept.changes;
+            }
             Err(why) => facts.troubles.insert(0, why),
         }
         let captures = pipeline.origin.is_some() && pipeline.from_topics.is_none();
@@ -205,6 +221,10 @@ impl Source for Observer {
 
     async fn parked(&self) -> Answer<Vec<ParkedView>> {
         Observer::parked(self, &ParkedFilter::default()).await
+    }
+
+    async fn channels(&self) -> Vec<ChannelView> {
+        self.channels().await
     }
 }
 

@@ -13,6 +13,8 @@ use crate::config::Origin;
 pub struct Retained {
     /// Bytes of a PostgreSQL origin's log.
     pub bytes: Option<u64>,
+    /// Bytes that may come before a PostgreSQL origin gives the slot up; unknown if it never does.
+    pub room_bytes: Option<u64>,
     /// Rows of a SQLite origin's change table.
     pub changes: Option<u64>,
 }
@@ -31,43 +33,47 @@ pub async fn retained(origin: &Origin, answer_max: Duration) -> Result<Retained,
                 .map_err(|error| error.to_string())?
                 .map_err(|error| format!("the origin cannot be asked: {error}"))?;
             Ok(Retained {
-                bytes: None,
                 changes,
+                ..Retained::default()
             })
         }
         Origin::Postgres(origin) => {
             let asked = slot_bytes(origin.url.expose(), &origin.slot, answer_max);
-            let bytes = match tokio::time::timeout(answer_max, asked).await {
-                Ok(bytes) => bytes?,
+            match tokio::time::timeout(answer_max, asked).await {
+                Ok(kept) => kept,
                 Err(_) => {
                     let seconds = answer_max.as_secs_f32();
-                    return Err(format!("the origin did not answer within {seconds} s"));
+                    Err(format!("the origin did not answer within {seconds} s"))
                 }
-            };
-            Ok(Retained {
-                bytes,
-                changes: None,
-            })
+            }
         }
     }
 }
 
-/// `None` if there is no such slot.
-async fn slot_bytes(url: &str, slot: &str, answer_max: Duration) -> Result<Option<u64>, String> {
+/// Nothing is known if there is no such slot.
+async fn slot_bytes(url: &str, slot: &str, answer_max: Duration) -> Result<Retained, String> {
     let options = ConnectOptions::within(answer_max);
     let client = connect(url, "keylane status", &options)
         .await
         .map_err(|error| format!("the origin cannot be asked: {error}"))?;
     let row = client
         .query_opt(
-            "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::bigint
+            "SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::bigint,
+                    greatest(safe_wal_size, 0)
              FROM pg_replication_slots WHERE slot_name = $1",
             &[&slot],
         )
         .await
         .map_err(|error| format!("the origin cannot be asked: {error}"))?;
-    let bytes: Option<i64> = row.and_then(|row| row.try_get(0).ok().flatten());
-    Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()))
+    let number = |column| {
+        let number: Option<i64> = row.as_ref()?.try_get(column).ok().flatten();
+        number.and_then(|number| u64::try_from(number).ok())
+    };
+    Ok(Retained {
+        bytes: number(0),
+        room_bytes: number(1),
+        changes: None,
+    })
 }
 
 /// `None` if it was never captured.

@@ -1,8 +1,16 @@
-//! Pipelines as people read them: one line each, the worst first.
+//! Pipelines as people read them: one line each, the worst first; and as scripts do.
+
+use serde_json::{Value, json};
 
 use std::fmt::Write as _;
 
 use super::view::{PipelineView, State};
+use crate::notify::ChannelView;
+
+/// What `keylane status --format json` and `/v1/status` say.
+pub fn told(views: &[PipelineView], channels: &[ChannelView]) -> Value {
+    json!({"pipelines": views, "notify": {"channels": channels}})
+}
 
 /// A hotter key than this is told to people.
 const HOT_SHARE: f64 = 0.1;

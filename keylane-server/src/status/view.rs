@@ -50,6 +50,8 @@ pub struct Facts {
     pub threads_why: Option<String>,
     /// Bytes of its log that a PostgreSQL origin keeps for this pipeline.
     pub retained_bytes: Option<u64>,
+    /// Bytes that may come before a PostgreSQL origin gives the slot up.
+    pub retained_room_bytes: Option<u64>,
     /// Changes that a SQLite origin keeps for this pipeline.
     pub retained_changes: Option<u64>,
     /// What could not be asked, in words.
@@ -104,6 +106,8 @@ pub struct PipelineView {
     pub threads_why: Option<String>,
     /// Bytes of its log that a PostgreSQL origin keeps for this pipeline.
     pub retained_bytes: Option<u64>,
+    /// Bytes that may come before a PostgreSQL origin gives the slot up (`max_slot_wal_keep_size`); `null` if it never does.
+    pub retained_room_bytes: Option<u64>,
     /// Changes that a SQLite origin keeps for this pipeline.
     pub retained_changes: Option<u64>,
     /// Changes captured per second, over the last 5 s.
@@ -197,6 +201,7 @@ pub fn view(
             .map(|status| status.threads_why.clone())
             .filter(|why| !why.is_empty()),
         retained_bytes: facts.retained_bytes,
+        retained_room_bytes: facts.retained_room_bytes,
         retained_changes: facts.retained_changes,
         captured_per_s: reading.and_then(|status| status.captured_per_s),
         applied_per_s: running.and_then(|status| status.applied_per_s),

@@ -9,6 +9,9 @@ pub use roads::roads;
 mod checks;
 pub use checks::checks;
 
+mod notify;
+pub use notify::{channels, outbox, outbox_if_there, rendered, turn};
+
 mod topics_origin;
 pub use topics_origin::{TopicsOrigin, topics_origin, topics_origins};
 

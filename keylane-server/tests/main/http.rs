@@ -154,8 +154,9 @@ fn samples(text: &str) -> BTreeSet<String> {
         let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
         assert!(value.parse::<f64>().is_ok(), "{line}");
         let (name, labels) = series.split_once('{').expect("a sample has labels");
+        let of = ["pipeline=\"", "channel=\""];
         assert!(
-            labels.starts_with("pipeline=\"") && labels.ends_with("\"}"),
+            of.iter().any(|of| labels.starts_with(of)) && labels.ends_with("\"}"),
             "{line}"
         );
         let is_of = |family: &String| *family == name || format!("{family}_total") == name;
