@@ -35,7 +35,7 @@ pub use debezium::{Debezium, DebeziumOptions};
 pub use error::{PartsError, Result};
 pub use guard::end_with_this_process;
 pub use install::{Tool, ensure_installed};
-pub use kafka::{Kafka, KafkaHandle, KafkaListener, KafkaOptions, kafka_tool};
+pub use kafka::{Kafka, KafkaHandle, KafkaListener, KafkaOptions, KafkaPartition, kafka_tool};
 pub use mode::{quick, slow};
 pub use parallel_consumer::{PARALLEL_CONSUMER_VERSION, parallel_consumer_jars};
 pub use ports::{PortLease, free_port};

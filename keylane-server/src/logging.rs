@@ -24,7 +24,9 @@ pub fn start(verbose: u8, quiet: bool, color: Color) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(colored)
-        .with_target(false);
+        .with_target(false)
+        // Who cannot be told that nobody reads what is said would panic over it, and miss the signal to stop.
+        .log_internal_errors(false);
     let json = std::env::var("KEYLANE_LOG_FORMAT").is_ok_and(|format| format == "json");
     // A second start in one process (tests) keeps the first.
     let _ = if json {

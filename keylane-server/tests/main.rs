@@ -48,12 +48,18 @@ mod http;
 mod in_flight;
 #[path = "main/init.rs"]
 mod init;
+#[path = "main/leaders.rs"]
+mod leaders;
 #[path = "main/loaded.rs"]
 mod loaded;
+#[path = "main/members.rs"]
+mod members;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
 #[path = "main/notify/mod.rs"]
 mod notify;
+#[path = "main/neighbours.rs"]
+mod neighbours;
 #[path = "main/outages.rs"]
 mod outages;
 #[path = "main/parked.rs"]
@@ -76,6 +82,8 @@ mod site;
 mod states;
 #[path = "main/status.rs"]
 mod status;
+#[path = "main/steady.rs"]
+mod steady;
 #[path = "main/threads.rs"]
 mod threads;
 #[path = "main/tls/mod.rs"]

@@ -25,6 +25,22 @@ pub struct TopicSpec {
     pub settings: Vec<(String, String)>,
 }
 
+/// The setting that says how many copies must hold a record before it counts as written.
+const IN_SYNC: &str = "min.insync.replicas";
+
+impl TopicSpec {
+    /// Of three copies or more, two must hold a record before it counts as written, unless the settings say otherwise. By a broker's own default one is enough, and
+    /// its loss would lose what was acknowledged. With two copies both would have to be there for anything to be written: that is for a person to choose.
+    #[must_use]
+    pub fn held_twice(mut self) -> Self {
+        let is_said = self.settings.iter().any(|(name, _)| name == IN_SYNC);
+        if self.replication_factor >= 3 && !is_said {
+            self.settings.push((IN_SYNC.to_owned(), "2".to_owned()));
+        }
+        self
+    }
+}
+
 /// A topic as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicInfo {
@@ -242,4 +258,31 @@ pub trait LogConsumer: Send {
 
     /// The end of each assigned partition, as far as known without asking the log again.
     fn ends(&self) -> Vec<(TopicPartition, Offset)>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IN_SYNC, TopicSpec};
+
+    #[test]
+    fn of_three_copies_two_must_hold_a_record_unless_somebody_said_otherwise() {
+        let in_sync = |copies, said: &[&str]| {
+            let said = said.iter();
+            let spec = TopicSpec {
+                name: "t".into(),
+                partitions: 1,
+                replication_factor: copies,
+                settings: said
+                    .map(|value| (IN_SYNC.to_owned(), (*value).to_owned()))
+                    .collect(),
+            };
+            let settings = spec.held_twice().settings.into_iter();
+            settings.map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(in_sync(3, &[]), ["2"]);
+        assert_eq!(in_sync(5, &[]), ["2"]);
+        assert_eq!(in_sync(3, &["1"]), ["1"]);
+        assert_eq!(in_sync(2, &[]), [""; 0]);
+        assert_eq!(in_sync(1, &[]), [""; 0]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Apache Kafka in KRaft mode: one node, or several that are broker and controller at once.
 
+mod cluster;
 mod handle;
 mod java;
 mod node;
@@ -11,6 +12,7 @@ mod server;
 pub use handle::KafkaHandle;
 pub use java::kafka_tool;
 pub use options::KafkaOptions;
+pub use probe::KafkaPartition;
 pub use security::KafkaListener;
 pub use server::Kafka;
 

@@ -5,7 +5,7 @@ use super::node;
 use super::options::{KafkaOptions, NodePorts};
 use super::probe::brokers_seen;
 use super::security::KafkaListener;
-use crate::error::{IoContext, PartsError, Result};
+use crate::error::{IoContext, Result};
 use crate::install::run;
 use crate::ports::{PortLease, free_port};
 use crate::process::Process;
@@ -14,27 +14,27 @@ use crate::work_dir::WorkDir;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const READY_WITHIN: Duration = Duration::from_secs(120);
-const STOPPED_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(120);
+pub(super) const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 const ACL_COMMAND: &str = "org.apache.kafka.tools.AclCommand";
-const TOOL_HEAP_MB: u32 = 128;
+pub(super) const TOOL_HEAP_MB: u32 = 128;
 
 /// Apache Kafka on loopback ports, in a temporary folder that goes with it. Topics are not created by themselves. Dropping it kills it.
 #[derive(Debug)]
 pub struct Kafka {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     options: KafkaOptions,
-    java: Java,
+    pub(super) java: Java,
     // After the nodes, so that the folder is removed when nobody writes into it.
     _dir: WorkDir,
 }
 
 #[derive(Debug)]
-struct Node {
-    process: Option<Process>,
-    ports: NodePorts,
+pub(super) struct Node {
+    pub(super) process: Option<Process>,
+    pub(super) ports: NodePorts,
     properties: PathBuf,
-    log: PathBuf,
+    pub(super) log: PathBuf,
     _leases: [PortLease; 6],
 }
 
@@ -186,17 +186,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// SIGKILL to the node `id` (from 1); returns when it is gone.
-    ///
-    /// # Errors
-    /// When there is no such node or it cannot be killed.
-    pub fn kill9_node(&mut self, id: u32) -> Result<()> {
-        let node = self.nodes.iter_mut().find(|node| node.ports.id == id);
-        let node = node.ok_or_else(|| PartsError::Invalid(format!("Kafka has no node {id}")))?;
-        node.kill9()
-    }
-
-    /// Starts every node that does not run, on its old ports with its old data; returns when every broker sees all of them.
+    /// Starts every node that does not run, on its old ports with its old data; returns when every broker sees all of them. None may be halted.
     ///
     /// # Errors
     /// When one does not answer within two minutes.
@@ -264,7 +254,7 @@ impl Kafka {
 }
 
 impl Node {
-    fn kill9(&mut self) -> Result<()> {
+    pub(super) fn kill9(&mut self) -> Result<()> {
         match self.process.take() {
             Some(mut process) => process.kill9(),
             None => Ok(()),

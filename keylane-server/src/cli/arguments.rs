@@ -132,7 +132,8 @@ pub fn main() -> u8 {
     match dispatch(arguments) {
         Ok(exit) => exit.code(),
         Err(failure) => {
-            eprintln!("error: {}", failure.message);
+            // Nobody may be reading: the code tells all the same.
+            let _ = writeln!(std::io::stderr(), "error: {}", failure.message);
             failure.exit.code()
         }
     }

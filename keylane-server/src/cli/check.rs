@@ -7,7 +7,7 @@ use keylane::preflight::Finding;
 use serde_json::json;
 
 use super::{Color, Format, block_on, print};
-use crate::check::{any_failed, tick_list, wire};
+use crate::check::{any_failed, one_writer, tick_list, wire};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::wire_up::checks;
@@ -51,10 +51,13 @@ pub(super) fn run(
 
 fn live(config: &Config) -> Result<Vec<Finding>, Failure> {
     block_on(async {
-        let mut all = Vec::new();
+        let (mut all, mut written) = (Vec::new(), Vec::new());
         for (name, pipeline) in &config.pipelines {
-            all.extend(checks(config, name, pipeline).await);
+            let (checks, writes) = checks(config, name, pipeline).await;
+            all.extend(checks);
+            written.push(writes);
         }
+        all.extend(one_writer(&written));
         Ok(all)
     })
 }

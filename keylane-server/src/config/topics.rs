@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "replication_factor",
         takes: Takes::Count { min: 1, max: 100 },
         absent: Absent::Default("1"),
-        means: "Copies of each partition in Kafka; 3 where brokers may fail. No effect on the embedded log.",
+        means: "Copies of each partition in Kafka; 3 where brokers may fail. Of three or more, two must hold a change before it counts as published (`min.insync.replicas`, unless `properties` says otherwise). No effect on the embedded log.",
     },
     Key {
         name: "tombstones",

@@ -14,15 +14,20 @@ use keylane::workers::capture::OriginHints;
 use keylane_core::model::{TableName, TableSchema};
 
 use super::roads::{Logs, capture, kafka_settings, order_keys, replica, sqlite_origin};
-use crate::check::{Fitting, fits};
+use super::writers::{of_others, writes};
+use crate::check::{Fitting, Writes, fits};
 use crate::config::{self, Config, ForeignKeys, Pipeline, PipelineName, TablePattern};
 
 /// The longest that one part may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// All checks of one pipeline: origin, log, replica, and whether the tables of both sides fit. A part that cannot be reached is a failed check, and keeps only what needs
-/// it from being looked at.
-pub async fn checks(config: &Config, name: &PipelineName, pipeline: &Pipeline) -> Vec<Finding> {
+/// All checks of one pipeline: origin, log, replica, and whether the tables of both sides fit; and what it writes. A part that cannot be reached is a failed check,
+/// and keeps only what needs it from being looked at.
+pub async fn checks(
+    config: &Config,
+    name: &PipelineName,
+    pipeline: &Pipeline,
+) -> (Vec<Finding>, Writes) {
     let mut all = Vec::new();
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
@@ -33,12 +38,17 @@ pub async fn checks(config: &Config, name: &PipelineName, pipeline: &Pipeline) -
     };
     all.extend(log_checks(config, name, pipeline, &schemas).await);
     all.extend(missing);
-    all.extend(replica_checks(pipeline, &schemas).await);
+    let writes = writes(name, pipeline, &schemas);
+    let replica = replica_checks(pipeline, &schemas).await;
+    if !replica.iter().any(|check| check.id == "replica.reachable") {
+        all.extend(of_others(config, pipeline, &writes).await);
+    }
+    all.extend(replica);
     all.extend(fit_checks(pipeline, &schemas).await);
     for check in &mut all {
         check.subject = format!("{name}: {}", check.subject);
     }
-    all
+    (all, writes)
 }
 
 async fn origin_tables(

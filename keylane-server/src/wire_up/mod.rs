@@ -12,6 +12,8 @@ pub use checks::checks;
 mod notify;
 pub use notify::{channels, outbox, outbox_if_there, rendered, turn};
 
+mod writers;
+
 mod topics_origin;
 pub use topics_origin::{TopicsOrigin, topics_origin, topics_origins};
 

@@ -65,41 +65,79 @@ pub struct Bed {
     pub folder: tempfile::TempDir,
     origin: &'static PostgresHandle,
     replica: &'static PostgresHandle,
+    replica_database: String,
+    /// Words that have the name in front in every statement, so that the same statements mean other tables.
+    own: &'static [&'static str],
 }
 
 impl Bed {
     /// Databases of this name with `tables` on both sides, and a configuration that copies one to the other. The name is the pipeline's too.
     pub fn new(name: &'static str, tables: &str) -> Bed {
         let bed = Bed::bare(name);
-        bed.origin_sql(tables);
-        bed.replica_sql(tables);
-        bed.configure(&[bed.wiring()]);
+        bed.make(tables);
+        bed
+    }
+
+    /// As [`Bed::new`], over a Kafka of the test's own.
+    pub fn over(kafka: &str, name: &'static str, tables: &str) -> Bed {
+        let bed = Bed::empty(name, kafka);
+        bed.make(tables);
+        bed
+    }
+
+    /// As [`Bed::new`], with a database of its own as the origin and another road's replica: there, what `own` says is called after this road.
+    pub fn beside(
+        other: &Bed,
+        name: &'static str,
+        tables: &str,
+        own: &'static [&'static str],
+    ) -> Bed {
+        let mut bed = Bed::nowhere(name, &other.kafka);
+        bed.replica_database.clone_from(&other.replica_database);
+        bed.own = own;
+        bed.fresh_origin();
+        bed.make(tables);
         bed
     }
 
     /// Empty databases of this name, no configuration yet.
     pub fn bare(name: &'static str) -> Bed {
-        let kafka = KafkaHandle::shared().expect("Kafka");
-        let origin = PostgresHandle::shared_origin().expect("the origin");
-        let replica = PostgresHandle::shared_replica().expect("the replica");
-        let bed = Bed {
+        Bed::empty(name, KafkaHandle::shared().expect("Kafka").bootstrap())
+    }
+
+    fn empty(name: &'static str, kafka: &str) -> Bed {
+        let bed = Bed::nowhere(name, kafka);
+        bed.fresh_origin();
+        let made = bed.replica.fresh_database(&bed.replica_database);
+        made.expect("a database");
+        bed
+    }
+
+    fn nowhere(name: &'static str, kafka: &str) -> Bed {
+        Bed {
             name,
-            kafka: kafka.bootstrap().to_owned(),
+            kafka: kafka.to_owned(),
             log: None,
             http: "listen: off".to_owned(),
             folder: tempfile::tempdir().expect("a temporary folder"),
-            origin,
-            replica,
-        };
+            origin: PostgresHandle::shared_origin().expect("the origin"),
+            replica: PostgresHandle::shared_replica().expect("the replica"),
+            replica_database: format!("{name}_replica"),
+            own: &[],
+        }
+    }
+
+    fn fresh_origin(&self) {
         // A slot that an earlier run left would keep the database.
-        bed.drop_slot();
-        origin
-            .fresh_database(&bed.origin_name())
-            .expect("a database");
-        replica
-            .fresh_database(&bed.replica_name())
-            .expect("a database");
-        bed
+        self.drop_slot();
+        let made = self.origin.fresh_database(&self.origin_name());
+        made.expect("a database");
+    }
+
+    fn make(&self, tables: &str) {
+        self.origin_sql(tables);
+        self.replica_sql(tables);
+        self.configure(&[self.wiring()]);
     }
 
     // Both sides may be one server.
@@ -107,16 +145,12 @@ impl Bed {
         format!("{}_origin", self.name)
     }
 
-    fn replica_name(&self) -> String {
-        format!("{}_replica", self.name)
-    }
-
     pub fn origin_url(&self) -> String {
         self.origin.url(&self.origin_name())
     }
 
     pub fn replica_url(&self) -> String {
-        self.replica.url(&self.replica_name())
+        self.replica.url(&self.replica_database)
     }
 
     /// From one database to the other; a table's changes in one partition.
@@ -148,13 +182,11 @@ impl Bed {
     }
 
     pub fn origin_sql(&self, sql: &str) -> String {
-        let answer = self.origin.psql(&self.origin_name(), sql);
-        answer.expect(sql).trim().to_owned()
+        self.origin_asked()(sql).trim().to_owned()
     }
 
     pub fn replica_sql(&self, sql: &str) -> String {
-        let answer = self.replica.psql(&self.replica_name(), sql);
-        answer.expect(sql).trim().to_owned()
+        self.replica_asked()(sql).trim().to_owned()
     }
 
     /// Whoever is connected to the replica loses the connection; meanwhile `change` is done to it from outside.
@@ -194,12 +226,17 @@ impl Bed {
 
     /// Asks the origin, also from another thread.
     pub fn origin_asked(&self) -> impl Fn(&str) -> String + Send + use<> {
-        asked(self.origin, self.origin_name())
+        asked(self.origin, self.origin_name(), self.name, self.own)
     }
 
     /// Asks the replica.
     pub fn replica_asked(&self) -> impl Fn(&str) -> String + Send + use<> {
-        asked(self.replica, self.replica_name())
+        asked(
+            self.replica,
+            self.replica_database.clone(),
+            self.name,
+            self.own,
+        )
     }
 
     /// A Keylane command on this configuration.
@@ -320,8 +357,17 @@ impl Bed {
     }
 }
 
-fn asked(server: &'static PostgresHandle, database: String) -> impl Fn(&str) -> String + Send {
-    move |sql| server.psql(&database, sql).expect(sql)
+fn asked(
+    server: &'static PostgresHandle,
+    database: String,
+    name: &'static str,
+    own: &'static [&'static str],
+) -> impl Fn(&str) -> String + Send {
+    move |sql| {
+        let called = |sql: String, word: &&str| sql.replace(word, &format!("{name}_{word}"));
+        let sql = own.iter().fold(sql.to_owned(), called);
+        server.psql(&database, &sql).expect(&sql)
+    }
 }
 
 impl Drop for Bed {

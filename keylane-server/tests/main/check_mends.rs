@@ -48,7 +48,7 @@ fn wrong(all: &[Value], ids: &[&str]) -> Vec<String> {
 }
 
 /// The command that a fix names: what stands behind `run…:`, up to the end or to another way out.
-fn command(check: &Value) -> Option<String> {
+pub fn command(check: &Value) -> Option<String> {
     let fix = check["fix"].as_str()?;
     let (_, behind) = fix.split_once("run")?;
     let (_, command) = behind.split_once(": ")?;

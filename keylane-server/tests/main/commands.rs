@@ -331,3 +331,20 @@ fn an_applier_on_the_embedded_log_is_taken_over_by_a_later_one_and_ends_with_a_c
     terminate(later, &shop.path("later.log"));
     terminate(capture, &shop.path("capture.log"));
 }
+
+#[test]
+fn a_road_whose_words_nobody_reads_any_more_goes_on_and_ends_well_when_it_is_told_to() {
+    use std::io::BufRead as _;
+    let shop = Shop::new();
+    shop.init();
+    let mut command = shop.command(&["run"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let mut child = child.expect("keylane starts");
+    end_with_this_process(&child).expect("it is watched");
+    let mut said = std::io::BufReader::new(child.stderr.take().expect("asked for a pipe"));
+    said.read_line(&mut String::new()).expect("a first word");
+    drop(said);
+    shop.sql("origin.db", "INSERT INTO customers VALUES (3, 'c')");
+    shop.await_settled();
+    terminate(child, Path::new("/dev/null"));
+}

@@ -41,9 +41,35 @@ impl Loaded {
 
     /// As [`Loaded::new`], with so many partitions for each table, and more words for the configuration's `apply`.
     pub fn with(name: &'static str, partitions: u32, apply: &str) -> (Loaded, Running, Running) {
-        let bed = Bed::new(name, TABLES);
+        let topics = format!("partitions: {partitions}");
+        Loaded::on(Bed::new(name, TABLES), &topics, apply)
+    }
+
+    /// As [`Loaded::new`], over a Kafka of the test's own, with these words for the configuration's `topics` and `apply`.
+    pub fn over(
+        kafka: &str,
+        name: &'static str,
+        topics: &str,
+        apply: &str,
+    ) -> (Loaded, Running, Running) {
+        Loaded::on(Bed::over(kafka, name, TABLES), topics, apply)
+    }
+
+    /// As [`Loaded::with`], into the replica of another road, whose tables it does not touch.
+    pub fn beside(
+        other: &Loaded,
+        name: &'static str,
+        partitions: u32,
+        apply: &str,
+    ) -> (Loaded, Running, Running) {
+        let own = &["counters", "notes", "proof"];
+        let topics = format!("partitions: {partitions}");
+        Loaded::on(Bed::beside(&other.bed, name, TABLES, own), &topics, apply)
+    }
+
+    fn on(bed: Bed, topics: &str, apply: &str) -> (Loaded, Running, Running) {
         let mut wiring = bed.wiring();
-        wiring.topics = format!("partitions: {partitions}");
+        wiring.topics = topics.to_owned();
         wiring.apply.push_str(apply);
         bed.configure(&[wiring]);
         bed.origin_sql(

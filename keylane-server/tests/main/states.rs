@@ -155,6 +155,10 @@ fn settle_says_in_time_what_holds_it() {
     let lock = std::thread::spawn(move || {
         replica("begin; lock table t in access exclusive mode; select work.wait(); commit")
     });
+    bed.wait(&apply, "the table to be locked", || {
+        let locks = "select count(*) from pg_locks where relation = 't'::regclass and mode = 'AccessExclusiveLock' and granted";
+        bed.replica_sql(locks) == "1"
+    });
     bed.origin_sql("insert into t values (2, 'b')");
     is_held(&bed, &apply, "apply is streaming", Some(first));
     let line = format!("held: not settled in time; held at {first}: ");

@@ -9,14 +9,42 @@ pub(super) fn kind_of(code: Code) -> LogErrorKind {
         Code::AllBrokersDown
         | Code::BrokerTransportFailure
         | Code::OperationTimedOut
+        | Code::TimedOutQueue
         | Code::RequestTimedOut
         | Code::Resolve
         | Code::NetworkException
+        | Code::BrokerNotAvailable
+        | Code::KafkaStorageError
+        | Code::ThrottlingQuotaExceeded
+        // The cluster names a broker no more that a question was on its way to.
+        | Code::DestroyBroker
+        | Code::BrokerDestroy
+        | Code::UnknownBroker
+        | Code::NodeUpdate
+        | Code::Outdated
+        | Code::WaitCache
+        | Code::Retry
+        // Another leads, or is about to, or does not know yet all that was written before it led.
         | Code::LeaderNotAvailable
         | Code::NotLeaderForPartition
-        | Code::BrokerNotAvailable
+        | Code::ReplicaNotAvailable
+        | Code::FencedLeaderEpoch
+        | Code::UnknownLeaderEpoch
+        | Code::OffsetNotAvailable
+        | Code::PreferredLeaderNotAvailable
+        | Code::EligibleLeadersNotAvailable
+        | Code::ListenerNotFound
+        | Code::NotController
+        // Brokers are away that would have to have a copy.
+        | Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::ISRInsufficient
+        // The group's broker is another one, or is just taking over.
         | Code::CoordinatorNotAvailable
-        | Code::NotEnoughReplicas => LogErrorKind::Unreachable,
+        | Code::CoordinatorLoadInProgress
+        | Code::NotCoordinator
+        | Code::WaitingForCoordinator
+        | Code::UnstableOffsetCommit => LogErrorKind::Unreachable,
         Code::MessageTimedOut
         | Code::Fatal
         | Code::PurgeQueue
@@ -69,4 +97,34 @@ pub(super) fn failed(what: &str, error: &KafkaError, cause: &str) -> LogError {
 /// As [`failed`], from a bare code.
 pub(super) fn failed_with(what: &str, code: Code, cause: &str) -> LogError {
     LogError::new(kind_of(code), format!("{what}: {code}{cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_once_brokers_agree_or_come_back_is_waited_for_and_what_a_person_must_mend_is_not()
+     {
+        for code in [
+            Code::NotLeaderForPartition,
+            Code::OffsetNotAvailable,
+            Code::DestroyBroker,
+            Code::NotEnoughReplicas,
+            Code::NotEnoughReplicasAfterAppend,
+            Code::NotCoordinator,
+            Code::CoordinatorLoadInProgress,
+        ] {
+            assert!(kind_of(code).passes(), "{code:?}");
+        }
+        for code in [
+            Code::SaslAuthenticationFailed,
+            Code::TopicAuthorizationFailed,
+            Code::UnknownTopicOrPartition,
+            Code::MessageSizeTooLarge,
+            Code::InvalidConfig,
+        ] {
+            assert!(!kind_of(code).passes(), "{code:?}");
+        }
+    }
 }

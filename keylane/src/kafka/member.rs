@@ -31,8 +31,6 @@ use super::topics::blocking;
 const POLL: Duration = Duration::from_millis(100);
 /// The most between two signs of life: by them a member also learns that others came.
 const HEARTBEAT_MS_MAX: u32 = 1_000;
-/// How often it is looked whether topics or partitions came.
-const METADATA_MS: &str = "5000";
 /// What the coordinator is given to tell how far the group is: a broker that was just started takes its time.
 const COMMITTED_MAX: Duration = Duration::from_secs(15);
 /// What leaving may take.
@@ -136,9 +134,7 @@ fn config(settings: &KafkaSettings, group: &GroupSettings) -> rdkafka::ClientCon
         // Nothing is to be fetched; what comes before a partition is paused is little.
         .set("auto.offset.reset", "latest")
         .set("queued.max.messages.kbytes", "64")
-        .set("fetch.message.max.bytes", "1024")
-        // A topic that was just made, or a partition that was added, must not be found out about five minutes later.
-        .set("topic.metadata.refresh.interval.ms", METADATA_MS);
+        .set("fetch.message.max.bytes", "1024");
     if let Some(instance_id) = &group.instance_id {
         config.set("group.instance.id", instance_id);
     }

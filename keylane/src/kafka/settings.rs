@@ -8,6 +8,11 @@ use rdkafka::config::RDKafkaLogLevel;
 
 use super::properties::property_faults;
 
+/// How often it is looked who leads what, and whether topics or partitions came.
+const METADATA_MS: &str = "5000";
+/// How long a broker may leave a question unanswered before it counts as hung and is left.
+const HUNG_MS: &str = "10000";
+
 /// How Kafka is reached and used.
 #[derive(Clone)]
 pub struct KafkaSettings {
@@ -84,6 +89,9 @@ impl KafkaSettings {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("topic.metadata.refresh.fast.interval.ms", "50")
+            // What a broker that hangs was leading has another leader within seconds: nobody tells, so it is asked; and what it was asked is asked of another.
+            .set("topic.metadata.refresh.interval.ms", METADATA_MS)
+            .set("socket.timeout.ms", HUNG_MS)
             // Connections that were lost are told at this level.
             .set_log_level(RDKafkaLogLevel::Info);
         if cfg!(feature = "kafka-ssl-vendored") && self.speaks_tls() {

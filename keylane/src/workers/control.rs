@@ -170,10 +170,10 @@ impl ControlReader {
         &self.state
     }
 
-    /// Reads on up to the end, or up to (not including) an offset. Says whether anything was new.
+    /// Reads on up to the end, or up to (not including) an offset below it. Says whether anything was new.
     ///
     /// # Errors
-    /// If the log cannot be read.
+    /// If the log cannot be read, or does not tell what stands before the offset.
     pub async fn poll(&mut self, log: &dyn Log, up_to: Option<Offset>) -> Result<bool, LogError> {
         let mut news = false;
         loop {
@@ -188,7 +188,14 @@ impl ControlReader {
                 other => other?,
             };
             if records.is_empty() {
-                return Ok(news);
+                // A new leader takes a moment to tell all of what was written under the one before.
+                return match up_to {
+                    Some(_) => Err(LogError::new(
+                        LogErrorKind::Unreachable,
+                        format!("{} gave no records before its end", self.partition),
+                    )),
+                    None => Ok(news),
+                };
             }
             for record in records {
                 if up_to.is_some_and(|end| record.offset >= end) {

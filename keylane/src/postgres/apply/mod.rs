@@ -28,4 +28,4 @@ mod create;
 mod own_tables;
 
 mod preflight;
-pub use preflight::preflight;
+pub use preflight::{applied_by_others, preflight};

@@ -49,6 +49,24 @@ pub async fn preflight(
     Ok(findings)
 }
 
+/// Which pipelines, besides those of these names, have progress at this replica: their names and topics. None where the role may not look.
+///
+/// # Errors
+/// If there is no connection.
+pub async fn applied_by_others(
+    url: &str,
+    known: &[&str],
+) -> Result<Vec<(String, String)>, ConnectError> {
+    let options = ConnectOptions::within(ANSWER_MAX);
+    let client = connect(url, "keylane check", &options).await?;
+    // A name with a slash is what a pipeline keeps besides.
+    let sql = "SELECT DISTINCT pipeline, topic FROM keylane.progress
+               WHERE lane = -1 AND pipeline <> ALL ($1) AND pipeline NOT LIKE '%/%' ORDER BY 1, 2";
+    let rows = client.query(sql, &[&known]).await.unwrap_or_default();
+    let both = |row: &Row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?));
+    Ok(rows.iter().filter_map(both).collect())
+}
+
 async fn server(client: &Client) -> Result<Vec<Finding>, Error> {
     let row = client
         .query_one(

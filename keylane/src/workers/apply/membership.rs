@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::doubt::doubted;
 use super::fetch::{Order, OrderKind};
 use super::handover::{in_words, let_go, no_gap, save, settled};
+use super::left_out::LeftOut;
 use super::progress::note_redriving;
 use super::road::Road;
 use super::run::ApplyFailure;
@@ -45,6 +46,7 @@ pub(super) struct Membership {
     topics: BTreeMap<Arc<str>, TopicInfo>,
     /// What the group names this process for, and the owner's number as it last fenced it.
     named: BTreeMap<TopicPartition, u64>,
+    left_out: LeftOut,
     told: Instant,
     learned: Instant,
 }
@@ -86,6 +88,7 @@ impl Membership {
             orders,
             topics,
             named: BTreeMap::new(),
+            left_out: LeftOut::default(),
             told: Instant::now(),
             learned: Instant::now(),
         })
@@ -126,6 +129,7 @@ impl Membership {
             Consistency::Key => news,
             Consistency::Transaction => self.of_all(news),
         };
+        let is_member = !matches!(news, GroupNews::Lost(_));
         match news {
             GroupNews::Take(partitions) => self.take(road, partitions).await?,
             GroupNews::GiveUp(partitions) => {
@@ -137,7 +141,7 @@ impl Membership {
         }
         self.member.answer().await?;
         road.stats.partitions.set(self.named.len() as u64);
-        road.group_spoke();
+        road.group_spoke(is_member);
         self.learn(road).await;
         Ok(())
     }
@@ -219,7 +223,7 @@ impl Membership {
         // What others have not applied must be known before the first change is let go.
         let known = persist(road, || road.replica.lows(pipeline)).await?;
         let Some(known) = known else { return Ok(()) };
-        self.heed(road, &known);
+        self.heed(road, known).await;
         self.order(OrderKind::Take(fenced)).await;
         Ok(())
     }
@@ -384,19 +388,21 @@ impl Membership {
     /// How far the others are.
     async fn learn(&mut self, road: &Road) {
         if let Ok(stored) = road.replica.lows(&road.settings.pipeline).await {
-            self.heed(road, &stored);
+            self.heed(road, stored).await;
         }
     }
 
-    fn heed(&mut self, road: &Road, stored: &[PartitionProgress]) {
+    async fn heed(&mut self, road: &Road, stored: Vec<PartitionProgress>) {
         self.learned = Instant::now();
-        note_redriving(road, stored);
+        note_redriving(road, &stored);
+        let is_read = |topic: &str| self.topics.contains_key(topic);
+        let stored = self.left_out.strip(road, is_read, stored).await;
         let mut lanes = road.lanes();
         let is_known = |partition: &TopicPartition| {
             lanes.owns(partition) || stored.iter().any(|it| it.partition == *partition)
         };
         let unknown = !self.partitions().all(|partition| is_known(&partition));
-        lanes.set_elsewhere(stored, unknown);
+        lanes.set_elsewhere(&stored, unknown);
         let ready = lanes.has_ready();
         drop(lanes);
         if ready {
@@ -416,6 +422,7 @@ impl Membership {
     /// Other topics from now on: tables came, or went.
     async fn read(&mut self, road: &Road, topics: &[TableTopic]) -> Result<(), ApplyFailure> {
         self.topics = described(road, topics).await?;
+        self.left_out.forget();
         if road.settings.consistency == Consistency::Transaction {
             let mut came: Vec<_> = self.partitions().collect();
             came.retain(|partition| !self.named.contains_key(partition));

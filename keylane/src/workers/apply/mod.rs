@@ -3,6 +3,7 @@
 //! - `settings`: what the worker is told.
 //! - `run`: the tasks of a run, from joining the group to the drain at the end.
 //! - `membership`: which partitions this process has: fence, then read progress, then fetch.
+//! - `left_out`: topics that are read no more.
 //! - `road`: what the tasks share, and how they wake each other.
 //! - `troubles`: what is in the way now.
 //! - `turn`: commit order: when a batch begins and commits.
@@ -30,6 +31,8 @@ pub use run::{ApplyFailure, run};
 mod membership;
 
 mod doubt;
+
+mod left_out;
 
 mod handover;
 

@@ -204,7 +204,7 @@ async fn look(road: &Road, watched: &mut Watched) {
     watched.crew.look(road).await;
     if road.foreign.is_none()
         && let Ok(Some(state)) = road.tables.poll(road.log.as_ref()).await
-        && state.topics.len() != road.topics.borrow().len()
+        && state.topics != *road.topics.borrow()
     {
         road.topics.send_replace(state.topics);
     }

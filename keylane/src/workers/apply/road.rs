@@ -194,12 +194,12 @@ impl Road {
         self.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The group has said which partitions this process has, if any.
-    pub(super) fn group_spoke(&self) {
-        self.named.store(true, Ordering::Relaxed);
+    /// The group has said which partitions this process has, if any; or this process has lost the group, and with it all of them.
+    pub(super) fn group_spoke(&self, names: bool) {
+        self.named.store(names, Ordering::Relaxed);
     }
 
-    /// Whether it has.
+    /// Whether it has said so last.
     pub(super) fn has_group_spoken(&self) -> bool {
         self.named.load(Ordering::Relaxed)
     }

@@ -42,9 +42,12 @@ pub(super) async fn open(
     log: &dyn Log,
     settings: &CaptureSettings,
 ) -> Result<(Session, Box<dyn Origin>), CaptureFailure> {
-    log.ensure_topics(&[control_spec(&settings.prefix, settings.replication_factor)])
-        .await?;
-    let (before, known_schemas) = stored(log, settings, None).await?;
+    let control = control_spec(&settings.prefix, settings.replication_factor);
+    let infos = log.ensure_topics(&[control]).await?;
+    let (before, known_schemas) = match infos.iter().any(|info| info.created) {
+        true => Default::default(),
+        false => stored(log, settings, control_end(log, settings).await?).await?,
+    };
     let hints = OriginHints {
         identity: before.identity,
         published_up_to: before.confirmed,
@@ -67,7 +70,7 @@ pub(super) async fn open(
 
     let control_opened = open_control(log, settings, epoch).await?;
     let opened_at = open_partitions(log, settings, epoch, &topics).await?;
-    let (state, _) = stored(log, settings, Some(control_opened)).await?;
+    let (state, _) = stored(log, settings, control_opened).await?;
     let checkpoints = read_tails(log, &opened_at, &state, epoch).await?;
     let tails = checkpoints
         .iter()
@@ -98,15 +101,21 @@ pub(super) async fn open(
     Ok((session, origin))
 }
 
+/// Where the control topic ends. Asked for, because a read may end before: what was stored must not be taken for nothing.
+async fn control_end(log: &dyn Log, settings: &CaptureSettings) -> Result<Offset, LogError> {
+    let control = TopicPartition::new(control_topic(&settings.prefix), 0);
+    Ok(log.bounds(&control).await?.end)
+}
+
 /// What the control topic says, up to an offset, and the tables' shapes as last published.
 async fn stored(
     log: &dyn Log,
     settings: &CaptureSettings,
-    up_to: Option<Offset>,
+    up_to: Offset,
 ) -> Result<(ControlState, Vec<Arc<TableSchema>>), LogError> {
     let schemas = Arc::new(SchemaCache::default());
     let mut reader = ControlReader::new(&settings.prefix, schemas.clone());
-    reader.poll(log, up_to).await?;
+    reader.poll(log, Some(up_to)).await?;
     let state = reader.state().clone();
     let latest = |topic: &TableTopic| {
         schemas.latest(&TableName::new(topic.schema.as_str(), topic.table.as_str()))
