@@ -56,10 +56,10 @@ mod loaded;
 mod members;
 #[path = "main/missing_rows.rs"]
 mod missing_rows;
-#[path = "main/notify/mod.rs"]
-mod notify;
 #[path = "main/neighbours.rs"]
 mod neighbours;
+#[path = "main/notify/mod.rs"]
+mod notify;
 #[path = "main/outages.rs"]
 mod outages;
 #[path = "main/parked.rs"]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::error::ApplyErrorKind;
+use crate::error::{ApplyErrorKind, Remedy};
 use crate::model::{
     Change, Lane, LaneCount, Offset, Position, TableName, TableSchema, TopicPartition,
 };
@@ -259,6 +259,11 @@ impl ApplyError {
             kind,
             message: message.into(),
         }
+    }
+
+    /// Whether trying again may help, without anybody doing anything here.
+    pub fn passes(&self) -> bool {
+        matches!(self.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
     }
 }
 

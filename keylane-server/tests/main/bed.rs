@@ -191,7 +191,7 @@ impl Bed {
 
     /// Whoever is connected to the replica loses the connection; meanwhile `change` is done to it from outside.
     fn replica_alone(&self, change: &[String]) {
-        let name = self.replica_name();
+        let name = &self.replica_database;
         let mut statements = vec![
             format!("alter database \"{name}\" allow_connections false"),
             format!(
@@ -207,7 +207,7 @@ impl Bed {
 
     /// Makes a backup of the replica.
     pub fn back_up_replica(&self) {
-        let name = self.replica_name();
+        let name = &self.replica_database;
         self.replica_alone(&[
             format!("drop database if exists \"{name}_backup\""),
             format!("create database \"{name}_backup\" template \"{name}\""),
@@ -216,7 +216,7 @@ impl Bed {
 
     /// Puts the backup in the replica's place.
     pub fn restore_replica(&self) {
-        let name = self.replica_name();
+        let name = &self.replica_database;
         // At once: a replica that is not there at all stops the pipeline.
         self.replica_alone(&[
             format!("alter database \"{name}\" rename to \"{name}_gone\"; alter database \"{name}_backup\" rename to \"{name}\""),

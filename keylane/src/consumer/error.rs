@@ -4,7 +4,6 @@ use keylane_core::apply::ApplyError;
 use keylane_core::publish::LogError;
 
 use crate::postgres::NotRaised;
-use crate::postgres::consume::passes;
 
 /// What ends a consumer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,7 +40,7 @@ impl ConsumerError {
     pub(super) fn passes(&self) -> bool {
         match self {
             ConsumerError::Log(error) => error.kind.passes(),
-            ConsumerError::Database(error) => passes(error),
+            ConsumerError::Database(error) => error.passes(),
             ConsumerError::Gap(_)
             | ConsumerError::Exhausted { .. }
             | ConsumerError::Changed(_)

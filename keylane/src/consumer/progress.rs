@@ -10,7 +10,6 @@ use super::run::{Answer, Kept, Road, Taken, TakenPart};
 use super::settings::{OnGap, StartAt};
 use super::work::{Ended, Work};
 use crate::kafka::KafkaLog;
-use crate::postgres::consume::passes;
 
 /// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
 const MAP_BYTES_MAX: usize = 4_000;
@@ -83,7 +82,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 self.kept.clear();
                 self.suspect(partitions).await?;
             }
-            Kept::NotSaved(error) if passes(&error) => {
+            Kept::NotSaved(error) if error.passes() => {
                 self.kept.clear();
                 self.settings.stats.troubled(&error.message);
             }

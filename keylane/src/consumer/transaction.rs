@@ -11,9 +11,7 @@ use tokio_postgres::Client;
 use super::error::ConsumerError;
 use super::record::Record;
 use super::work::{Done, Ended, How, Todo, call, only};
-use crate::postgres::consume::{
-    LaneMove, NotCommitted, Open, Opening, PostgresProgress, Stood, passes,
-};
+use crate::postgres::consume::{LaneMove, NotCommitted, Open, Opening, PostgresProgress, Stood};
 
 /// The pauses between questions what became of a commit.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -118,7 +116,7 @@ async fn open(store: &PostgresProgress, moves: &[LaneMove]) -> Result<Transactio
 }
 
 fn hindered(error: ApplyError) -> How {
-    match passes(&error) {
+    match error.passes() {
         true => How::Hindered(error.message),
         false => How::Broken(error.into()),
     }
@@ -144,7 +142,7 @@ async fn what_became(store: &PostgresProgress, moves: &[LaneMove], done: Done) -
             Ok(Stood::Behind) => return How::Done(done),
             Ok(Stood::Before) => return How::Hindered("the connection was lost".to_owned()),
             Ok(Stood::Elsewhere) => return How::Fenced,
-            Err(error) if passes(&error) => {}
+            Err(error) if error.passes() => {}
             Err(error) => return How::Broken(error.into()),
         }
         let spread = rand::rng().random_range(0.5..1.0);

@@ -9,7 +9,7 @@ mod tables;
 
 mod store;
 pub use store::PostgresProgress;
-pub(crate) use store::{Begun, Low, Stood, passes};
+pub(crate) use store::{Begun, Low, Stood};
 
 mod pool;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::apply::{ApplyError, PartitionSpec};
-use keylane_core::error::{ApplyErrorKind, Remedy};
+use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Offset, TopicPartition};
 use tokio_postgres::Client;
 
@@ -157,11 +157,6 @@ pub(crate) enum Stood {
     Before,
     /// Somewhere else, or under another owner.
     Elsewhere,
-}
-
-/// Whether trying again may help, without anybody doing anything here.
-pub(crate) fn passes(error: &ApplyError) -> bool {
-    matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
 }
 
 impl PostgresProgress {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keylane_core::apply::{ApplyError, PartitionProgress, PartitionSpec};
-use keylane_core::error::Remedy;
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
     Committed, GroupMember, GroupNews, GroupSettings, LogError, LogErrorKind,
@@ -270,7 +269,7 @@ impl Membership {
         let began = Instant::now();
         let stored = match road.replica.progress(&road.settings.pipeline).await {
             Ok(stored) => stored,
-            Err(error) if passes(&error) => {
+            Err(error) if error.passes() => {
                 road.suspect_again(suspects);
                 return Ok(());
             }
@@ -278,7 +277,7 @@ impl Membership {
         };
         suspects.extend(doubted(road, &stored));
         // Also where nothing of its own has gone back: others' may have.
-        self.heed(road, &stored);
+        self.heed(road, stored.clone()).await;
         road.looked(began);
         let (mut again, mut contested) = (Vec::new(), Vec::new());
         for partition in suspects {
@@ -473,10 +472,6 @@ async fn describe(road: &Road, topic: &str) -> Result<TopicInfo, ApplyFailure> {
     })
 }
 
-fn passes(error: &ApplyError) -> bool {
-    matches!(error.kind.remedy(), Remedy::RetryForever | Remedy::Retry)
-}
-
 /// Asks the replica until it answers; `None` if told to stop before. The group must not be kept waiting by a membership given up and taken again.
 async fn persist<T, F>(road: &Road, mut ask: impl FnMut() -> F) -> Result<Option<T>, ApplyFailure>
 where
@@ -490,7 +485,7 @@ where
         };
         match answer {
             Ok(answer) => return Ok(Some(answer)),
-            Err(error) if !passes(&error) => return Err(error.into()),
+            Err(error) if !error.passes() => return Err(error.into()),
             Err(error) => road.stats.state.set("degraded", error.to_string()),
         }
         tokio::select! {
