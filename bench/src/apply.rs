@@ -14,14 +14,17 @@ use std::time::Instant;
 
 const BARE_DATABASE: &str = "bare";
 
+/// What is done to the rows.
+pub(crate) const MIX: &str = "30 % inserts, 50 % updates, 20 % deletes; 8 partitions";
+
 #[derive(Default)]
-struct Round {
-    keylane_per_s: f64,
-    whole_s: f64,
-    keylane_cpu_us: f64,
-    replica_cpu_us: f64,
-    rows_per_transaction: f64,
-    resident_mb: f64,
+pub(crate) struct Round {
+    pub(crate) keylane_per_s: f64,
+    pub(crate) whole_s: f64,
+    pub(crate) keylane_cpu_us: f64,
+    pub(crate) replica_cpu_us: f64,
+    pub(crate) rows_per_transaction: f64,
+    pub(crate) resident_mb: f64,
     bare_per_s: f64,
     peer_per_s: f64,
     peer_cpu_us: f64,
@@ -34,10 +37,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     report.condition("rounds", rounds);
     report.condition("threads", sizes.threads);
     report.condition("consistency", sizes.consistency.to_string());
-    report.condition(
-        "mix",
-        "30 % inserts, 50 % updates, 20 % deletes; 8 partitions",
-    );
+    report.condition("mix", MIX);
     let rounds: Vec<Round> = (0..rounds)
         .map(|_| round(keylane, sizes, changes, report))
         .collect::<Result<_>>()?;
@@ -66,35 +66,17 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
 fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Result<Round> {
     let bed = Bed::start(report)?;
     bed.replica.create_database(BARE_DATABASE)?;
-    bed.everywhere(&load::base(load::base_rows(changes)))?;
-    // The copy writes them into the road's own database.
-    bed.replica.psql(DATABASE, "truncate orders")?;
+    let road = copied(keylane, &bed, RoadOptions::of(sizes), changes)?;
     let table = "create table orders(id bigint primary key, customer int not null, status text not null, total numeric(12,2) not null, note text,
         version int not null)";
     bed.replica.psql(BARE_DATABASE, table)?;
     bed.replica
         .psql(BARE_DATABASE, &load::base(load::base_rows(changes)))?;
-    let options = RoadOptions::of(sizes);
-    let road = Road::new(keylane, &bed, options)?;
-    let mut both = road.start(Half::Both)?;
-    both.await_streaming()?;
-    bed.await_equal(DATABASE)?;
-    both.stop()?;
     let debezium = match sizes.peer {
         Some(_) => Some(source(&bed, report)?),
         None => None,
     };
-    bed.load(&load::inserts_updates_deletes(
-        load::base_rows(changes),
-        changes,
-        10,
-    ))?;
-    let mut capture = road.start(Half::Capture)?;
-    capture.wait("the topic to be filled", |capture| {
-        capture.counter("capture", "published") >= changes
-    })?;
-    capture.stop()?;
-
+    fill(&bed, &road, changes)?;
     let mut round = Round::default();
     through_keylane(&bed, &road, changes, &mut round)?;
     let topics = Topics::of(&bed.kafka.bootstrap(), PIPELINE)?;
@@ -114,7 +96,45 @@ fn round(keylane: &Path, sizes: &Sizes, changes: u64, report: &mut Report) -> Re
     Ok(round)
 }
 
-fn through_keylane(bed: &Bed, road: &Road, changes: u64, round: &mut Round) -> Result<()> {
+/// A road that has copied the rows that the load begins with, and was stopped.
+pub(crate) fn copied(
+    keylane: &Path,
+    bed: &Bed,
+    options: RoadOptions,
+    changes: u64,
+) -> Result<Road> {
+    bed.everywhere(&load::base(load::base_rows(changes)))?;
+    // The copy writes them into the road's own database.
+    bed.replica.psql(DATABASE, "truncate orders")?;
+    let road = Road::new(keylane, bed, options)?;
+    let mut both = road.start(Half::Both)?;
+    both.await_streaming()?;
+    bed.await_equal(DATABASE)?;
+    both.stop()?;
+    Ok(road)
+}
+
+/// Changes the rows at the origin, and lets the topic hold the changes.
+pub(crate) fn fill(bed: &Bed, road: &Road, changes: u64) -> Result<()> {
+    bed.load(&load::inserts_updates_deletes(
+        load::base_rows(changes),
+        changes,
+        10,
+    ))?;
+    let mut capture = road.start(Half::Capture)?;
+    capture.wait("the topic to be filled", |capture| {
+        capture.counter("capture", "published") >= changes
+    })?;
+    capture.stop()
+}
+
+/// Applies what the topic holds, in a process of its own.
+pub(crate) fn through_keylane(
+    bed: &Bed,
+    road: &Road,
+    changes: u64,
+    round: &mut Round,
+) -> Result<()> {
     let replica = bed.replica.pid().unwrap_or_default();
     let postmaster = || usage_with_children(replica).unwrap_or_default().cpu_ms;
     bed.replica.psql(DATABASE, "checkpoint")?;

@@ -6,9 +6,11 @@ mod apply;
 mod bare;
 mod bed;
 mod capture;
+mod concurrency;
 mod consume;
 mod fault;
 mod idempotence;
+mod lanes;
 mod latency;
 mod load;
 mod machine;
@@ -67,6 +69,12 @@ pub(crate) struct Sizes {
     /// What readers of the replica may rely on
     #[arg(long, value_enum, global = true, default_value_t = Consistency::Key)]
     consistency: Consistency,
+    /// Every cell of `consume`, not the short list
+    #[arg(long, global = true)]
+    matrix: bool,
+    /// Of the matrix only cells whose names contain this, such as live_zipf_ or _10_ms_
+    #[arg(long, global = true)]
+    only: Option<String>,
 }
 
 /// As `apply.consistency`.
@@ -94,7 +102,7 @@ pub(crate) enum Peer {
     ParallelConsumer,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Bench {
     /// A slot's backlog into Kafka, against reading it to nowhere
     Capture,
@@ -112,6 +120,13 @@ enum Bench {
     Idempotence,
     /// The consumer for any handler, against a raw client's loop and what cannot be beaten
     Consume,
+    /// The consumer's rate with 1 to 64 handlers of 5 ms at once
+    Concurrency,
+    /// Apply with 2,048 lanes a partition against 64
+    Lanes,
+    /// One consumer that `consume` measures
+    #[command(hide = true)]
+    ConsumeMember(consume::Task),
 }
 
 fn main() -> ExitCode {
@@ -126,6 +141,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Bench::ConsumeMember(task) = &arguments.bench {
+        return consume::member::run(task);
+    }
     let (keylane, sizes) = (arguments.keylane.canonicalize(), &arguments.sizes);
     let keylane = keylane.map_err(|error| {
         format!(
@@ -148,9 +166,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Road => "road",
         Bench::Fault => "fault",
         Bench::Idempotence => "idempotence",
-        Bench::Consume => "consume",
+        Bench::Consume | Bench::ConsumeMember(_) => "consume",
+        Bench::Concurrency => "concurrency",
+        Bench::Lanes => "lanes",
     });
-    match arguments.bench {
+    match &arguments.bench {
         Bench::Capture => capture::run(&keylane, sizes, &mut report),
         Bench::Apply => apply::run(&keylane, sizes, &mut report),
         Bench::Latency => latency::run(&keylane, sizes, &mut report),
@@ -159,6 +179,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Fault => fault::run(&keylane, sizes, &mut report),
         Bench::Idempotence => idempotence::run(sizes, &mut report),
         Bench::Consume => consume::run(sizes, &mut report),
+        Bench::Concurrency => concurrency::run(sizes, &mut report),
+        Bench::Lanes => lanes::run(&keylane, sizes, &mut report),
+        Bench::ConsumeMember(task) => consume::member::run(task),
     }?;
     report.finish(&arguments.results)
 }

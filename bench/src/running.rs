@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// As by default.
+const LANES: u64 = 64;
 const STOPPED_WITHIN: Duration = Duration::from_secs(40);
 
 /// Which half of the road a process runs.
@@ -44,6 +46,7 @@ pub(crate) struct RoadOptions {
     pub(crate) threads: u64,
     pub(crate) fold: bool,
     pub(crate) consistency: Consistency,
+    pub(crate) lanes: u64,
 }
 
 impl RoadOptions {
@@ -52,6 +55,7 @@ impl RoadOptions {
             threads: sizes.threads,
             fold: true,
             consistency: sizes.consistency,
+            lanes: LANES,
         }
     }
 }
@@ -64,6 +68,7 @@ impl Road {
             threads,
             fold,
             consistency,
+            lanes,
         } = options;
         let mut text = String::new();
         writeln!(
@@ -77,7 +82,7 @@ pipelines:
     replica: {{ postgres: {{ url: \"{}\" }} }}
     tables: [\"public.*\"]
     topics: {{ partitions: 8 }}
-    apply: {{ threads: {threads}, fold: {fold}, consistency: {consistency}, group: {{ instance_id: one }} }}",
+    apply: {{ threads: {threads}, fold: {fold}, consistency: {consistency}, lanes: {lanes}, group: {{ instance_id: one }} }}",
             bed.kafka.bootstrap(),
             bed.origin.url(DATABASE),
             bed.replica.url(DATABASE)

@@ -7,9 +7,9 @@ use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct BenchArguments {
-    /// capture, apply, latency, memory, road, fault, idempotence or consume
+    /// capture, apply, latency, memory, road, fault, idempotence, consume, concurrency or lanes
     name: String,
-    /// Measured beside Keylane, on the same parts: debezium
+    /// Measured beside Keylane, on the same parts: debezium or parallel-consumer
     #[arg(long)]
     peer: Option<String>,
     /// Further words for the benchmark, such as --changes N
