@@ -217,10 +217,10 @@ impl Bed {
     /// Puts the backup in the replica's place.
     pub fn restore_replica(&self) {
         let name = &self.replica_database;
-        // At once: a replica that is not there at all stops the pipeline.
+        // In between there is no such database.
         self.replica_alone(&[
-            format!("alter database \"{name}\" rename to \"{name}_gone\"; alter database \"{name}_backup\" rename to \"{name}\""),
-            format!("drop database \"{name}_gone\""),
+            format!("drop database \"{name}\""),
+            format!("alter database \"{name}_backup\" rename to \"{name}\""),
         ]);
     }
 

@@ -7,8 +7,7 @@ const GONE_BACK: &str = "KL-APPLY-017";
 
 #[test]
 fn a_replica_that_is_restored_under_load_gets_what_it_lost_again_and_nothing_twice() {
-    // In the slow set: it takes minutes on a busy machine.
-    if left_out() || !keylane_parts::slow() {
+    if left_out() {
         return;
     }
     let (mut loaded, capture, first) = Loaded::with("restored", 4, "");

@@ -3,6 +3,8 @@
 //! Left out of every message: DETAIL (it quotes rows), and the primary message of those classes that quote the value itself (`22`: data exceptions, `P0`:
 //! raised by a user's function).
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use keylane_core::apply::ApplyError;
 use keylane_core::error::ApplyErrorKind;
 use tokio_postgres::Error;
@@ -99,6 +101,23 @@ pub(super) fn apply_error(error: &Error, doing: &str) -> ApplyError {
     ApplyError::new(kind_of(code), words)
 }
 
+/// Whether a URL has led to its database before. Then it is no wrong URL if it leads nowhere: the database is being restored or renamed, and is waited for.
+#[derive(Debug, Default)]
+pub(super) struct Reached(AtomicBool);
+
+impl Reached {
+    /// What came of connecting.
+    pub(super) fn heard<T>(&self, outcome: Result<T, ConnectError>) -> Result<T, ApplyError> {
+        let known = self.0.fetch_or(outcome.is_ok(), Ordering::Relaxed);
+        outcome.map_err(|mut error| {
+            if known && error.kind == ConnectErrorKind::BadUrl {
+                error.kind = ConnectErrorKind::Unreachable;
+            }
+            from_connect(&error)
+        })
+    }
+}
+
 /// Why there is no connection.
 pub(super) fn from_connect(error: &ConnectError) -> ApplyError {
     let kind = match error.kind {
@@ -124,6 +143,26 @@ pub(super) fn may_be_stale(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_database_that_was_there_is_waited_for_and_a_wrong_name_is_not() {
+        let missing = || {
+            Err::<(), _>(ConnectError {
+                kind: ConnectErrorKind::BadUrl,
+                message: "there is no such database".to_owned(),
+            })
+        };
+        let reached = Reached::default();
+        let kind = |outcome| reached.heard(outcome).map_err(|error| error.kind);
+        assert_eq!(kind(missing()), Err(Other));
+        assert_eq!(kind(Ok(())), Ok(()));
+        assert_eq!(kind(missing()), Err(Unreachable));
+        let denied = ConnectError {
+            kind: ConnectErrorKind::Denied,
+            message: "the password is another one now".to_owned(),
+        };
+        assert_eq!(kind(Err(denied)), Err(Denied));
+    }
 
     #[test]
     fn each_sqlstate_has_its_remedy() {

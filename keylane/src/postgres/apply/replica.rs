@@ -19,7 +19,7 @@ use crate::postgres::connect::{ConnectOptions, Ended, connect_observed};
 use super::progress::Lanes;
 use super::session::PostgresSession;
 use super::{catalog, create, own_tables, parked, progress, threads};
-use crate::postgres::error::{apply_error, from_connect};
+use crate::postgres::error::{Reached, apply_error};
 
 /// How to reach a replica.
 #[derive(Clone)]
@@ -64,7 +64,10 @@ impl std::fmt::Debug for PostgresReplicaConfig {
 
 /// How connections are opened.
 #[derive(Clone, Debug)]
-pub(super) struct Door(Arc<PostgresReplicaConfig>);
+pub(super) struct Door {
+    config: Arc<PostgresReplicaConfig>,
+    reached: Arc<Reached>,
+}
 
 impl Door {
     /// A connection for reading progress, fencing and the like: waits for locks as long as it takes.
@@ -90,10 +93,10 @@ impl Door {
         let mut settings: Vec<(&'static str, String)> =
             off.map(|name| (name, "off".to_owned())).into();
         settings.push(("plan_cache_mode", "force_generic_plan".to_owned()));
-        if !self.0.foreign_keys {
+        if !self.config.foreign_keys {
             settings.push(("session_replication_role", "replica".to_owned()));
         }
-        let (client, ended) = self.knock(Some(self.0.lock_timeout), settings).await?;
+        let (client, ended) = self.knock(Some(self.config.lock_timeout), settings).await?;
         client
             .batch_execute(progress::PREPARE_STEPS)
             .await
@@ -107,15 +110,15 @@ impl Door {
         settings: Vec<(&'static str, String)>,
     ) -> Result<(Client, Ended), ApplyError> {
         let options = ConnectOptions {
-            connect_timeout: self.0.connect_timeout,
+            connect_timeout: self.config.connect_timeout,
             statement_timeout: None,
             lock_timeout,
-            idle_in_transaction_timeout: Some(self.0.idle_in_transaction_timeout),
+            idle_in_transaction_timeout: Some(self.config.idle_in_transaction_timeout),
             settings,
         };
-        connect_observed(&self.0.url, &self.0.application_name, &options)
-            .await
-            .map_err(|error| from_connect(&error))
+        let config = &self.config;
+        let opened = connect_observed(&config.url, &config.application_name, &options);
+        self.reached.heard(opened.await)
     }
 }
 
@@ -131,7 +134,10 @@ impl PostgresReplica {
     /// A replica; connects when something is asked of it. `decode` reads parked records back when they are redriven.
     pub fn new(config: PostgresReplicaConfig, decode: Arc<dyn DecodeParked>) -> Self {
         PostgresReplica {
-            door: Door(Arc::new(config)),
+            door: Door {
+                config: Arc::new(config),
+                reached: Arc::default(),
+            },
             decode,
             control: Mutex::new(None),
         }

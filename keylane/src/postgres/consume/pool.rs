@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::store::PostgresProgress;
 use crate::postgres::connect::{ConnectOptions, connect};
-use crate::postgres::error::{apply_error, from_connect};
+use crate::postgres::error::{Reached, apply_error};
 
 /// Once in every session. Returns a row if the lane stood where it was believed to stand.
 const PREPARE: &str = "
@@ -18,13 +18,16 @@ WHERE consumer_group = $1 AND topic = $2 AND partition = $3 AND lane = $4 AND ow
 
 /// Connections that nobody uses at the moment. How many there are is bounded by how many transactions are open at a time.
 #[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Client>>);
+pub(super) struct Pool {
+    idle: Mutex<Vec<Client>>,
+    reached: Reached,
+}
 
 impl Pool {
     /// One that is idle, or a new one.
     pub(super) async fn take(&self, settings: &PostgresProgress) -> Result<Client, ApplyError> {
         loop {
-            let idle = self.0.lock().ok().and_then(|mut idle| idle.pop());
+            let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
             match idle {
                 Some(client) if client.is_closed() => {}
                 Some(client) => return Ok(client),
@@ -53,12 +56,12 @@ impl Pool {
             settings: Vec::new(),
         };
         let client = connect(&settings.url, &settings.application_name, &options).await;
-        client.map_err(|error| from_connect(&error))
+        self.reached.heard(client)
     }
 
     /// Gives one back in which no transaction is open.
     pub(super) fn give(&self, client: Client) {
-        if let Ok(mut idle) = self.0.lock()
+        if let Ok(mut idle) = self.idle.lock()
             && !client.is_closed()
         {
             idle.push(client);
