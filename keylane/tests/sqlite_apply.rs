@@ -7,7 +7,8 @@ use keylane::envelope::SchemaCache;
 use keylane::sqlite::apply::{SqliteReplica, SqliteReplicaOptions};
 use keylane::sqlite::capture::{SqliteOrigin, SqliteOriginOptions};
 use keylane_core::apply::{
-    ApplyBatch, LaneStep, Mode, MustHit, PartitionLow, PartitionSpec, Replica, Work, WorkAction,
+    ApplyBatch, Held, LaneStep, Mode, MustHit, PartitionLow, PartitionSpec, Replica, Work,
+    WorkAction,
 };
 use keylane_core::capture::{Origin, OriginEvent};
 use keylane_core::error::ApplyErrorKind;
@@ -250,14 +251,16 @@ async fn a_low_mark_is_saved_only_where_all_that_it_stands_for_is_held() {
     let replica = replica(&file).await;
     let owner_epoch = replica.fence("p", &[spec()]).await.expect("fenced")[0].owner_epoch;
     let mut session = replica.session().await.expect("a session");
-    let low = |next: u64, held: u64, held_ahead: &[(Lane, Offset)]| PartitionLow {
+    let low = |next: u64, held: u64, ahead: &[(Lane, Offset)]| PartitionLow {
         partition: spec().partition,
         owner_epoch,
         low: Offset(next),
         low_position: Position::new(next, 0),
         acceptance: Acceptance::default(),
-        held: Offset(held),
-        held_ahead: held_ahead.to_vec(),
+        held: Held {
+            low: Offset(held),
+            ahead: ahead.to_vec(),
+        },
     };
     let person = rusqlite::Connection::open(&file).expect("opened");
     let sql = |sql: &str| person.execute_batch(sql).expect("done");

@@ -2,7 +2,7 @@
 
 mod port;
 pub use port::{
-    Applied, ApplyBatch, ApplyError, InTurn, LaneStep, Mode, ParkedEntry, ParkedFilter,
+    Applied, ApplyBatch, ApplyError, Held, InTurn, LaneStep, Mode, ParkedEntry, ParkedFilter,
     ParkedSummary, PartitionLow, PartitionProgress, PartitionSpec, Replica, ReplicaColumn,
     ReplicaSession, ReplicaTable, Work, WorkAction,
 };

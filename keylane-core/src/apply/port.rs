@@ -62,10 +62,17 @@ pub struct PartitionLow {
     pub low_position: Position,
     /// The acceptance of records at `low`.
     pub acceptance: Acceptance,
-    /// The low mark that must be stored, or a higher one; a lower one means that the replica was restored from an older state.
-    pub held: Offset,
-    /// Lanes that are further than `held`: they must be stored so, or further.
-    pub held_ahead: Vec<(Lane, Offset)>,
+    /// What must be stored still, or the replica was restored from an older state.
+    pub held: Held,
+}
+
+/// What the replica held of a partition when it was last written to, and must hold still, or more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The low mark.
+    pub low: Offset,
+    /// Lanes that are further, and their next offsets.
+    pub ahead: Vec<(Lane, Offset)>,
 }
 
 impl PartitionLow {

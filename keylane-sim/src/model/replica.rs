@@ -121,7 +121,7 @@ impl Replica {
             let held = stored.lanes.get(lane);
             held.is_some_and(|(held, _)| held >= next)
         };
-        let held = stored.low >= low.held && low.held_ahead.iter().all(holds);
+        let held = stored.low >= low.held.low && low.held.ahead.iter().all(holds);
         let owned = stored.owner_epoch == low.owner_epoch && (held || !checks);
         if owned {
             stored.low = low.low;

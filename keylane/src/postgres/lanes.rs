@@ -7,7 +7,7 @@ use keylane_core::apply::{ApplyError, PartitionSpec};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::TopicPartition;
 use postgres_protocol::escape::escape_literal;
-use tokio_postgres::{Row, Transaction};
+use tokio_postgres::{Client, Row, Transaction};
 
 use super::error::apply_error;
 
@@ -42,6 +42,17 @@ UPDATE $TABLE AS p
 SET owner_epoch = (SELECT q.owner_epoch + 1 FROM $TABLE AS q
                    WHERE q.$OWNER = p.$OWNER AND q.topic = p.topic AND q.partition = p.partition AND q.lane = -1)
 WHERE p.$OWNER = $1 AND (p.topic, p.partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"#;
+
+/// Each lane's row is found by the whole primary key: joined plainly, a planner without statistics would compare every lane with every other.
+const LACKING: &str = r#"
+SELECT DISTINCT h.topic, h.partition
+FROM unnest($2::text[], $3::int[], $4::int[], $5::bigint[]) AS h (topic, partition, lane, next)
+LEFT JOIN LATERAL (SELECT p.next_offset FROM $TABLE AS p
+                   WHERE p.$OWNER = $1 AND p.topic = h.topic AND p.partition = h.partition AND p.lane = h.lane OFFSET 0) AS p ON true
+WHERE p.next_offset IS NULL OR p.next_offset < h.next"#;
+
+/// A lane (−1: the partition as a whole) and the next offset that must be stored of it, or a higher one.
+pub(super) type Must<'a> = (&'a TopicPartition, i32, i64);
 
 /// A table of lanes.
 pub(super) struct LaneTable {
@@ -160,6 +171,25 @@ impl LaneTable {
             escape_literal(owner).trim(),
             escape_literal(topic).trim(),
         )))
+    }
+
+    /// Partitions of which less is stored than must be: the database was restored from an older state.
+    pub(super) async fn lacking(
+        &self,
+        client: &Client,
+        owner: &str,
+        must: &[Must<'_>],
+    ) -> Result<Vec<TopicPartition>, tokio_postgres::Error> {
+        let (topics, numbers) = names(must.iter().map(|(partition, _, _)| *partition));
+        let lanes: Vec<i32> = must.iter().map(|(_, lane, _)| *lane).collect();
+        let nexts: Vec<i64> = must.iter().map(|(_, _, next)| *next).collect();
+        let rows = client
+            .query(
+                &self.sql(LACKING),
+                &[&owner, &topics, &numbers, &lanes, &nexts],
+            )
+            .await?;
+        Ok(rows.iter().map(named).collect())
     }
 
     /// A statement for this table.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keylane_core::apply::{Mode, PartitionLow, PartitionSpec, Replica as _};
+use keylane_core::apply::{Held, Mode, PartitionLow, PartitionSpec, Replica as _};
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{Epoch, Lane, LaneCount, Offset, Position, TopicPartition};
 use keylane_core::publish::Acceptance;
@@ -175,8 +175,7 @@ async fn low_marks_are_saved_by_the_owner_alone() {
             epoch: Epoch(3),
             reached: Position::new(8, 1),
         },
-        held: Offset(0),
-        held_ahead: Vec::new(),
+        held: Held::default(),
     };
     let error = session
         .save_low(PIPELINE, &[low(stale.owner_epoch)])
@@ -211,14 +210,16 @@ async fn low_marks_are_saved_only_where_all_that_they_stand_for_is_held() {
     let mut session = bed.session().await;
     let batch = lane.batch(Mode::Folded, &[insert(&t, 5, &["1", "a"])]);
     session.apply(&batch).await.expect("applied");
-    let low = |held: u64, held_ahead: &[(Lane, Offset)]| PartitionLow {
+    let low = |held: u64, ahead: &[(Lane, Offset)]| PartitionLow {
         partition: partition(),
         owner_epoch: lane.owner_epoch,
         low: Offset(9),
         low_position: Position::new(9, 0),
         acceptance: Acceptance::default(),
-        held: Offset(held),
-        held_ahead: held_ahead.to_vec(),
+        held: Held {
+            low: Offset(held),
+            ahead: ahead.to_vec(),
+        },
     };
     let (reached, beyond) = (lane.next, lane.next.next());
     for lacking in [

@@ -4,31 +4,26 @@
 //! for ([`PartitionLow::held`]). Then nothing that was believed of the replica counts any more, of any partition: a change could go ahead of what it depends on, since that
 //! is applied no longer. All partitions are let go and taken over again, from what the replica says now. Whoever lost its connection looks before it goes on.
 
-use crate::apply::{PartitionLow, PartitionProgress};
+use crate::apply::{Held, PartitionLow, PartitionProgress};
 use crate::model::{Lane, Offset, Position, TopicPartition};
 
 use super::state::{Lanes, Part};
 
-/// What the replica held of a partition when it was last written to by this process.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Held {
-    /// The partition's low mark as saved.
-    low: Offset,
-    /// Lanes that are further.
-    ahead: Vec<(Lane, Offset)>,
-}
-
-impl Held {
-    pub(super) fn of<P>(part: &Part<P>) -> Held {
-        let lanes = (0..).map(Lane).zip(&part.lanes);
-        let ahead = lanes.filter(|(_, lane)| lane.stored > part.saved);
+impl<P> Part<P> {
+    /// What the replica held of it when it was last written to by this process.
+    pub(super) fn held(&self) -> Held {
+        let lanes = (0..).map(Lane).zip(&self.lanes);
+        let ahead = lanes.filter(|(_, lane)| lane.stored > self.saved);
         Held {
-            low: part.saved,
+            low: self.saved,
             ahead: ahead.map(|(lane, state)| (lane, state.stored)).collect(),
         }
     }
+}
 
-    fn lies_behind(&self, stored: &PartitionProgress) -> bool {
+impl Held {
+    /// Whether the replica holds it still.
+    fn is_in(&self, stored: &PartitionProgress) -> bool {
         let reached = |lane: &Lane| {
             let own = stored.lanes.get(lane).map_or(Offset(0), |(next, _)| *next);
             own.max(stored.low)
@@ -43,15 +38,13 @@ impl<P> Lanes<P> {
     pub fn lows(&self) -> Vec<PartitionLow> {
         let low = |part: &Part<P>| {
             let (low, acceptance) = part.frontier.low();
-            let held = Held::of(part);
             PartitionLow {
                 partition: part.partition.clone(),
                 owner_epoch: part.owner_epoch,
                 low,
                 low_position: part.frontier.unapplied_from().predecessor(),
                 acceptance,
-                held: held.low,
-                held_ahead: held.ahead,
+                held: part.held(),
             }
         };
         self.slots.iter().flatten().map(low).collect()
@@ -72,13 +65,13 @@ impl<P> Lanes<P> {
     pub fn has_gone_back(&self, stored: &PartitionProgress) -> bool {
         let owned = self.by_name.get(&stored.partition);
         let held = match owned.and_then(|slot| self.slots.get(*slot)?.as_ref()) {
-            Some(part) => Held::of(part),
+            Some(part) => part.held(),
             None => match self.left.get(&stored.partition) {
                 Some(held) => held.clone(),
                 None => return false,
             },
         };
-        !held.lies_behind(stored)
+        !held.is_in(stored)
     }
 
     /// Lets go of every partition, and of what others were believed to have applied: the replica has gone back. Returns what was owned, to be taken over again.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::apply::{Frontier, PartitionProgress};
+use crate::apply::{Frontier, Held, PartitionProgress};
 use crate::consume::Item;
 use crate::model::{Lane, LaneCount, Offset, Position, TopicPartition, murmur2};
 use crate::publish::Acceptance;
 
 use super::commit_order::CommitOrder;
-use super::gone_back::Held;
 use super::parked::ParkedKey;
 use super::take::{BatchId, InFlight};
 use super::together::Together;
@@ -256,7 +255,7 @@ impl<P> Lanes<P> {
     /// from now on, until [`Lanes::set_elsewhere`] tells how far they are.
     pub fn revoke(&mut self, partition: &TopicPartition) {
         if let Some(part) = self.let_go(partition) {
-            self.left.insert(partition.clone(), Held::of(&part));
+            self.left.insert(partition.clone(), part.held());
             let unapplied_from = part.frontier.unapplied_from();
             self.external = self.external.min(unapplied_from);
             self.elsewhere.insert(hashed(partition), unapplied_from);

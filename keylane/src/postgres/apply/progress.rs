@@ -18,7 +18,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::link::Failure;
 use super::own_tables::LANES;
 use crate::postgres::error::apply_error;
-use crate::postgres::lanes::{named, names, signed, unsigned};
+use crate::postgres::lanes::{Must, named, names, signed, unsigned};
 
 /// Prepared once in every session. A NULL position leaves the stored one.
 ///
@@ -40,15 +40,6 @@ SET next_offset = s.next, commit_position = s.commit, ordinal = s.ordinal,
 FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
      AS s (topic, partition, epoch, next, commit, ordinal, accept_epoch, accept_commit, accept_ordinal)
 WHERE p.pipeline = $1 AND p.topic = s.topic AND p.partition = s.partition AND p.lane = -1 AND p.owner_epoch = s.epoch"#;
-
-/// A partition that holds less than it must. Each lane's row is found by the whole primary key, as steps find it.
-const LACKING: &str = r#"
-SELECT h.topic, h.partition, h.lane
-FROM unnest($2::text[], $3::int[], $4::int[], $5::bigint[]) AS h (topic, partition, lane, next)
-LEFT JOIN LATERAL (SELECT q.next_offset FROM keylane.progress AS q
-                   WHERE q.pipeline = $1 AND q.topic = h.topic AND q.partition = h.partition AND q.lane = h.lane OFFSET 0) AS q ON true
-WHERE q.next_offset IS NULL OR q.next_offset < h.next
-LIMIT 1"#;
 
 const READ: &str = r#"
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.commit_position, p.ordinal, p.owner_epoch, p.accept_epoch, p.accept_commit, p.accept_ordinal
@@ -175,8 +166,8 @@ pub(super) async fn save_low(
 ) -> Result<(), ApplyError> {
     let at_rim =
         |error: tokio_postgres::Error| apply_error(&error, "saving progress in keylane.progress");
-    let lacking = lacking(client, pipeline, lows).await.map_err(at_rim)?;
-    if let Some(partition) = lacking {
+    let lacking = LANES.lacking(client, pipeline, &must(lows)).await;
+    if let Some(partition) = lacking.map_err(at_rim)?.first() {
         return Err(ApplyError::new(
             ApplyErrorKind::Fenced,
             format!("{partition}: keylane.progress holds less than was written there"),
@@ -211,25 +202,15 @@ pub(super) async fn save_low(
     }
 }
 
-/// A partition that holds less than it must, if there is one.
-async fn lacking(
-    client: &Client,
-    pipeline: &str,
-    lows: &[PartitionLow],
-) -> Result<Option<TopicPartition>, tokio_postgres::Error> {
-    let own = lows.iter().map(|low| (&low.partition, -1, low.held));
-    let ahead = lows.iter().flat_map(|low| {
-        let lanes = low.held_ahead.iter();
-        lanes.map(|(lane, next)| (&low.partition, i32::from(lane.0), *next))
+/// What must be stored.
+fn must(lows: &[PartitionLow]) -> Vec<Must<'_>> {
+    let lanes = lows.iter().flat_map(|low| {
+        let own = std::iter::once((-1, low.held.low));
+        let ahead = low.held.ahead.iter();
+        let lanes = own.chain(ahead.map(|(lane, next)| (i32::from(lane.0), *next)));
+        lanes.map(|(lane, next)| (&low.partition, lane, signed(next.0)))
     });
-    let must: Vec<(&TopicPartition, i32, Offset)> = own.chain(ahead).collect();
-    let (topics, numbers) = names(must.iter().map(|(partition, _, _)| *partition));
-    let lanes: Vec<i32> = must.iter().map(|(_, lane, _)| *lane).collect();
-    let nexts: Vec<i64> = must.iter().map(|(_, _, next)| signed(next.0)).collect();
-    let row = client
-        .query_opt(LACKING, &[&pipeline, &topics, &numbers, &lanes, &nexts])
-        .await?;
-    Ok(row.as_ref().map(named))
+    lanes.collect()
 }
 
 /// A lane's step, its position left as it is if unknown.

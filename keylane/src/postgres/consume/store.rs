@@ -13,15 +13,7 @@ use super::pool::Pool;
 use super::tables::{LANES, TABLES};
 use crate::postgres::connect::redacted;
 use crate::postgres::error::apply_error;
-use crate::postgres::lanes::{NotRaised, named, names, signed, unsigned};
-
-/// Partitions that hold less than they must: the database was restored from an older state.
-const LACKING: &str = "
-SELECT DISTINCT h.topic, h.partition
-FROM unnest($2::text[], $3::int[], $4::int[], $5::bigint[]) AS h (topic, partition, lane, next)
-LEFT JOIN LATERAL (SELECT q.next_offset FROM keylane.consumer_progress AS q
-                   WHERE q.consumer_group = $1 AND q.topic = h.topic AND q.partition = h.partition AND q.lane = h.lane OFFSET 0) AS q ON true
-WHERE q.next_offset IS NULL OR q.next_offset < h.next";
+use crate::postgres::lanes::{Must, NotRaised, named, names, signed, unsigned};
 
 const READ: &str = "
 SELECT p.topic, p.partition, p.lane, p.next_offset, p.owner_epoch
@@ -205,7 +197,8 @@ impl PostgresProgress {
         let at_rim =
             |error: tokio_postgres::Error| apply_error(&error, "saving keylane.consumer_progress");
         let client = self.pool.take(self).await?;
-        let lacking = self.lacking(&client, lows).await.map_err(at_rim)?;
+        let lacking = LANES.lacking(&client, &self.group, &must(lows)).await;
+        let lacking = lacking.map_err(at_rim)?;
         if let Some(partition) = lacking.first() {
             tracing::warn!(
                 group = self.group,
@@ -234,25 +227,6 @@ impl PostgresProgress {
             .filter(|partition| !saved.contains(partition))
             .cloned()
             .collect())
-    }
-
-    async fn lacking(
-        &self,
-        client: &Client,
-        lows: &[Low],
-    ) -> Result<Vec<TopicPartition>, tokio_postgres::Error> {
-        let must = lows.iter().flat_map(|low| {
-            let lanes = low.held.iter();
-            lanes.map(|(lane, next)| (&low.partition, i32::from(*lane), *next))
-        });
-        let must: Vec<(&TopicPartition, i32, i64)> = must.collect();
-        let (topics, numbers) = names(must.iter().map(|(partition, _, _)| *partition));
-        let lanes: Vec<i32> = must.iter().map(|(_, lane, _)| *lane).collect();
-        let nexts: Vec<i64> = must.iter().map(|(_, _, next)| *next).collect();
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&self.group, &topics, &numbers, &lanes, &nexts];
-        let rows = client.query(LACKING, &parameters).await?;
-        Ok(rows.iter().map(named).collect())
     }
 
     /// Begins a transaction: the lanes' steps are its first statements. That takes their row locks, so a new owner's fence waits for the transaction and reads
@@ -295,4 +269,13 @@ impl PostgresProgress {
     async fn knock(&self) -> Result<Client, ApplyError> {
         self.pool.open(self, None).await
     }
+}
+
+/// What must be stored.
+fn must(lows: &[Low]) -> Vec<Must<'_>> {
+    let lanes = lows.iter().flat_map(|low| {
+        let lanes = low.held.iter();
+        lanes.map(|(lane, next)| (&low.partition, i32::from(*lane), *next))
+    });
+    lanes.collect()
 }

@@ -221,8 +221,8 @@ pub(super) fn save_low(
     pipeline: &str,
     low: &PartitionLow,
 ) -> rusqlite::Result<bool> {
-    let own = std::iter::once((-1, low.held));
-    let ahead = low.held_ahead.iter();
+    let own = std::iter::once((-1, low.held.low));
+    let ahead = low.held.ahead.iter();
     for (lane, next) in own.chain(ahead.map(|(lane, next)| (i32::from(lane.0), *next))) {
         let held = connection
             .prepare_cached(

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keylane_core::apply::{PartitionLow, PartitionSpec};
+use keylane_core::apply::{Held, PartitionLow, PartitionSpec};
 use keylane_core::capture::TablePhase;
 use keylane_core::error::ApplyErrorKind;
 use keylane_core::model::{LaneCount, Offset, Position, TableName, TopicPartition};
@@ -100,8 +100,7 @@ impl Copied {
             low: awaited.told_below,
             low_position: Position::ZERO,
             acceptance: Acceptance::default(),
-            held: Offset(0),
-            held_ahead: Vec::new(),
+            held: Held::default(),
         };
         let mut session = road.replica.session().await?;
         match session.save_low(&self.kept_as, &[low]).await {

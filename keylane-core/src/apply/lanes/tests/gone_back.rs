@@ -1,6 +1,7 @@
 //! A replica that holds less than it held.
 
 use super::*;
+use crate::apply::Held;
 
 /// What the replica says now.
 fn stored(low: u64, lanes: &[(&str, u64)]) -> PartitionProgress {
@@ -21,15 +22,19 @@ fn what_must_be_held_is_the_saved_mark_and_the_lanes_that_are_further() {
     let first = bench.take();
     bench.settle(&first, Outcome::Committed, 0);
     let low = bench.lanes.lows().remove(0);
-    assert_eq!((low.low, low.held), (Offset(4), Offset(1)));
-    let mut ahead = low.held_ahead.clone();
+    assert_eq!((low.low, low.held.low), (Offset(4), Offset(1)));
+    let mut ahead = low.held.ahead.clone();
     ahead.sort_unstable();
     let mut expect = [(lane("a"), Offset(4)), (lane("b"), Offset(3))];
     expect.sort_unstable();
     assert_eq!(ahead, expect);
     bench.lanes.saved(&[low]);
     let again = bench.lanes.lows().remove(0);
-    assert_eq!((again.held, again.held_ahead), (Offset(4), Vec::new()));
+    let all = Held {
+        low: Offset(4),
+        ahead: Vec::new(),
+    };
+    assert_eq!(again.held, all);
 }
 
 #[test]
