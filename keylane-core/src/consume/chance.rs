@@ -1,7 +1,7 @@
 //! Chance for tests: seeded, so that a failure comes again.
 
 /// Numbers that look random (xorshift).
-pub(super) fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+pub(crate) fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
         state ^= state << 13;

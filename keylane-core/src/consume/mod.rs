@@ -16,4 +16,4 @@ mod hot;
 pub use hot::{HotKey, HotKeys};
 
 #[cfg(test)]
-mod chance;
+pub(crate) mod chance;

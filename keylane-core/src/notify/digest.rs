@@ -93,12 +93,7 @@ pub fn digest(
         if day.runs > 0 && matches!(subject.what, What::Table(_)) {
             tables.insert(subject);
         }
-        digest.runs += day.runs;
-        digest.unproved += day.unproved;
-        digest.below += day.below;
-        digest.found += day.found;
-        digest.repaired += day.repaired;
-        digest.changes += day.changes;
+        digest.day += day;
     }
     digest.tables = tables.len() as u64;
     let mut open: Vec<OpenLine> = standings
@@ -186,7 +181,7 @@ mod tests {
             (table("c"), standing(State::Stalled, 0)),
         ];
         let told = digest((1, 2), Vec::new(), &standings);
-        assert_eq!((told.tables, told.runs, told.repaired), (2, 6, 6));
+        assert_eq!((told.tables, told.day.runs, told.day.repaired), (2, 6, 6));
         let open: Vec<State> = told.open.iter().map(|line| line.state).collect();
         assert_eq!(open, [State::Stalled, State::Diverged]);
         for number in 0..30 {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::report::TableReport;
 use super::state::{Severity, State};
+use super::step::Day;
 use super::subject::{Half, Subject};
 
 /// A replica's lag.
@@ -97,18 +98,8 @@ pub struct Digest {
     pub open_more: u64,
     /// Tables that were compared.
     pub tables: u64,
-    /// Comparisons of a table.
-    pub runs: u64,
-    /// Of these, such that proved nothing.
-    pub unproved: u64,
-    /// Of these, such that found fewer rows than are told.
-    pub below: u64,
-    /// Rows that differed.
-    pub found: u64,
-    /// Rows that were repaired.
-    pub repaired: u64,
-    /// Changes of state.
-    pub changes: u64,
+    /// What happened, of all subjects together.
+    pub day: Day,
 }
 
 /// Messages that were folded into one, because a channel took none for too long.

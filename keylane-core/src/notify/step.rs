@@ -4,6 +4,8 @@
 //! subject names the state that it was last seen to hold for as long as it must. A subject that changes too often is told as flapping once, and its state
 //! again when it rests.
 
+use std::ops::AddAssign;
+
 use super::message::{Detail, Message, News};
 use super::report::TableReport;
 use super::state::{Severity, State};
@@ -68,6 +70,17 @@ pub struct Day {
     pub repaired: u64,
     /// Changes of the told state.
     pub changes: u64,
+}
+
+impl AddAssign for Day {
+    fn add_assign(&mut self, other: Day) {
+        self.runs += other.runs;
+        self.unproved += other.unproved;
+        self.below += other.below;
+        self.found += other.found;
+        self.repaired += other.repaired;
+        self.changes += other.changes;
+    }
 }
 
 /// A subject that changes too often.

@@ -1,6 +1,7 @@
 //! What an observation comes to, told one by one and by chance.
 
 use super::*;
+use crate::consume::chance::numbers;
 use crate::notify::report::{TableReport, Verdict};
 
 const MINUTE_US: i64 = 60_000_000;
@@ -211,18 +212,6 @@ fn a_state_that_changes_too_often_is_told_once_and_again_when_it_rests() {
     assert_eq!(told(&next), Some((State::Parked, State::Ok)));
 }
 
-/// A small generator, so that a failure can be repeated from its seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % bound
-    }
-}
-
 /// What people know after these messages.
 fn known(messages: &[Message]) -> State {
     messages
@@ -235,16 +224,16 @@ fn known(messages: &[Message]) -> State {
 #[test]
 fn whatever_comes_no_change_is_told_twice_and_none_is_lost() {
     for seed in 1..2_000_u64 {
-        let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let hold_ms = dice.below(3) * 30_000;
+        let mut below = numbers(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let hold_ms = below(3) * 30_000;
         let (mut standing, mut messages, mut now) = (None, Vec::new(), 0);
         let (mut held, mut changes) = (State::Ok, 0);
         let (mut seen, mut since, mut last) = (State::Ok, 0, 0);
         for _ in 0..60 {
-            now += i64::try_from(1 + dice.below(90)).unwrap_or(1) * 1_000_000;
-            let state = [State::Ok, State::Parked, State::Stuck][dice.below(3) as usize];
+            now += i64::try_from(1 + below(90)).unwrap_or(1) * 1_000_000;
+            let state = [State::Ok, State::Parked, State::Stuck][below(3) as usize];
             let mut observation = parked(now, true, hold_ms);
-            observation.state = (dice.below(10) > 0).then_some(state);
+            observation.state = (below(10) > 0).then_some(state);
             let step = step(standing.take(), &observation, &terms());
             assert!(step.messages.len() <= 1, "seed {seed}");
             messages.extend(step.messages);

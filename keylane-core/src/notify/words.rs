@@ -292,16 +292,20 @@ fn day(words: &mut Words, digest: &Digest) {
     };
     words.facts = vec![
         ("Tables compared", count(digest.tables)),
-        ("Comparisons", count(digest.runs)),
-        ("Rows that differed", count(digest.found)),
-        ("Rows repaired", count(digest.repaired)),
-        ("Changes of state", count(digest.changes)),
+        ("Comparisons", count(digest.day.runs)),
+        ("Rows that differed", count(digest.day.found)),
+        ("Rows repaired", count(digest.day.repaired)),
+        ("Changes of state", count(digest.day.changes)),
     ];
-    if digest.unproved > 0 {
-        words.facts.push(("Proved nothing", count(digest.unproved)));
+    if digest.day.unproved > 0 {
+        words
+            .facts
+            .push(("Proved nothing", count(digest.day.unproved)));
     }
-    if digest.below > 0 {
-        words.facts.push(("Too few to tell", count(digest.below)));
+    if digest.day.below > 0 {
+        words
+            .facts
+            .push(("Too few to tell", count(digest.day.below)));
     }
     let items: Vec<String> = digest
         .open

@@ -3,6 +3,7 @@
 use super::*;
 use crate::notify::message::{Folded, LagFound, ParkedFound, RoadFound, SlotFound};
 use crate::notify::report::ValuePair;
+use crate::notify::step::Day;
 use crate::notify::subject::{Half, Subject, What};
 
 fn report() -> TableReport {
@@ -153,7 +154,10 @@ fn a_digest_names_what_is_still_not_well() {
     let digest = Digest {
         to_us: 172_800_000_000,
         tables: 12,
-        runs: 24,
+        day: Day {
+            runs: 24,
+            ..Day::default()
+        },
         open: vec![OpenLine {
             subject: Subject {
                 pipeline: Some("shop".into()),

@@ -1,6 +1,6 @@
 //! Digests, and messages that were folded.
 
-use keylane_core::notify::{Digest, Folded, OpenLine, PipelineLine, State};
+use keylane_core::notify::{Day, Digest, Folded, OpenLine, PipelineLine, State};
 use serde::{Deserialize, Serialize};
 
 use super::message::subject_of;
@@ -14,12 +14,45 @@ pub(super) struct DigestForm {
     open: Vec<OpenForm>,
     open_more: u64,
     tables: u64,
+    #[serde(flatten)]
+    day: DayForm,
+}
+
+/// What happened between two digests.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct DayForm {
     runs: u64,
     unproved: u64,
     below: u64,
     found: u64,
     repaired: u64,
     changes: u64,
+}
+
+impl From<Day> for DayForm {
+    fn from(day: Day) -> Self {
+        DayForm {
+            runs: day.runs,
+            unproved: day.unproved,
+            below: day.below,
+            found: day.found,
+            repaired: day.repaired,
+            changes: day.changes,
+        }
+    }
+}
+
+impl From<DayForm> for Day {
+    fn from(form: DayForm) -> Self {
+        Day {
+            runs: form.runs,
+            unproved: form.unproved,
+            below: form.below,
+            found: form.found,
+            repaired: form.repaired,
+            changes: form.changes,
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,12 +96,7 @@ impl From<&Digest> for DigestForm {
             open: digest.open.iter().map(OpenForm::from).collect(),
             open_more: digest.open_more,
             tables: digest.tables,
-            runs: digest.runs,
-            unproved: digest.unproved,
-            below: digest.below,
-            found: digest.found,
-            repaired: digest.repaired,
-            changes: digest.changes,
+            day: digest.day.into(),
         }
     }
 }
@@ -90,12 +118,7 @@ impl DigestForm {
             open: open?,
             open_more: self.open_more,
             tables: self.tables,
-            runs: self.runs,
-            unproved: self.unproved,
-            below: self.below,
-            found: self.found,
-            repaired: self.repaired,
-            changes: self.changes,
+            day: self.day.into(),
         })
     }
 }

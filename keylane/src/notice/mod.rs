@@ -7,6 +7,7 @@ mod detail;
 pub(crate) use detail::DetailForm;
 
 mod day;
+pub(crate) use day::DayForm;
 
 mod message;
 pub(crate) use message::{MessageForm, subject_of};

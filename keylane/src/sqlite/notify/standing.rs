@@ -1,11 +1,11 @@
 //! What is known of a subject, as the file holds it.
 
-use keylane_core::notify::{Day, Flapping, Standing, State, Subject};
+use keylane_core::notify::{Flapping, Standing, State, Subject};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 
 use super::error::Fault;
-use crate::notice::{DetailForm, subject_of};
+use crate::notice::{DayForm, DetailForm, subject_of};
 
 /// What has changed nothing but the time is written this seldom.
 const WRITTEN_EVERY_US: i64 = 60_000_000;
@@ -25,19 +25,8 @@ struct StandingForm {
     last: Option<DetailForm>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct DayForm {
-    runs: u64,
-    unproved: u64,
-    below: u64,
-    found: u64,
-    repaired: u64,
-    changes: u64,
-}
-
 impl From<&Standing> for StandingForm {
     fn from(standing: &Standing) -> Self {
-        let day = standing.day;
         StandingForm {
             told: standing.told.word().to_owned(),
             told_us: standing.told_us,
@@ -48,14 +37,7 @@ impl From<&Standing> for StandingForm {
             known_runs: standing.known_runs.clone(),
             changes_us: standing.changes_us.clone(),
             flapping: standing.flapping.map(|flapping| flapping.changes),
-            day: DayForm {
-                runs: day.runs,
-                unproved: day.unproved,
-                below: day.below,
-                found: day.found,
-                repaired: day.repaired,
-                changes: day.changes,
-            },
+            day: standing.day.into(),
             last: standing.last.as_ref().map(DetailForm::from),
         }
     }
@@ -74,14 +56,7 @@ impl StandingForm {
             known_runs: self.known_runs,
             changes_us: self.changes_us,
             flapping: self.flapping.map(|changes| Flapping { changes }),
-            day: Day {
-                runs: self.day.runs,
-                unproved: self.day.unproved,
-                below: self.day.below,
-                found: self.day.found,
-                repaired: self.day.repaired,
-                changes: self.day.changes,
-            },
+            day: self.day.into(),
             last: self.last.map(DetailForm::read).transpose()?,
         })
     }
