@@ -15,12 +15,16 @@ pub mod webhook;
 mod notice;
 mod post;
 
+mod http_client;
+pub use http_client::{http_client, http_error_words};
+
 pub mod workers;
 
 pub mod consumer;
 
 pub mod preflight;
 
+mod own_file;
 mod own_thread;
 
 mod twins;

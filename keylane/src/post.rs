@@ -2,12 +2,13 @@
 //!
 //! Bounded in time and in what is read of an answer. Neither the address nor the body is in any word that comes back.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use keylane_core::notify::Answer;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
+
+use crate::http_client::{http_client, http_error_words};
 
 /// How long an attempt takes at most, from the first packet to the status line.
 pub(crate) const ATTEMPT_MAX: Duration = Duration::from_secs(10);
@@ -32,18 +33,9 @@ impl Post {
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err("a URL that begins with http:// or https:// and names a host".to_owned());
         }
-        // Fails where it is chosen already.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-        let client = Client::builder()
-            .connect_timeout(CONNECT_MAX)
-            .redirect(reqwest::redirect::Policy::none())
-            // A kept connection may be closed by the other side just when it is used again: then nobody would know whether the message came.
-            .pool_max_idle_per_host(0)
-            .user_agent(concat!("keylane/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| error.without_url().to_string())?;
+        // A kept connection may be closed by the other side just when it is used again: then nobody would know whether the message came.
+        let client = http_client(CONNECT_MAX, 0);
+        let client = client.map_err(|error| error.without_url().to_string())?;
         Ok(Post { client, url })
     }
 
@@ -78,13 +70,7 @@ impl Post {
 /// Whether it may have been sent.
 fn not_answered(error: reqwest::Error) -> Answer {
     let (never_sent, no_request) = (error.is_connect(), error.is_builder());
-    let error = error.without_url();
-    let mut why = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        why.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
+    let why = http_error_words(error);
     match (never_sent, no_request) {
         (true, _) => Answer::Away { why },
         (_, true) => Answer::Refused { why },

@@ -1,20 +1,16 @@
 //! The log's file: opened, created or refused; SQLite's errors in the log's words. No message holds a record's content.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use keylane_core::publish::{LogError, LogErrorKind};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::own_file::{BUSY_WAIT, close_to_others, retried};
 use crate::own_thread::ThreadGone;
 
 /// "KLog": tells a log from any other SQLite file.
 const APPLICATION_ID: i64 = 0x4b4c_6f67;
 const FORMAT_VERSION: i64 = 1;
-/// How long a connection waits for another's transaction.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 const TABLES: &str = "
 CREATE TABLE topics (
@@ -52,17 +48,8 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens a connection; creates the log where there is no file.
     pub(super) fn connect(&self) -> Result<Connection, LogError> {
-        self.close_to_others();
+        close_to_others(&self.path);
         self.connect_raw().map_err(|error| self.explain(&error))?
-    }
-
-    /// A log holds rows: a new one is its owner's alone, and so are the files that SQLite puts beside it. Whatever keeps it from being made, opening it tells.
-    fn close_to_others(&self) {
-        let _ = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&self.path);
     }
 
     fn connect_raw(&self) -> rusqlite::Result<Result<Connection, LogError>> {
@@ -76,11 +63,7 @@ impl LogFile {
         connection.execute_batch(
             "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA cache_size=-8192;",
         )?;
-        retried(|| {
-            connection
-                .query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))
-                .map(|()| true)
-        })?;
+        retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
         connection.execute_batch(
             "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=33554432; PRAGMA temp_store=MEMORY;",
         )?;
@@ -174,20 +157,4 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
         row.get(0)
     })
-}
-
-/// Again while another process holds the file: changing the journal mode does not wait by itself.
-fn retried(mut attempt: impl FnMut() -> rusqlite::Result<bool>) -> rusqlite::Result<bool> {
-    let begun = Instant::now();
-    loop {
-        match attempt() {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && begun.elapsed() < BUSY_WAIT =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            other => return other,
-        }
-    }
 }

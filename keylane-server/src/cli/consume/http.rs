@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keylane::consumer::Record;
+use keylane::{http_client, http_error_words};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 
@@ -25,16 +26,8 @@ impl Endpoint {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err("--http: a URL that begins with http:// or https://".to_owned());
         }
-        // Fails where it is chosen already.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-        let client = Client::builder()
-            .connect_timeout(CONNECT_MAX)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("keylane/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| format!("--http: {error}"))?;
+        let client = http_client(CONNECT_MAX, usize::MAX);
+        let client = client.map_err(|error| format!("--http: {error}"))?;
         Ok(Endpoint {
             client,
             url: parsed,
@@ -50,11 +43,7 @@ impl Endpoint {
             .post(self.url.clone())
             .headers(headers)
             .body(body);
-        // Its own words hold the URL, which may hold a secret.
-        let mut answer = posted
-            .send()
-            .await
-            .map_err(|error| words(&error.without_url()))?;
+        let mut answer = posted.send().await.map_err(http_error_words)?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -69,17 +58,6 @@ impl Endpoint {
         let said = String::from_utf8_lossy(&said);
         Err(format!("the endpoint answered {status}: {}", said.trim()))
     }
-}
-
-/// An error with what caused it.
-fn words(error: &reqwest::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        words.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    words
 }
 
 fn headers(record: &Record) -> HeaderMap {

@@ -1,20 +1,16 @@
 //! The outbox's file: opened, created or refused.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use keylane_core::notify::OutboxError;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::Fault;
+use crate::own_file::{BUSY_WAIT, close_to_others, retried};
 
 /// "KNot": tells an outbox from any other SQLite file.
 const APPLICATION_ID: i64 = 0x4b4e_6f74;
 const FORMAT_VERSION: i64 = 1;
-/// How long a connection waits for another's transaction.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
 
 const TABLES: &str = "
 CREATE TABLE subjects (
@@ -61,12 +57,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OutboxError> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|error| OutboxError(format!("{}: {error}", folder.display())))?;
     }
-    // Its messages hold keys of rows: a new file is its owner's alone. Whatever keeps it from being made, opening it tells.
-    let _ = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    close_to_others(path);
     connect_raw(path).map_err(|fault| fault.explain(path))
 }
 
@@ -76,7 +67,7 @@ fn connect_raw(path: &Path) -> Result<Connection, Fault> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_WAIT)?;
-    in_write_ahead_mode(&connection)?;
+    retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
     connection.execute_batch(
         "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA cache_size=-1024;",
     )?;
@@ -101,20 +92,4 @@ fn connect_raw(path: &Path) -> Result<Connection, Fault> {
     }
     transaction.commit()?;
     Ok(connection)
-}
-
-/// Again while another process holds the file: changing the journal mode does not wait by itself.
-fn in_write_ahead_mode(connection: &Connection) -> rusqlite::Result<()> {
-    let begun = Instant::now();
-    loop {
-        match connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())) {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && begun.elapsed() < BUSY_WAIT =>
-            {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            other => return other,
-        }
-    }
 }
