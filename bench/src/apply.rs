@@ -6,6 +6,7 @@ use crate::bed::{Bed, DATABASE, PATIENCE, PEER_DATABASE, PIPELINE};
 use crate::load;
 use crate::peer::{self, Connectors, Tuning};
 use crate::report::{Report, Result, float, median, per};
+use crate::road;
 use crate::running::{Half, Road, RoadOptions};
 use crate::topic::Topics;
 use keylane_parts::{Debezium, usage_with_children};
@@ -13,9 +14,6 @@ use std::path::Path;
 use std::time::Instant;
 
 const BARE_DATABASE: &str = "bare";
-
-/// What is done to the rows.
-pub(crate) const MIX: &str = "30 % inserts, 50 % updates, 20 % deletes; 8 partitions";
 
 #[derive(Default)]
 pub(crate) struct Round {
@@ -30,14 +28,23 @@ pub(crate) struct Round {
     peer_cpu_us: f64,
 }
 
-pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
+/// How many changes, and how often; told as conditions, with what is done to the rows.
+pub(crate) fn conditions(sizes: &Sizes, report: &mut Report) -> (u64, u64) {
     let changes = sizes.changes.unwrap_or(500_000);
     let rounds = sizes.rounds.unwrap_or(3);
     report.condition("changes", changes);
     report.condition("rounds", rounds);
     report.condition("threads", sizes.threads);
     report.condition("consistency", sizes.consistency.to_string());
-    report.condition("mix", MIX);
+    report.condition(
+        "mix",
+        "30 % inserts, 50 % updates, 20 % deletes; 8 partitions",
+    );
+    (changes, rounds)
+}
+
+pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
+    let (changes, rounds) = conditions(sizes, report);
     let rounds: Vec<Round> = (0..rounds)
         .map(|_| round(keylane, sizes, changes, report))
         .collect::<Result<_>>()?;
@@ -106,12 +113,7 @@ pub(crate) fn copied(
     bed.everywhere(&load::base(load::base_rows(changes)))?;
     // The copy writes them into the road's own database.
     bed.replica.psql(DATABASE, "truncate orders")?;
-    let road = Road::new(keylane, bed, options)?;
-    let mut both = road.start(Half::Both)?;
-    both.await_streaming()?;
-    bed.await_equal(DATABASE)?;
-    both.stop()?;
-    Ok(road)
+    road::prepared(keylane, options, bed)
 }
 
 /// Changes the rows at the origin, and lets the topic hold the changes.

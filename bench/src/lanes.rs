@@ -11,13 +11,7 @@ const FEW: u64 = 64;
 const MANY: u64 = 2_048;
 
 pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<()> {
-    let changes = sizes.changes.unwrap_or(500_000);
-    let rounds = sizes.rounds.unwrap_or(3);
-    report.condition("changes", changes);
-    report.condition("rounds", rounds);
-    report.condition("threads", sizes.threads);
-    report.condition("consistency", sizes.consistency.to_string());
-    report.condition("mix", apply::MIX);
+    let (changes, rounds) = apply::conditions(sizes, report);
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         // Whoever comes first may find another machine than who comes second.

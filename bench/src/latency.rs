@@ -6,7 +6,7 @@ use crate::load;
 use crate::peer::{self, Connectors, Tuning};
 use crate::report::{Report, Result, float, per};
 use crate::road;
-use crate::running::Half;
+use crate::running::{Half, RoadOptions};
 use keylane_parts::{Postgres, wait_until};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
         "insert into accounts select i, 1, 0, '' from generate_series(1, {ACCOUNTS}) i"
     ))?;
     bed.replica.psql(DATABASE, "truncate orders")?;
-    let prepared = road::prepared(keylane, sizes, &bed)?;
+    let prepared = road::prepared(keylane, RoadOptions::of(sizes), &bed)?;
     let loops = match sizes.rate {
         Some(rate) => vec![(format!("at_{rate}_per_s"), rate)],
         None => {

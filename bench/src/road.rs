@@ -28,7 +28,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     let bed = Bed::start(report)?;
     bed.everywhere(&load::base(load::base_rows(changes)))?;
     bed.replica.psql(DATABASE, "truncate orders")?;
-    let road = prepared(keylane, sizes, &bed)?;
+    let road = prepared(keylane, RoadOptions::of(sizes), &bed)?;
     let debezium = match sizes.peer {
         Some(_) => Some(prepared_peer(&bed, report)?),
         None => None,
@@ -63,8 +63,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
 }
 
 /// A road that has copied the base rows and was stopped.
-pub(crate) fn prepared(keylane: &Path, sizes: &Sizes, bed: &Bed) -> Result<Road> {
-    let options = RoadOptions::of(sizes);
+pub(crate) fn prepared(keylane: &Path, options: RoadOptions, bed: &Bed) -> Result<Road> {
     let road = Road::new(keylane, bed, options)?;
     let mut both = road.start(Half::Both)?;
     both.await_streaming()?;
