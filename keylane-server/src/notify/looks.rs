@@ -2,7 +2,7 @@
 
 use keylane_core::notify::{HalfLook, Look, PipelineLine};
 
-use crate::status::{ApplyStatus, CaptureStatus, PipelineView, ProcessStatus};
+use crate::status::{ApplyStatus, CaptureStatus, PipelineView, ProcessStatus, half};
 
 /// What a process wrote longer ago than this is no longer looked at: it was moved elsewhere, or taken out.
 const FORGOTTEN_US: i64 = 86_400_000_000;
@@ -21,11 +21,15 @@ pub(super) fn look(
     let mine = processes.iter().filter(|process| {
         process.pipeline == pipeline && now_us - process.updated_us < FORGOTTEN_US
     });
-    let mine: Vec<(bool, &ProcessStatus)> =
-        mine.map(|process| (process.is_alive(), process)).collect();
-    let applying = latest(&mine, |process| process.apply.as_ref());
-    let apply_lives = applying.is_some_and(|(is_alive, _)| is_alive);
-    let at_the_applier = applying.map(|(_, status)| status.parked_keys);
+    let mine: Vec<&ProcessStatus> = mine.collect();
+    let capturer = half(&mine, &ProcessStatus::is_alive, |process| {
+        process.capture.as_ref()
+    });
+    let applier = half(&mine, &ProcessStatus::is_alive, |process| {
+        process.apply.as_ref()
+    });
+    let apply_lives = applier.as_ref().is_some_and(|half| half.alive);
+    let at_the_applier = applier.as_ref().map(|half| half.status.parked_keys);
     Look {
         at_us: now_us,
         // Where no applier runs, the lag is another machine's to tell.
@@ -36,10 +40,9 @@ pub(super) fn look(
         parked: view
             .and_then(|view| view.parked)
             .or(at_the_applier)
-            .filter(|_| applying.is_some()),
-        capture: latest(&mine, |process| process.capture.as_ref())
-            .and_then(|(is_alive, status)| capturing(is_alive, status)),
-        apply: applying.and_then(|(is_alive, status)| applies(is_alive, status)),
+            .filter(|_| applier.is_some()),
+        capture: capturer.and_then(|half| capturing(half.alive, half.status)),
+        apply: applier.and_then(|half| applies(half.alive, half.status)),
     }
 }
 
@@ -52,17 +55,6 @@ pub(super) fn line(view: &PipelineView) -> PipelineLine {
         lag_ms: view.lag_ms,
         parked: view.parked,
     }
-}
-
-/// The process that does a half: one that is there before one that is gone, a later one before an earlier.
-fn latest<'a, T>(
-    mine: &[(bool, &'a ProcessStatus)],
-    part: impl Fn(&'a ProcessStatus) -> Option<&'a T>,
-) -> Option<(bool, &'a T)> {
-    mine.iter()
-        .filter_map(|(is_alive, process)| Some((*is_alive, process.updated_us, part(process)?)))
-        .max_by_key(|(is_alive, updated_us, _)| (*is_alive, *updated_us))
-        .map(|(is_alive, _, status)| (is_alive, status))
 }
 
 /// `None` if it was asked to stop.

@@ -14,6 +14,7 @@ mod rate;
 pub use rate::RateMeter;
 
 mod view;
+pub(crate) use view::half;
 pub use view::{Facts, PipelineView, ProcessView, State, rfc3339, view, worst_first};
 
 mod text;

@@ -143,10 +143,12 @@ pub struct PipelineView {
 }
 
 /// A half of the road: what its last process wrote, and whether that process is there.
-struct Half<'a, T> {
-    status: &'a T,
+pub(crate) struct Half<'a, T> {
+    /// What it wrote of this half.
+    pub(crate) status: &'a T,
     process: &'a ProcessStatus,
-    alive: bool,
+    /// Whether the process is there, and has written lately.
+    pub(crate) alive: bool,
 }
 
 /// What a process says that is there.
@@ -257,7 +259,7 @@ pub fn rfc3339(at_us: i64) -> String {
 }
 
 /// The process that does a half: one that is there before one that is gone, a later one before an earlier.
-fn half<'a, T>(
+pub(crate) fn half<'a, T>(
     mine: &[&'a ProcessStatus],
     alive: &dyn Fn(&ProcessStatus) -> bool,
     part: impl Fn(&'a ProcessStatus) -> Option<&'a T>,

@@ -36,6 +36,14 @@ async fn notifier(bed: &Bed) -> Notifier {
     opened.expect("there is a channel")
 }
 
+/// A handle, by which this was told.
+async fn told(bed: &Bed, report: TableReport) -> Notifier {
+    let notifier = notifier(bed).await;
+    let taken = notifier.tables(vec![report]).await;
+    taken.expect("it is taken in");
+    notifier
+}
+
 #[tokio::test]
 async fn a_run_that_is_told_again_after_a_death_is_told_once() {
     let bed = Bed::new(Behaviour::Slack);
@@ -49,11 +57,7 @@ async fn a_run_that_is_told_again_after_a_death_is_told_once() {
     for run in runs {
         for _ in 0..2 {
             // It died before it noted that the run is told.
-            let notifier = notifier(&bed).await;
-            notifier
-                .tables(vec![run.clone()])
-                .await
-                .expect("it is taken in");
+            told(&bed, run.clone()).await;
         }
     }
     assert_eq!(bed.slack.received().len(), 0, "nobody sends yet");
@@ -84,12 +88,7 @@ async fn beside_a_running_road_it_is_the_road_that_sends() {
     bed.bad_customer(7);
     bed.wait_taken(1);
     bed.slack.from_now_on(Behaviour::Answer(503, "", None));
-    let notifier = notifier(&bed).await;
-    let diverged = report("r1", Verdict::Diverged, 3, 0);
-    notifier
-        .tables(vec![diverged])
-        .await
-        .expect("it is taken in");
+    let notifier = told(&bed, report("r1", Verdict::Diverged, 3, 0)).await;
     notifier.deliver(WITHIN).await.expect("no turn is no error");
     bed.slack.from_now_on(Behaviour::Slack);
     let titles = bed.wait_taken(2);
@@ -102,12 +101,7 @@ async fn beside_a_running_road_it_is_the_road_that_sends() {
 async fn with_values_asked_for_they_are_told() {
     let bed = Bed::new(Behaviour::Slack);
     bed.configure("  values: true", "");
-    let notifier = notifier(&bed).await;
-    let diverged = report("r1", Verdict::Diverged, 3, 0);
-    notifier
-        .tables(vec![diverged])
-        .await
-        .expect("it is taken in");
+    let notifier = told(&bed, report("r1", Verdict::Diverged, 3, 0)).await;
     notifier.deliver(WITHIN).await.expect("its turn");
     let body = &bed.slack.taken()[0].body;
     assert!(body.contains("name: rowmarker at the origin"), "{body}");
