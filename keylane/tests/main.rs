@@ -17,6 +17,7 @@ mod missing_rows;
 mod notify;
 mod postgres_apply;
 mod postgres_capture;
+mod reconcile;
 mod redrive;
 mod sqlite_apply;
 mod sqlite_capture;

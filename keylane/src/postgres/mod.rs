@@ -1,4 +1,4 @@
-//! PostgreSQL: as origin (logical replication), as replica, and as the place where a consumer group keeps how far it is.
+//! PostgreSQL: as origin (logical replication), as replica, as a side of a comparison, and as the place where a consumer group keeps how far it is.
 
 pub mod connect;
 
@@ -19,3 +19,5 @@ pub mod capture;
 pub mod apply;
 
 pub mod consume;
+
+pub mod reconcile;

@@ -1,10 +1,11 @@
-//! SQLite: as origin (triggers into a change table), as replica, and for the notifier's outbox.
+//! SQLite: as origin (triggers into a change table), as replica, as a side of a comparison, and for the notifier's outbox.
 //!
 //! Values keep their storage class on the whole road: INTEGER is a [`Value::Number`](keylane_core::model::Value) without `.`, `e` or `E`; REAL one
 //! with; TEXT a `Text`; BLOB a `Bytes`. Infinite reals are the numbers `9e999` and `-9e999`: legal JSON, and read back as infinite by SQLite.
 
 mod cell;
 mod names;
+pub use names::replica_name;
 mod table;
 
 mod describe;
@@ -15,3 +16,7 @@ pub mod capture;
 pub mod apply;
 
 pub mod notify;
+
+pub mod reconcile;
+
+pub mod journal;

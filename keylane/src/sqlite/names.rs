@@ -1,5 +1,7 @@
 //! Names in SQL: quoted, and which are Keylane's own.
 
+use keylane_core::model::TableName;
+
 /// The schema that all tables of a SQLite file are in.
 pub(super) const MAIN: &str = "main";
 
@@ -12,6 +14,14 @@ pub(super) fn quoted(name: &str) -> String {
 pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let quoted: Vec<String> = names.into_iter().map(quoted).collect();
     quoted.join(", ")
+}
+
+/// The name that an origin's table has in a SQLite replica: a file has no schemas.
+pub fn replica_name(table: &TableName) -> String {
+    match &*table.schema {
+        "" | "main" | "public" => table.name.to_string(),
+        schema => format!("{schema}.{}", table.name),
+    }
 }
 
 /// Whether a table is SQLite's or Keylane's own, and so never captured.

@@ -1,8 +1,9 @@
-//! The thin loops that drive the pure steps: capture, apply and notify, and what they keep in the log's control topic.
+//! The thin loops that drive the pure steps: capture, apply, reconcile and notify, and what they keep in the log's control topic.
 //!
 //! - [`control`]: what a capturer must find again after a crash, and what an applier must know of it.
 //! - [`capture`]: origin → log.
 //! - [`apply`]: log → replica.
+//! - [`reconcile`]: origin against replica.
 //! - [`notify`]: outbox → channels.
 //! - [`stats`]: counters both keep for status and metrics.
 
@@ -12,5 +13,7 @@ pub mod stats;
 pub mod capture;
 
 pub mod apply;
+
+pub mod reconcile;
 
 pub mod notify;

@@ -8,8 +8,9 @@ use keylane_core::model::{Row, TableSchema, Value};
 use rusqlite::{Connection, params_from_iter};
 
 use super::super::cell::Bound;
+use super::super::names::replica_name;
 use super::error::from_sqlite;
-use super::statement::{Texts, Verb, replica_name, written, written_beside_key};
+use super::statement::{Texts, Verb, written, written_beside_key};
 
 /// Writes rows of one transaction.
 pub(super) struct RowWriter<'a> {

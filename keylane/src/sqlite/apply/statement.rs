@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use keylane_core::model::{Row, SchemaId, TableName, TableSchema, Value};
+use keylane_core::model::{Row, SchemaId, TableSchema, Value};
 
-use super::super::names::{list, quoted, rowid_name};
+use super::super::names::{list, quoted, replica_name, rowid_name};
 
 /// More shapes of writes than this, and the cache begins anew.
 const TEXTS_MAX: usize = 512;
@@ -64,14 +64,6 @@ impl Texts {
 
 fn presence(row: &Row) -> Vec<bool> {
     row.iter().map(Value::is_present).collect()
-}
-
-/// The replica's name of a table.
-pub(super) fn replica_name(table: &TableName) -> String {
-    match &*table.schema {
-        "" | "main" | "public" => table.name.to_string(),
-        schema => format!("{schema}.{}", table.name),
-    }
 }
 
 /// The places of a row's columns that are written: present, and not computed by the database.

@@ -4,9 +4,9 @@ use keylane_core::apply::{ReplicaColumn, ReplicaTable};
 use keylane_core::model::{Column, TableName, TableSchema};
 use rusqlite::Connection;
 
+use super::super::names::replica_name;
 use super::super::names::{MAIN, list, quoted};
 use super::super::table::columns;
-use super::statement::replica_name;
 
 /// A table as it is; `None` if it is not there.
 pub(super) fn describe(

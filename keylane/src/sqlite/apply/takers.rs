@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::Connection;
 
-use super::statement::replica_name;
+use super::super::names::replica_name;
 use keylane_core::apply::{RowWrite, WriteKind};
 use keylane_core::model::TableName;
 

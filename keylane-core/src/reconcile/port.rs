@@ -1,0 +1,123 @@
+//! A side of a comparison: what a database must be able to tell, and how.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::model::{Row, TableName, Value};
+
+use super::encoded::EncodedRow;
+use super::plan::{SideTable, TablePlan};
+
+/// The values of a row's key, in its columns' order.
+pub type Key = Vec<Value>;
+
+/// Rows whose key lies behind one and not behind another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Behind this one; `None`: from the first.
+    pub after: Option<Key>,
+    /// Up to this one and with it; `None`: to the last.
+    pub up_to: Option<Key>,
+}
+
+/// Rows of a range, in the key's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// As the plan has them told.
+    pub rows: Vec<EncodedRow>,
+    /// Whether there may be more rows in the range behind the last of these.
+    pub cut: bool,
+}
+
+/// What a side says instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SideError {
+    /// What to do about it.
+    pub kind: SideErrorKind,
+    /// What happened and where, without a row's values.
+    pub message: String,
+}
+
+/// What an error of a side asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideErrorKind {
+    /// Not there now; trying again may help.
+    Unreachable,
+    /// Somebody else is at work on the table; trying again helps.
+    Busy,
+    /// Rights are missing.
+    Denied,
+    /// The table is not there, or not as it was planned with.
+    Table,
+    /// Something else; the message says what.
+    Other,
+}
+
+/// A database, read by one caller.
+///
+/// *Reads*: each answer is of one moment, and of none before the call; two calls see two moments. *Locks*: none that a writer would wait for. *Order*: rows of a range come in the order of the key, which
+/// is the same on both sides of a plan. *Memory*: an answer holds no more than it was asked for, and at least one row if there is one. *Cancellation*: a dropped call leaves nothing behind but work in vain.
+#[async_trait]
+pub trait Side: Send {
+    /// A table's columns and key; `None` if it is not there.
+    async fn table(&mut self, name: &TableName) -> Result<Option<SideTable>, SideError>;
+
+    /// How many rows there are.
+    async fn count(&mut self, name: &TableName) -> Result<u64, SideError>;
+
+    /// Rows of a range, at most so many and about so many bytes.
+    async fn scan(
+        &mut self,
+        plan: &TablePlan,
+        range: &Range,
+        (rows_max, bytes_max): (usize, usize),
+    ) -> Result<Scanned, SideError>;
+
+    /// Rows by their keys, each with the plan's columns in its order, in lossless text. Rows that are not there are left out.
+    async fn rows(&mut self, plan: &TablePlan, keys: &[Key]) -> Result<Vec<Row>, SideError>;
+}
+
+/// Which rows changed during a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Those of these keys, by [`TablePlan::identity`].
+    Keys(HashSet<Bytes>),
+    /// It cannot be said; any may have.
+    Any,
+}
+
+/// Why a look has no end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PassageError {
+    /// The mark did not come through in time: nothing is proved, and nothing may be repaired. In words, what holds it.
+    #[error("the road stands still: {0}")]
+    Stalled(String),
+    /// A part of the road does not answer.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// The road from the origin to the replica, as a proof needs it.
+///
+/// *Order*: `begin`, `pass`, `touched`, each once for a look. What was committed at the origin before `pass` was called is applied at the replica when it returns, and every change that is applied then is in the log.
+#[async_trait]
+pub trait Passage: Send {
+    /// Notes where the log ends. `touched` tells of what was written behind it.
+    async fn begin(&mut self) -> Result<(), PassageError>;
+
+    /// Returns once the replica holds everything that was committed at the origin before the call.
+    async fn pass(&mut self) -> Result<(), PassageError>;
+
+    /// Which of these rows the log has records of behind where `begin` found its end.
+    async fn touched(
+        &mut self,
+        plan: &TablePlan,
+        among: &HashSet<Bytes>,
+    ) -> Result<Touched, PassageError>;
+
+    /// Where the look was taken, in words (positions, offsets).
+    fn position(&self) -> String;
+}

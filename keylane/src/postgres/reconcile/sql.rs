@@ -1,0 +1,163 @@
+//! The statements' text. Rows are compared as wholes, so that an index on the key serves.
+
+use keylane_core::model::{TableName, Value};
+use keylane_core::reconcile::{Key, Kind, Paired, Range, TablePlan, Told};
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+
+/// Which side of a plan a statement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Origin,
+    Replica,
+}
+
+impl Which {
+    /// The column of table `t`, said in full: a name alone would be that of what is selected, which may be the column's text.
+    fn name(self, column: &Paired) -> String {
+        let name = escape_identifier(match self {
+            Which::Origin => &column.name,
+            Which::Replica => &column.replica_name,
+        });
+        format!("t.{name}")
+    }
+
+    fn type_name(self, column: &Paired) -> &str {
+        match self {
+            Which::Origin => &column.types.0,
+            Which::Replica => &column.types.1,
+        }
+    }
+
+    pub(super) fn kind(self, column: &Paired) -> Kind {
+        match self {
+            Which::Origin => column.kinds.0,
+            Which::Replica => column.kinds.1,
+        }
+    }
+
+    pub(super) fn table(self, plan: &TablePlan) -> String {
+        quoted_table(match self {
+            Which::Origin => &plan.origin,
+            Which::Replica => &plan.replica,
+        })
+    }
+}
+
+/// A table's name in SQL.
+pub(super) fn quoted_table(name: &TableName) -> String {
+    let (schema, name) = (
+        escape_identifier(&name.schema),
+        escape_identifier(&name.name),
+    );
+    format!("{schema}.{name}")
+}
+
+/// The rows of a range as the plan has them told, with the filter and in the key's order.
+pub(super) fn scan(
+    which: Which,
+    plan: &TablePlan,
+    filter: Option<&str>,
+    range: &Range,
+    rows_max: usize,
+) -> String {
+    let told: Vec<String> = plan.columns.iter().map(|it| told(which, it)).collect();
+    let key: Vec<&Paired> = plan.columns.iter().take(plan.key).collect();
+    let order: Vec<String> = key.iter().map(|it| ordered(which, it)).collect();
+    let bound = |values: &Key| -> String {
+        let values = key.iter().zip(values);
+        let values: Vec<String> = values
+            .map(|(it, value)| literal(which, it, value))
+            .collect();
+        values.join(", ")
+    };
+    let order = order.join(", ");
+    let mut wanted = Vec::new();
+    if let Some(after) = &range.after {
+        wanted.push(format!("({order}) > ({})", bound(after)));
+    }
+    if let Some(up_to) = &range.up_to {
+        wanted.push(format!("({order}) <= ({})", bound(up_to)));
+    }
+    wanted.extend(filter.map(|filter| format!("({filter})")));
+    let wanted = match wanted.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", wanted.join(" AND ")),
+    };
+    format!(
+        "COPY (SELECT {} FROM {} t{wanted} ORDER BY {order} LIMIT {rows_max}) TO STDOUT (FORMAT binary)",
+        told.join(", "),
+        which.table(plan),
+    )
+}
+
+/// Rows by their keys, each column in its type's own text.
+pub(super) fn rows(which: Which, plan: &TablePlan, filter: Option<&str>, keys: &[Key]) -> String {
+    let key: Vec<&Paired> = plan.columns.iter().take(plan.key).collect();
+    let wanted = keys.iter().map(|values| {
+        let values = key.iter().zip(values);
+        let values: Vec<String> = values
+            .map(|(it, value)| cast(value, which.type_name(it)))
+            .collect();
+        format!("({})", values.join(", "))
+    });
+    let wanted: Vec<String> = wanted.collect();
+    let joined = (1..=key.len())
+        .zip(&key)
+        .map(|(place, it)| format!("{} = k.column{place}", which.name(it)));
+    let joined: Vec<String> = joined.collect();
+    let columns: Vec<String> = plan.columns.iter().map(|it| which.name(it)).collect();
+    let filter = filter.map_or_else(String::new, |filter| format!(" WHERE ({filter})"));
+    format!(
+        "SELECT {} FROM {} t JOIN (VALUES {}) k ON {}{filter}",
+        columns.join(", "),
+        which.table(plan),
+        wanted.join(", "),
+        joined.join(" AND "),
+    )
+}
+
+fn told(which: Which, column: &Paired) -> String {
+    let name = which.name(column);
+    match column.told {
+        Told::Binary => name,
+        Told::Trimmed => format!("trim_scale({name})"),
+        Told::Text | Told::Spelt(_) => format!("{name}::text"),
+    }
+}
+
+/// How a key's column is put in order, so that both sides have one order.
+fn ordered(which: Which, column: &Paired) -> String {
+    let name = which.name(column);
+    match (column.by_bytes, which.kind(column)) {
+        (true, Kind::Text | Kind::Padded | Kind::Caseless) => format!("{name} COLLATE \"C\""),
+        (true, Kind::Other | Kind::JsonMeaning) => format!("{name}::text COLLATE \"C\""),
+        _ => name,
+    }
+}
+
+fn literal(which: Which, column: &Paired, value: &Value) -> String {
+    match (column.by_bytes, which.kind(column)) {
+        (true, Kind::Other | Kind::JsonMeaning) => cast(value, "text"),
+        _ => cast(value, which.type_name(column)),
+    }
+}
+
+/// By the type without a modifier: a cast to `varchar(5)` cuts.
+fn cast(value: &Value, type_name: &str) -> String {
+    let bare = match type_name.split_once('(') {
+        None => type_name.to_owned(),
+        Some((name, rest)) => {
+            let behind = rest.split_once(')').map_or("", |(_, behind)| behind);
+            format!("{name}{behind}")
+        }
+    };
+    // A `character` without a length is one of length 1.
+    let bare = match &*bare {
+        "character" => "bpchar",
+        bare => bare,
+    };
+    match value.as_sql_text() {
+        None => format!("NULL::{bare}"),
+        Some(text) => format!("{}::{bare}", escape_literal(&text)),
+    }
+}

@@ -1,0 +1,150 @@
+//! The statements' text and the values of their marks.
+
+use std::borrow::Cow;
+
+use keylane_core::model::Value;
+use keylane_core::reconcile::{Kind, Paired, Range, TablePlan, Told};
+
+use super::super::names::quoted;
+
+/// Which side of a plan a statement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Origin,
+    Replica,
+}
+
+impl Which {
+    fn name(self, column: &Paired) -> String {
+        quoted(match self {
+            Which::Origin => &column.name,
+            Which::Replica => &column.replica_name,
+        })
+    }
+
+    fn declared(self, column: &Paired) -> &str {
+        match self {
+            Which::Origin => &column.types.0,
+            Which::Replica => &column.types.1,
+        }
+    }
+
+    pub(super) fn table(self, plan: &TablePlan) -> String {
+        quoted(match self {
+            Which::Origin => &plan.origin.name,
+            Which::Replica => &plan.replica.name,
+        })
+    }
+
+    /// All columns of a plan.
+    pub(super) fn columns(self, plan: &TablePlan) -> String {
+        let names: Vec<String> = plan.columns.iter().map(|it| self.name(it)).collect();
+        names.join(", ")
+    }
+}
+
+/// The rows of a range in the key's order, and the values of its marks.
+pub(super) fn scan<'a>(
+    which: Which,
+    plan: &TablePlan,
+    filter: Option<&str>,
+    range: &'a Range,
+    rows_max: usize,
+) -> (String, Vec<Cow<'a, Value>>) {
+    let key = || plan.columns.iter().take(plan.key);
+    let order: Vec<String> = key().map(|it| ordered(which, it)).collect();
+    let order = order.join(", ");
+    let marks = vec!["?"; plan.key].join(", ");
+    let mut values = Vec::new();
+    let mut wanted = Vec::new();
+    for (bound, sign) in [(&range.after, ">"), (&range.up_to, "<=")] {
+        if let Some(bound) = bound {
+            wanted.push(format!("({order}) {sign} ({marks})"));
+            values.extend(key().zip(bound).map(|(it, value)| mark(it, value)));
+        }
+    }
+    wanted.extend(filter.map(|filter| format!("({filter})")));
+    let wanted = match wanted.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", wanted.join(" AND ")),
+    };
+    let sql = format!(
+        "SELECT {} FROM {}{wanted} ORDER BY {order} LIMIT {rows_max}",
+        which.columns(plan),
+        which.table(plan),
+    );
+    (sql, values)
+}
+
+/// The row of a key.
+pub(super) fn row(which: Which, plan: &TablePlan, filter: Option<&str>) -> String {
+    let key = plan.columns.iter().take(plan.key);
+    let wanted: Vec<String> = key
+        .map(|it| format!("{} = ?", ordered(which, it)))
+        .collect();
+    let filter = filter.map_or_else(String::new, |filter| format!(" AND ({filter})"));
+    format!(
+        "SELECT {} FROM {} WHERE {}{filter}",
+        which.columns(plan),
+        which.table(plan),
+        wanted.join(" AND "),
+    )
+}
+
+/// A key's value as this side is asked for it.
+pub(super) fn mark<'a>(column: &Paired, value: &'a Value) -> Cow<'a, Value> {
+    match (value, column.told) {
+        // The other side told it as text.
+        (Value::Text(text), Told::Spelt(kind)) if is_number(kind) => {
+            Cow::Owned(Value::Number(text.clone()))
+        }
+        _ => Cow::Borrowed(value),
+    }
+}
+
+/// Keys are put in order by their bytes, as the other side puts them; numbers by value also where the column would keep them as text.
+fn ordered(which: Which, column: &Paired) -> String {
+    let name = which.name(column);
+    match column.told {
+        Told::Spelt(kind) if is_number(kind) && !keeps_numbers(which.declared(column)) => {
+            format!("CAST({name} AS NUMERIC)")
+        }
+        _ => format!("{name} COLLATE BINARY"),
+    }
+}
+
+fn is_number(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Integer | Kind::Decimal(_) | Kind::Float32 | Kind::Float64 | Kind::Boolean
+    )
+}
+
+/// By SQLite's rules of affinity (datatype3, section 3.1): whether a column of this declared type keeps a number as a number.
+fn keeps_numbers(declared: &str) -> bool {
+    let upper = declared.to_ascii_uppercase();
+    let is = |part: &str| upper.contains(part);
+    is("INT") || !(is("CHAR") || is("CLOB") || is("TEXT"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keeps_numbers;
+
+    #[test]
+    fn a_declared_type_says_whether_numbers_stay_numbers() {
+        for (declared, keeps) in [
+            ("INTEGER", true),
+            ("bigint", true),
+            ("", true),
+            ("BLOB", true),
+            ("NUMERIC(10,2)", true),
+            ("double precision", true),
+            ("TEXT", false),
+            ("varchar(20)", false),
+            ("CHARINT", true),
+        ] {
+            assert_eq!(keeps_numbers(declared), keeps, "{declared}");
+        }
+    }
+}

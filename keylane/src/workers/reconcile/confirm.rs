@@ -1,0 +1,177 @@
+//! What differed is looked at again: between two ends of the log around a mark, or, without a log, twice.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use keylane_core::model::Row;
+use keylane_core::reconcile::{
+    Figures, Finding, Found, Judged, Look, PassageError, Side, SideError, TablePlan, Touched,
+    difference, judge,
+};
+
+use super::super::stats::now_us;
+use super::scan::Seen;
+use super::table::{Between, Comparing, persistent};
+
+/// Rows that are asked for together.
+const ROWS_AT_ONCE: usize = 500;
+
+type Rows = HashMap<Bytes, Row>;
+
+/// Looks until each of these is equal, proved or hot; counts them, and gives those that are proved.
+pub(super) async fn confirm(
+    comparing: &Comparing,
+    plan: &TablePlan,
+    between: &mut Between,
+    seen: &[Seen],
+    figures: &mut Figures,
+) -> Result<Vec<Finding>, SideError> {
+    let mut open: Vec<(Bytes, &Seen)> = seen
+        .iter()
+        .map(|seen| (plan.identity(&seen.key), seen))
+        .collect();
+    let mut findings = Vec::new();
+    let mut tries = 0;
+    while !open.is_empty() {
+        tries += 1;
+        let looked = match between.passage.is_some() {
+            true => around_a_mark(plan, between, &open).await?,
+            false => twice(comparing, plan, between, &open).await?,
+        };
+        let looked = match looked {
+            Ok(looked) => looked,
+            Err(error) => {
+                tracing::warn!(table = %plan.origin, "differences cannot be proved: {error}");
+                figures.unproved += open.len() as u64;
+                return Ok(findings);
+            }
+        };
+        let mut again = Vec::new();
+        for (identity, seen) in open {
+            let (origin, replica) = (looked.origin.get(&identity), looked.replica.get(&identity));
+            let found = difference(plan, origin, replica);
+            count_bounds(figures, &found);
+            let touched = looked.touched(&identity);
+            match judge(&Look { found, touched }, tries) {
+                Judged::Equal => figures.settling += 1,
+                Judged::Hot => figures.hot += 1,
+                Judged::Again => again.push((identity, seen)),
+                Judged::Proved(difference) => {
+                    figures.add(&difference);
+                    findings.push(Finding {
+                        key: seen.key.clone(),
+                        difference,
+                        origin: origin.cloned(),
+                        replica: replica.cloned(),
+                        first_seen_us: seen.at_us,
+                        proved_us: now_us(),
+                        proof: looked.position.clone(),
+                    });
+                }
+            }
+        }
+        open = again;
+    }
+    Ok(findings)
+}
+
+fn count_bounds(figures: &mut Figures, found: &Found) {
+    for place in &found.lossy {
+        *figures.lossy.entry(*place).or_default() += 1;
+    }
+    for place in &found.unrepresentable {
+        *figures.unrepresentable.entry(*place).or_default() += 1;
+    }
+}
+
+/// What one look saw.
+struct Looked {
+    origin: Rows,
+    replica: Rows,
+    touched: Touched,
+    position: String,
+}
+
+impl Looked {
+    fn touched(&self, identity: &Bytes) -> bool {
+        match &self.touched {
+            Touched::Any => true,
+            Touched::Keys(keys) => keys.contains(identity),
+        }
+    }
+}
+
+async fn around_a_mark(
+    plan: &TablePlan,
+    between: &mut Between,
+    open: &[(Bytes, &Seen)],
+) -> Result<Result<Looked, PassageError>, SideError> {
+    let Between {
+        origin,
+        replica,
+        passage,
+    } = between;
+    let Some(passage) = passage else {
+        let none = PassageError::Unreachable("there is no road between them".to_owned());
+        return Ok(Err(none));
+    };
+    if let Err(error) = passage.begin().await {
+        return Ok(Err(error));
+    }
+    let origin = rows(plan, &mut **origin, open).await?;
+    if let Err(error) = passage.pass().await {
+        return Ok(Err(error));
+    }
+    let replica = rows(plan, &mut **replica, open).await?;
+    let among: HashSet<Bytes> = open.iter().map(|(identity, _)| identity.clone()).collect();
+    let touched = passage.touched(plan, &among).await;
+    Ok(touched.map(|touched| Looked {
+        origin,
+        replica,
+        touched,
+        position: passage.position(),
+    }))
+}
+
+/// What is the same in both looks was not touched.
+async fn twice(
+    comparing: &Comparing,
+    plan: &TablePlan,
+    between: &mut Between,
+    open: &[(Bytes, &Seen)],
+) -> Result<Result<Looked, PassageError>, SideError> {
+    let first_origin = rows(plan, &mut *between.origin, open).await?;
+    let first_replica = rows(plan, &mut *between.replica, open).await?;
+    tokio::time::sleep(comparing.look_pause).await;
+    let origin = rows(plan, &mut *between.origin, open).await?;
+    let replica = rows(plan, &mut *between.replica, open).await?;
+    let changed = |identity: &Bytes| {
+        origin.get(identity) != first_origin.get(identity)
+            || replica.get(identity) != first_replica.get(identity)
+    };
+    let identities = open.iter().map(|(identity, _)| identity);
+    let touched = identities.filter(|it| changed(it)).cloned().collect();
+    let position = format!("seen twice unchanged, {:?} apart", comparing.look_pause);
+    Ok(Ok(Looked {
+        origin,
+        replica,
+        touched: Touched::Keys(touched),
+        position,
+    }))
+}
+
+async fn rows(
+    plan: &TablePlan,
+    side: &mut dyn Side,
+    open: &[(Bytes, &Seen)],
+) -> Result<Rows, SideError> {
+    let mut found = Rows::new();
+    for some in open.chunks(ROWS_AT_ONCE) {
+        let keys: Vec<_> = some.iter().map(|(_, seen)| seen.key.clone()).collect();
+        for row in persistent(async || side.rows(plan, &keys).await).await? {
+            let key = row.get(..plan.key).unwrap_or_default();
+            found.insert(plan.identity(key), row);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,189 @@
+//! Ranges of the key, one after another: while the replica tells its rows of one, the origin tells those of the next.
+
+use std::time::Duration;
+
+use keylane_core::reconcile::{
+    ChunkSize, Figures, Key, Range, Scanned, Side, SideError, SideErrorKind, TablePlan, compare,
+};
+use tokio::time::Instant;
+
+use super::super::stats::now_us;
+use super::table::{Between, Comparing, persistent};
+
+/// A row that differs, and when it was seen, microseconds since 1970.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub key: Key,
+    pub at_us: i64,
+}
+
+/// A reader of both sides.
+pub(super) struct Scan<'a> {
+    comparing: &'a Comparing,
+    plan: &'a TablePlan,
+    size: ChunkSize,
+    after: Option<Key>,
+    /// The origin's rows behind `after`, read ahead.
+    ahead: Option<Scanned>,
+    ended: bool,
+}
+
+impl<'a> Scan<'a> {
+    pub fn new(comparing: &'a Comparing, plan: &'a TablePlan, after: Option<Key>) -> Self {
+        Scan {
+            comparing,
+            plan,
+            size: ChunkSize::new(comparing.read_target),
+            after,
+            ahead: None,
+            ended: false,
+        }
+    }
+
+    /// The key up to which everything was compared; `None` before the first and behind the last.
+    pub fn after(&self) -> Option<&Key> {
+        self.after.as_ref().filter(|_| !self.ended)
+    }
+
+    /// Compares the next range; what differs in it, or `None` if there is none.
+    pub async fn next(
+        &mut self,
+        between: &mut Between,
+        figures: &mut Figures,
+    ) -> Result<Option<Vec<Seen>>, SideError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let (origin, replica) = (&mut *between.origin, &mut *between.replica);
+        let mut ours = match self.ahead.take() {
+            Some(ours) => ours,
+            None => self.read(origin, self.behind(None)).await?,
+        };
+        let mut up_to = self.end_of(&ours)?;
+        let theirs_max = (
+            ours.rows.len() * 2 + 1024,
+            self.comparing.read_bytes_max * 2,
+        );
+        let range = Range {
+            after: self.after.clone(),
+            up_to: up_to.clone(),
+        };
+        let next = up_to.is_some().then(|| self.behind(up_to.clone()));
+        let plan = self.plan;
+        let theirs = persistent(async || replica.scan(plan, &range, theirs_max).await);
+        let ahead = async {
+            match next {
+                Some(range) => self.read_timed(origin, range).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let (theirs, ahead) = tokio::join!(theirs, ahead);
+        let (theirs, ahead) = (theirs?, ahead?);
+        if theirs.cut {
+            // The replica has many rows there that the origin has not: as many as were read are compared now.
+            up_to = self.end_of(&theirs)?;
+            let range = Range {
+                after: self.after.clone(),
+                up_to: up_to.clone(),
+            };
+            let most = (
+                ours.rows.len().max(1) * 2,
+                self.comparing.read_bytes_max * 2,
+            );
+            ours = persistent(async || origin.scan(plan, &range, most).await).await?;
+            if ours.cut {
+                return Err(changed(plan));
+            }
+        } else if let Some((scanned, took)) = ahead {
+            self.size.took(scanned.rows.len(), took);
+            self.ahead = Some(scanned);
+        }
+        let seen = self.compared(&ours, &theirs, figures)?;
+        self.ended = up_to.is_none();
+        if up_to.is_some() {
+            self.after = up_to;
+        }
+        self.rest(began.elapsed()).await;
+        Ok(Some(seen))
+    }
+
+    fn compared(
+        &self,
+        ours: &Scanned,
+        theirs: &Scanned,
+        figures: &mut Figures,
+    ) -> Result<Vec<Seen>, SideError> {
+        figures.chunks += 1;
+        figures.rows_origin += ours.rows.len() as u64;
+        figures.rows_replica += theirs.rows.len() as u64;
+        let at_us = now_us();
+        let found = compare(&ours.rows, &theirs.rows, self.plan.key);
+        let seen = found.suspects.into_iter().map(|suspect| {
+            let key = self.plan.key_of(&suspect.key);
+            let key = key.ok_or_else(|| unreadable(self.plan))?;
+            Ok(Seen { key, at_us })
+        });
+        seen.collect()
+    }
+
+    fn behind(&self, after: Option<Key>) -> Range {
+        Range {
+            after: after.or_else(|| self.after.clone()),
+            up_to: None,
+        }
+    }
+
+    async fn read(&self, side: &mut dyn Side, range: Range) -> Result<Scanned, SideError> {
+        let most = (self.size.rows(), self.comparing.read_bytes_max);
+        let plan = self.plan;
+        persistent(async || side.scan(plan, &range, most).await).await
+    }
+
+    async fn read_timed(
+        &self,
+        side: &mut dyn Side,
+        range: Range,
+    ) -> Result<(Scanned, Duration), SideError> {
+        let began = Instant::now();
+        let scanned = self.read(side, range).await?;
+        Ok((scanned, began.elapsed()))
+    }
+
+    /// The last key of what was cut short; `None` if there is nothing behind it.
+    fn end_of(&self, scanned: &Scanned) -> Result<Option<Key>, SideError> {
+        match scanned.rows.last().filter(|_| scanned.cut) {
+            None => Ok(None),
+            Some(last) => {
+                let key = self.plan.key_of(last);
+                key.map(Some).ok_or_else(|| unreadable(self.plan))
+            }
+        }
+    }
+
+    /// Leaves the databases alone for as long as their load asks for.
+    async fn rest(&self, worked: Duration) {
+        let load = self.comparing.load.clamp(0.01, 1.0);
+        let rest = worked.mul_f64((1.0 - load) / load);
+        if !rest.is_zero() {
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+fn unreadable(plan: &TablePlan) -> SideError {
+    SideError {
+        kind: SideErrorKind::Other,
+        message: format!("a key of table {} cannot be read", plan.origin),
+    }
+}
+
+fn changed(plan: &TablePlan) -> SideError {
+    SideError {
+        kind: SideErrorKind::Busy,
+        message: format!(
+            "table {} gets rows faster than they are read; compare it when less is written",
+            plan.origin
+        ),
+    }
+}
