@@ -10,6 +10,8 @@ pub mod status;
 
 pub mod parked;
 
+pub mod reconcile;
+
 pub mod notify;
 
 pub mod init;

@@ -64,6 +64,8 @@ mod notify;
 mod outages;
 #[path = "main/parked.rs"]
 mod parked;
+#[path = "main/reconcile/mod.rs"]
+mod reconcile;
 #[path = "main/redrive.rs"]
 mod redrive;
 #[path = "main/restored.rs"]

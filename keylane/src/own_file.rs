@@ -1,10 +1,12 @@
 //! A SQLite file of Keylane's own: its owner's alone, and shared by several processes.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fs4::fs_std::FileExt as _;
 use rusqlite::ErrorCode;
 
 /// How long a connection waits for another's transaction.
@@ -33,4 +35,19 @@ pub(crate) fn retried<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> ru
             other => return other,
         }
     }
+}
+
+/// A lock on a file, which dies with the process; `None` while another process, or another holder in this one, has it. Its folder is made.
+pub(crate) fn locked(path: &Path) -> io::Result<Option<File>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let is_ours = file.try_lock_exclusive()?;
+    Ok(is_ours.then_some(file))
 }

@@ -1,6 +1,9 @@
 //! A key out of the cells that stand for it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use crate::model::Value;
 
@@ -68,6 +71,27 @@ impl TablePlan {
                 }
             })
             .collect()
+    }
+
+    /// [`TablePlan::identity`] of a key as a record's key is written, `{"id":1}`; `None` if it is of other columns.
+    pub fn identity_of_text(&self, text: &str) -> Option<Bytes> {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+        let columns = self.columns.iter().take(self.key);
+        let key: Option<Key> = columns
+            .map(|column| {
+                let raw = members.get(&*column.name)?.get();
+                Some(match raw {
+                    "null" => Value::Null,
+                    "true" => Value::Bool(true),
+                    "false" => Value::Bool(false),
+                    text if text.starts_with('"') => {
+                        Value::text(serde_json::from_str::<String>(text).ok()?)
+                    }
+                    digits => Value::number(digits),
+                })
+            })
+            .collect();
+        key.map(|key| self.identity(&key))
     }
 
     /// One name for all spellings of a key, by the origin's equality: a key as it was scanned, and as a record of the log tells it.
@@ -156,5 +180,9 @@ mod tests {
         );
         same(("citext", "citext"), Value::text("Ab"), Value::text("aB"));
         same(("bigint", "bigint"), Value::number("7"), Value::text("7"));
+        let plan = planned((Engine::Postgres, Engine::Postgres), ("numeric", "numeric"));
+        let of_text = plan.identity_of_text("{\"k\":\"1.50\"}");
+        assert_eq!(of_text, Some(plan.identity(&[Value::text("1.5")])));
+        assert_eq!(plan.identity_of_text("{\"other\":1}"), None);
     }
 }

@@ -32,6 +32,9 @@ pub use verdict::{Difference, Found, Judged, Look, TRIES_MAX, difference, judge}
 mod finding;
 pub use finding::{Figures, Finding, Outcome};
 
+mod mend;
+pub use mend::{Mend, mend, unmend};
+
 mod brakes;
 pub use brakes::{Brakes, Refused};
 
@@ -40,5 +43,5 @@ pub use self_test::{Untrue, self_test};
 
 mod port;
 pub use port::{
-    Key, Passage, PassageError, Range, Scanned, Side, SideError, SideErrorKind, Touched,
+    Key, Mender, Passage, PassageError, Range, Scanned, Side, SideError, SideErrorKind, Touched,
 };

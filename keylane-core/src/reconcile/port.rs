@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::model::{Row, TableName, Value};
 
 use super::encoded::EncodedRow;
+use super::mend::Mend;
 use super::plan::{SideTable, TablePlan};
 
 /// The values of a row's key, in its columns' order.
@@ -68,6 +69,9 @@ pub trait Side: Send {
     /// How many rows there are.
     async fn count(&mut self, name: &TableName) -> Result<u64, SideError>;
 
+    /// About how many rows there are, without reading them; `None` if nobody knows. For people who wait.
+    async fn estimate(&mut self, name: &TableName) -> Result<Option<u64>, SideError>;
+
     /// Rows of a range, at most so many and about so many bytes.
     async fn scan(
         &mut self,
@@ -120,4 +124,38 @@ pub trait Passage: Send {
 
     /// Where the look was taken, in words (positions, offsets).
     fn position(&self) -> String;
+}
+
+/// A replica that is mended.
+///
+/// *Order*: `fence`, then any number of the others, then `commit` or `give_up`. *Fence*: from when it is had until then nobody else writes the table, also no row that is not there yet; readers go on.
+/// *Durability*: what was written holds once `commit` returns, all of it or nothing. *Cancellation*: a dropped mender's writes never happened.
+#[async_trait]
+pub trait Mender: Send {
+    /// Takes the table's fence. Gives up ([`SideErrorKind::Busy`]) after a time in which writers behind it wait, too.
+    async fn fence(&mut self, plan: &TablePlan) -> Result<(), SideError>;
+
+    /// Rows by their keys, as under the fence.
+    async fn rows(&mut self, plan: &TablePlan, keys: &[Key]) -> Result<Vec<Row>, SideError>;
+
+    /// Writes a row. What the database refuses (a unique value, a foreign key, a trigger's word) is told in words and leaves the other writes as they are.
+    async fn write(
+        &mut self,
+        plan: &TablePlan,
+        write: &Mend,
+    ) -> Result<Result<(), String>, SideError>;
+
+    /// Takes rows out and puts them in as they should be, all or none: rows that hold each other's unique values cannot be written one after another. Refused in words where a delete would do more than
+    /// take the row out (foreign keys with an action, triggers).
+    async fn replace(
+        &mut self,
+        plan: &TablePlan,
+        rows: &[(Key, Row)],
+    ) -> Result<Result<(), String>, SideError>;
+
+    /// Commits, and lifts the fence.
+    async fn commit(&mut self) -> Result<(), SideError>;
+
+    /// Undoes all writes since the fence, and lifts it.
+    async fn give_up(&mut self);
 }

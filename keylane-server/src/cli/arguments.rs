@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, completions, consume, demo, examples, init, notify, parked, run, settle, status,
-    threads, topics,
+    check, completions, consume, demo, examples, init, notify, parked, reconcile, run, settle,
+    status, threads, topics, trace,
 };
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
@@ -100,6 +100,12 @@ enum Command {
     /// How many threads apply a pipeline: tell it, or set it while the pipeline runs.
     #[command(after_help = examples::THREADS)]
     Threads(threads::ThreadsArguments),
+    /// Compare origin and replica row by row, under live traffic, and see what differs and how it is proved. Also for any two databases.
+    #[command(after_help = examples::RECONCILE)]
+    Reconcile(Box<reconcile::ReconcileArguments>),
+    /// One row's whole way: what the origin has, its records in the log, how far its lane is, what the replica has, what the last comparison said.
+    #[command(after_help = examples::TRACE)]
+    Trace(trace::TraceArguments),
     /// Messages to Slack and webhooks: try a channel, see what they look like, see what was not told.
     #[command(after_help = examples::NOTIFY)]
     Notify(notify::NotifyArguments),
@@ -156,6 +162,10 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Settle(settle) => settle::run(&load(&arguments.config)?, &settle),
         Command::Parked(parked) => parked::run(&load(&arguments.config)?, &parked),
         Command::Threads(threads) => threads::run(&load(&arguments.config)?, &threads),
+        Command::Reconcile(reconcile) => {
+            reconcile::run(&arguments.config, &reconcile, arguments.quiet)
+        }
+        Command::Trace(trace) => trace::run(&load(&arguments.config)?, &trace),
         Command::Notify(notify) => notify::run(&arguments.config, &notify),
         Command::Consume(consume) => consume::run(&consume),
         Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),

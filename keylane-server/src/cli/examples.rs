@@ -82,6 +82,30 @@ Examples:
   keylane threads shop
       How many there are, and why.";
 
+pub(super) const RECONCILE: &str = "\
+Exit codes:
+  0  equal
+  1  a table could not be compared
+  3  differences, or rows that could not be proved either way
+  4  a database is not reachable
+
+Examples:
+  keylane reconcile
+      All tables of all pipelines, while they run.
+  keylane reconcile shop --table orders --where \"amount>1000\"
+      Some rows of one table.
+  keylane reconcile --origin postgres://reader@shop-db/shop --replica sqlite:copy.db --table orders
+      Any two databases, without a pipeline.
+  keylane reconcile show --rows
+      What the latest run found, column by column.";
+
+pub(super) const TRACE: &str = "\
+Examples:
+  keylane trace orders 42
+      The row with the key 42.
+  keylane trace sales.items order=7,line=2 --pipeline shop --format json
+      A key of two columns, for a script.";
+
 pub(super) const NOTIFY: &str = "\
 Examples:
   keylane notify test ops

@@ -22,6 +22,10 @@ mod parked;
 
 mod threads;
 
+mod reconcile;
+
+mod trace;
+
 mod notify;
 
 mod consume;

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::http;
 use crate::notify::Watching;
+use crate::reconcile::Scheduling;
 use crate::shutdown;
 use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
 use crate::wire_up::{Road, roads};
@@ -68,10 +69,14 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
         let served = CancellationToken::new();
         let service = http::serve(&config.http, &config.state_dir, observer.clone(), &served).await?;
         let watching = Watching::start(config, observer)?;
+        let scheduling = Scheduling::start(config);
         let runs = roads
             .into_iter()
             .map(|road| pipeline(config, road, arguments, stop.clone()));
         let ends = futures_util::future::join_all(runs).await;
+        if let Some(scheduling) = scheduling {
+            scheduling.end().await;
+        }
         if let Some(watching) = watching {
             watching.end().await;
         }

@@ -10,6 +10,7 @@ use super::keys::{Absent, Key, Takes};
 use super::notify::{self, PipelineNotify};
 use super::origin::{self, Origin};
 use super::reader::{Block, Read, Reader};
+use super::reconcile::{self, Reconcile};
 use super::replica::{self, Replica};
 use super::source::Span;
 use super::tables::{self, TableName, TablePattern};
@@ -58,6 +59,12 @@ pub(super) const KEYS: &[Key] = &[
         takes: Takes::Block(apply::KEYS),
         absent: Absent::Means("its defaults"),
         means: "How changes are written to the replica.",
+    },
+    Key {
+        name: "reconcile",
+        takes: Takes::Block(reconcile::KEYS),
+        absent: Absent::Means("nothing is compared by itself"),
+        means: "When the two sides are compared by themselves, and what is mended then.",
     },
     Key {
         name: "notify",
@@ -116,6 +123,8 @@ pub struct Pipeline {
     pub capture: Capture,
     /// How changes are applied.
     pub apply: Apply,
+    /// When its two sides are compared by themselves.
+    pub reconcile: Reconcile,
     /// Who is told of it, where that differs from the others.
     pub notify: PipelineNotify,
     /// Topics of another tool, instead of capture.
@@ -177,6 +186,9 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
         .block("capture")
         .and_then(|inner| capture::read(&inner));
     let apply = block.block("apply").and_then(|inner| apply::read(&inner));
+    let reconcile = block
+        .block("reconcile")
+        .and_then(|inner| reconcile::read(&inner));
     let notify = block
         .block("notify")
         .and_then(|inner| notify::read_own(&inner));
@@ -209,6 +221,7 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
             topics: topics.topics,
             capture: capture?,
             apply: apply?,
+            reconcile: reconcile?,
             notify,
             from_topics,
         },

@@ -9,6 +9,9 @@ pub use roads::roads;
 mod checks;
 pub use checks::checks;
 
+mod reconcile;
+pub use reconcile::{Database, RoadPassage};
+
 mod notify;
 pub use notify::{channels, outbox, outbox_if_there, rendered, turn};
 

@@ -120,7 +120,7 @@ impl Road {
     }
 
     /// The control topic, read to its end if it answers; else as it was read before.
-    async fn catalog(&self) -> MutexGuard<'_, ControlReader> {
+    pub(super) async fn catalog(&self) -> MutexGuard<'_, ControlReader> {
         let mut control = self.control.lock().await;
         let polled = tokio::time::timeout(CATALOG_WAIT_MAX, control.poll(self.log.as_ref(), None));
         if !matches!(polled.await, Ok(Ok(_))) {

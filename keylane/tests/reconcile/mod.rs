@@ -1,7 +1,8 @@
-//! Two databases compared: what differs is found, whatever it is and wherever it lies, and nothing else.
+//! Two databases compared: what differs is found, whatever it is and wherever it lies, and nothing else; and mended.
 
 mod bed;
 mod keys;
 mod kinds;
+mod mending;
 mod pairs;
 mod resume;

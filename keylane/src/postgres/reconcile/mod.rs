@@ -1,7 +1,10 @@
-//! PostgreSQL as a side of a comparison: ranges by binary `COPY`, rows by key in their own text; nothing but the right to read.
+//! PostgreSQL as a side of a comparison: ranges by binary `COPY`, rows by key in their own text; nothing but the right to read. As a replica that is mended: row by row, under a fence.
 
 mod side;
 pub use side::PostgresSide;
+
+mod mend;
+pub use mend::PostgresMender;
 
 mod tables;
 

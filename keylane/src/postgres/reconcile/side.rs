@@ -24,6 +24,13 @@ SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', (
   JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE m.amname = 'btree' AND n.nspname NOT IN ('pg_catalog', 'public')), '\"$user\"', 'public'), false);
 SET enable_sort = off; SET enable_bitmapscan = off; SET default_transaction_read_only = on; SET jit = off";
 
+/// As the server last counted, with the partitions of a partitioned table.
+const ESTIMATE: &str = "
+SELECT CASE WHEN bool_or(c.reltuples >= 0) THEN sum(greatest(c.reltuples, 0))::int8 END FROM pg_class c
+WHERE c.oid IN (SELECT t.relid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace, pg_partition_tree(r.oid) t
+                WHERE n.nspname = $1 AND r.relname = $2 AND t.isleaf
+                UNION SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace WHERE n.nspname = $1 AND r.relname = $2 AND r.relkind = 'r')";
+
 /// A database to compare.
 pub struct PostgresSide {
     url: String,
@@ -74,25 +81,30 @@ impl PostgresSide {
     }
 
     fn failed(&self, doing: &str, error: &Error) -> SideError {
-        let said = match error.as_db_error() {
-            Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
-            None => error.to_string(),
-        };
-        let kind = match error.code().map(|code| code.code()) {
-            _ if is_connection_lost(error) => SideErrorKind::Unreachable,
-            Some("55P03" | "40P01" | "40001" | "57014") => SideErrorKind::Busy,
-            Some("42501") => SideErrorKind::Denied,
-            Some("42P01" | "42703" | "42804" | "42883" | "0A000") => SideErrorKind::Table,
-            _ => SideErrorKind::Other,
-        };
-        SideError {
-            kind,
-            message: format!("{doing} at {}: {said}", redacted(&self.url)),
-        }
+        failed(&self.url, doing, error)
     }
 }
 
-fn from_connect(error: &ConnectError) -> SideError {
+/// What the server says, without a row's values.
+pub(super) fn failed(url: &str, doing: &str, error: &Error) -> SideError {
+    let said = match error.as_db_error() {
+        Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        None => error.to_string(),
+    };
+    let kind = match error.code().map(|code| code.code()) {
+        _ if is_connection_lost(error) => SideErrorKind::Unreachable,
+        Some("55P03" | "40P01" | "40001" | "57014") => SideErrorKind::Busy,
+        Some("42501") => SideErrorKind::Denied,
+        Some("42P01" | "42703" | "42804" | "42883" | "0A000") => SideErrorKind::Table,
+        _ => SideErrorKind::Other,
+    };
+    SideError {
+        kind,
+        message: format!("{doing} at {}: {said}", redacted(url)),
+    }
+}
+
+pub(super) fn from_connect(error: &ConnectError) -> SideError {
     SideError {
         kind: match error.kind {
             ConnectErrorKind::Unreachable => SideErrorKind::Unreachable,
@@ -120,6 +132,14 @@ impl Side for PostgresSide {
         let count: Result<i64, Error> = counted.and_then(|row| row.try_get(0));
         let count = count.map_err(|error| self.failed(&format!("counting {name}"), &error))?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    async fn estimate(&mut self, name: &TableName) -> Result<Option<u64>, SideError> {
+        let names = [&&*name.schema as _, &&*name.name as _];
+        let asked = self.client().await?.query_one(ESTIMATE, &names).await;
+        let rows: Result<Option<i64>, Error> = asked.and_then(|row| row.try_get(0));
+        let rows = rows.map_err(|error| self.failed(&format!("asking about {name}"), &error))?;
+        Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
     }
 
     async fn scan(
@@ -155,7 +175,7 @@ impl Side for PostgresSide {
     }
 }
 
-async fn read_rows(
+pub(super) async fn read_rows(
     client: &Client,
     sql: &str,
     which: Which,

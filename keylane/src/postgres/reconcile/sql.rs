@@ -1,7 +1,7 @@
 //! The statements' text. Rows are compared as wholes, so that an index on the key serves.
 
 use keylane_core::model::{TableName, Value};
-use keylane_core::reconcile::{Key, Kind, Paired, Range, TablePlan, Told};
+use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 /// Which side of a plan a statement is for.
@@ -116,6 +116,59 @@ pub(super) fn rows(which: Which, plan: &TablePlan, filter: Option<&str>, keys: &
     )
 }
 
+/// A row's write at the replica.
+pub(super) fn write(plan: &TablePlan, write: &Mend) -> String {
+    let table = Which::Replica.table(plan);
+    let name = |place: &usize| {
+        plan.columns
+            .get(*place)
+            .map_or_else(String::new, column_name)
+    };
+    let value = |place: usize, value: &Value| {
+        let column = plan.columns.get(place);
+        column.map_or_else(String::new, |it| cast(value, Which::Replica.type_name(it)))
+    };
+    let found = |key: &Key| -> String {
+        let wanted = plan.columns.iter().zip(key).enumerate();
+        let wanted = wanted
+            .map(|(place, (it, of_key))| format!("{} = {}", column_name(it), value(place, of_key)));
+        wanted.collect::<Vec<_>>().join(" AND ")
+    };
+    match write {
+        Mend::Delete(key) => format!("DELETE FROM {table} WHERE {}", found(key)),
+        Mend::Update { key, row, columns } => {
+            let set = columns.iter().filter_map(|place| {
+                Some(format!(
+                    "{} = {}",
+                    name(place),
+                    value(*place, row.get(*place)?)
+                ))
+            });
+            let set: Vec<String> = set.collect();
+            format!("UPDATE {table} SET {} WHERE {}", set.join(", "), found(key))
+        }
+        Mend::Insert(row) => {
+            let written = Mend::written(plan, row);
+            let names: Vec<String> = written.iter().map(|(place, _)| name(place)).collect();
+            let values: Vec<String> = written
+                .iter()
+                .map(|(place, it)| value(*place, it))
+                .collect();
+            // A key that an identity column would count is written as the origin has it.
+            format!(
+                "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE VALUES ({})",
+                names.join(", "),
+                values.join(", ")
+            )
+        }
+    }
+}
+
+/// A column of the replica, alone.
+fn column_name(column: &Paired) -> String {
+    escape_identifier(&column.replica_name)
+}
+
 fn told(which: Which, column: &Paired) -> String {
     let name = which.name(column);
     match column.told {
@@ -151,9 +204,10 @@ fn cast(value: &Value, type_name: &str) -> String {
             format!("{name}{behind}")
         }
     };
-    // A `character` without a length is one of length 1.
+    // Without a length these are of length 1.
     let bare = match &*bare {
         "character" => "bpchar",
+        "bit" => "varbit",
         bare => bare,
     };
     match value.as_sql_text() {

@@ -19,7 +19,9 @@ CREATE TABLE runs (
   origin TEXT NOT NULL,
   replica TEXT NOT NULL,
   filter TEXT,
+  scheduled INTEGER NOT NULL,
   begun_us INTEGER NOT NULL,
+  gone_on_us INTEGER NOT NULL,
   ended_us INTEGER,
   state TEXT NOT NULL,
   why TEXT NOT NULL DEFAULT ''

@@ -63,8 +63,8 @@ impl Journal {
         self.run(move |file| {
             let transaction = file.transaction()?;
             transaction.execute(
-                "INSERT INTO runs (run, pipeline, origin, replica, filter, begun_us, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running')",
-                params![new.run, new.pipeline, new.origin, new.replica, new.filter, now_us()],
+                "INSERT INTO runs (run, pipeline, origin, replica, filter, scheduled, begun_us, gone_on_us, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 'running')",
+                params![new.run, new.pipeline, new.origin, new.replica, new.filter, new.scheduled, now_us()],
             )?;
             for (place, name) in new.tables.iter().enumerate() {
                 transaction.execute(
@@ -80,6 +80,20 @@ impl Journal {
             transaction.commit()
         })
         .await
+    }
+
+    /// A process begins with a run, or goes on with one; a run that failed is under way again.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn goes_on(&self, run: &str) -> Result<(), JournalError> {
+        let run = run.to_owned();
+        self.run(move |file| {
+            let sql = "UPDATE runs SET gone_on_us = ?2, state = 'running', why = '', ended_us = NULL WHERE run = ?1 AND state <> 'done'";
+            file.execute(sql, params![run, now_us()])
+        })
+        .await?;
+        Ok(())
     }
 
     /// Which columns of a table are compared. What was found behind the place that was reached is forgotten: it is found again.
@@ -348,7 +362,7 @@ fn noted(row: &rusqlite::Row<'_>) -> rusqlite::Result<Noted> {
 }
 
 fn read_run(file: &Connection, run: &str) -> rusqlite::Result<Option<Run>> {
-    let sql = "SELECT pipeline, origin, replica, filter, begun_us, ended_us, state, why FROM runs WHERE run = ?1";
+    let sql = "SELECT pipeline, origin, replica, filter, begun_us, ended_us, state, why, scheduled, gone_on_us FROM runs WHERE run = ?1";
     let found = file.query_row(sql, [run], |row| {
         let state: String = row.get(6)?;
         Ok(Run {
@@ -358,9 +372,11 @@ fn read_run(file: &Connection, run: &str) -> rusqlite::Result<Option<Run>> {
                 origin: row.get(1)?,
                 replica: row.get(2)?,
                 filter: row.get(3)?,
+                scheduled: row.get(8)?,
                 tables: Vec::new(),
             },
             begun_us: row.get(4)?,
+            gone_on_us: row.get(9)?,
             ended_us: row.get(5)?,
             state: RunState::read(&state),
             why: row.get(7)?,
@@ -371,7 +387,10 @@ fn read_run(file: &Connection, run: &str) -> rusqlite::Result<Option<Run>> {
         return Ok(None);
     };
     let mut statement = file.prepare(
-        "SELECT name, columns, key, figures, after, state, verdict, why, took_ms FROM tables WHERE run = ?1 ORDER BY place",
+        "SELECT name, columns, key, figures, after, state, verdict, why, took_ms,
+                (SELECT count(*) FROM findings f WHERE f.run = t.run AND f.name = t.name AND counts AND repair = 'repaired'),
+                (SELECT count(*) FROM findings f WHERE f.run = t.run AND f.name = t.name AND counts AND repair = 'failed')
+         FROM tables t WHERE run = ?1 ORDER BY place",
     )?;
     let tables = statement.query_map([run], known_table)?;
     known.tables = tables.collect::<rusqlite::Result<_>>()?;
@@ -396,5 +415,6 @@ fn known_table(row: &rusqlite::Row<'_>) -> rusqlite::Result<KnownTable> {
             _ => TableState::Open(after),
         },
         took_ms: u64::try_from(row.get::<_, i64>(8)?).unwrap_or(0),
+        repaired: (row.get(9)?, row.get(10)?),
     })
 }

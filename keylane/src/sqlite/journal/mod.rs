@@ -11,6 +11,9 @@ pub use run::{KnownTable, NewRun, Run, RunState, TableState};
 mod note;
 pub use note::{Noted, Repair};
 
+mod claim;
+pub use claim::Claim;
+
 mod file;
 
 mod form;

@@ -15,6 +15,8 @@ pub struct NewRun {
     pub replica: String,
     /// Rows for which it is not true do not count.
     pub filter: Option<String>,
+    /// Nobody asked for it but the configuration.
+    pub scheduled: bool,
     /// Tables, by the origin's names, in the order in which they are compared.
     pub tables: Vec<String>,
 }
@@ -56,6 +58,8 @@ pub struct Run {
     pub begun: NewRun,
     /// Microseconds since 1970.
     pub begun_us: i64,
+    /// When a process last began or went on with it.
+    pub gone_on_us: i64,
     /// When it ended.
     pub ended_us: Option<i64>,
     /// How it stands.
@@ -92,4 +96,6 @@ pub struct KnownTable {
     pub state: TableState,
     /// How long it took, milliseconds.
     pub took_ms: u64,
+    /// Rows that were repaired, and whose repair failed.
+    pub repaired: (u64, u64),
 }

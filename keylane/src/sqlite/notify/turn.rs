@@ -1,10 +1,10 @@
 //! Whose turn it is to look and to send: one process of a machine, by a lock on a file of the state folder that dies with the process.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use fs4::fs_std::FileExt as _;
+use crate::own_file::locked;
 
 const FILE: &str = "notify.lock";
 
@@ -19,14 +19,7 @@ impl Turn {
     /// # Errors
     /// If the folder cannot be written.
     pub fn take(state_dir: &Path) -> io::Result<Option<Turn>> {
-        std::fs::create_dir_all(state_dir)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(state_dir.join(FILE))?;
-        let is_ours = file.try_lock_exclusive()?;
-        Ok(is_ours.then_some(Turn { _file: file }))
+        let file = locked(&state_dir.join(FILE))?;
+        Ok(file.map(|file| Turn { _file: file }))
     }
 }

@@ -48,6 +48,13 @@ pub(super) fn count(
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
+/// The highest row number, which is found at once; tables without row numbers tell nothing.
+pub(super) fn highest(connection: &Connection, name: &TableName) -> Option<u64> {
+    let sql = format!("SELECT max(rowid) FROM {}", quoted(&name.name));
+    let highest: Option<i64> = connection.query_row(&sql, [], |row| row.get(0)).ok()?;
+    u64::try_from(highest?).ok()
+}
+
 /// Rows of a range.
 pub(super) fn scan(
     connection: &Connection,
@@ -94,8 +101,21 @@ pub(super) fn rows(
     keys: &[Key],
 ) -> rusqlite::Result<Vec<Row>> {
     let transaction = connection.transaction()?;
+    let rows = rows_within(&transaction, which, plan, filter, keys)?;
+    transaction.commit()?;
+    Ok(rows)
+}
+
+/// As [`rows`], within a transaction that is open.
+pub(super) fn rows_within(
+    connection: &Connection,
+    which: Which,
+    plan: &TablePlan,
+    filter: Option<&str>,
+    keys: &[Key],
+) -> rusqlite::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut statement = transaction.prepare_cached(&sql::row(which, plan, filter))?;
+    let mut statement = connection.prepare_cached(&sql::row(which, plan, filter))?;
     for key in keys {
         let marks: Vec<_> = plan
             .columns
@@ -110,7 +130,5 @@ pub(super) fn rows(
             rows.push(cells.collect::<rusqlite::Result<Row>>()?);
         }
     }
-    drop(statement);
-    transaction.commit()?;
     Ok(rows)
 }

@@ -79,7 +79,7 @@ impl SqliteSide {
     }
 }
 
-fn kind_of(error: &rusqlite::Error) -> SideErrorKind {
+pub(super) fn kind_of(error: &rusqlite::Error) -> SideErrorKind {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SideErrorKind::Busy,
         Some(ErrorCode::CannotOpen) => SideErrorKind::Unreachable,
@@ -116,6 +116,13 @@ impl Side for SqliteSide {
             read::count(file, &asked, filter.as_deref())
         })
         .await
+    }
+
+    async fn estimate(&mut self, name: &TableName) -> Result<Option<u64>, SideError> {
+        let asked = name.clone();
+        let doing = format!("asking about {name}");
+        self.run(&doing, move |file| Ok(read::highest(file, &asked)))
+            .await
     }
 
     async fn scan(

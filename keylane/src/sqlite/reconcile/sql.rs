@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use keylane_core::model::Value;
-use keylane_core::reconcile::{Kind, Paired, Range, TablePlan, Told};
+use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told};
 
 use super::super::names::quoted;
 
@@ -89,6 +89,54 @@ pub(super) fn row(which: Which, plan: &TablePlan, filter: Option<&str>) -> Strin
         which.table(plan),
         wanted.join(" AND "),
     )
+}
+
+/// A row's write at the replica, and the values of its marks.
+pub(super) fn write(plan: &TablePlan, write: &Mend) -> (String, Vec<Value>) {
+    let table = Which::Replica.table(plan);
+    let name = |place: &usize| {
+        let column = plan.columns.get(*place);
+        column.map_or_else(String::new, |it| Which::Replica.name(it))
+    };
+    let found = |key: &Key| -> (String, Vec<Value>) {
+        let columns = plan.columns.iter().take(plan.key);
+        let wanted = columns.map(|it| format!("{} = ?", ordered(Which::Replica, it)));
+        let wanted: Vec<String> = wanted.collect();
+        let marks = plan.columns.iter().zip(key);
+        let marks = marks.map(|(it, value)| mark(it, value).into_owned());
+        (wanted.join(" AND "), marks.collect())
+    };
+    match write {
+        Mend::Delete(key) => {
+            let (wanted, marks) = found(key);
+            (format!("DELETE FROM {table} WHERE {wanted}"), marks)
+        }
+        Mend::Update { key, row, columns } => {
+            let set: Vec<String> = columns
+                .iter()
+                .map(|at| format!("{} = ?", name(at)))
+                .collect();
+            let mut values: Vec<Value> = columns
+                .iter()
+                .map(|place| row.get(*place).cloned().unwrap_or(Value::Null))
+                .collect();
+            let (wanted, marks) = found(key);
+            values.extend(marks);
+            let set = set.join(", ");
+            (format!("UPDATE {table} SET {set} WHERE {wanted}"), values)
+        }
+        Mend::Insert(row) => {
+            let (places, values): (Vec<usize>, Vec<Value>) =
+                Mend::written(plan, row).into_iter().unzip();
+            let names: Vec<String> = places.iter().map(name).collect();
+            let marks = vec!["?"; values.len()].join(", ");
+            let names = names.join(", ");
+            (
+                format!("INSERT INTO {table} ({names}) VALUES ({marks})"),
+                values,
+            )
+        }
+    }
 }
 
 /// A key's value as this side is asked for it.

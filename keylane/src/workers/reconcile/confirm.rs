@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use keylane_core::model::Row;
 use keylane_core::reconcile::{
-    Figures, Finding, Found, Judged, Look, PassageError, Side, SideError, TablePlan, Touched,
+    Figures, Finding, Found, Judged, Key, Look, PassageError, Side, SideError, TablePlan, Touched,
     difference, judge,
 };
 
 use super::super::stats::now_us;
+use super::patient;
 use super::scan::Seen;
-use super::table::{Between, Comparing, persistent};
+use super::table::{Between, Comparing};
 
 /// Rows that are asked for together.
 const ROWS_AT_ONCE: usize = 500;
@@ -73,6 +74,22 @@ pub(super) async fn confirm(
         open = again;
     }
     Ok(findings)
+}
+
+/// Looks at these rows as at any that differ; those that are proved to.
+///
+/// # Errors
+/// A side's.
+pub async fn look_again(
+    comparing: &Comparing,
+    plan: &TablePlan,
+    between: &mut Between,
+    keys: Vec<Key>,
+) -> Result<Vec<Finding>, SideError> {
+    let at_us = now_us();
+    let seen: Vec<Seen> = keys.into_iter().map(|key| Seen { key, at_us }).collect();
+    let mut figures = Figures::default();
+    confirm(comparing, plan, between, &seen, &mut figures).await
 }
 
 fn count_bounds(figures: &mut Figures, found: &Found) {
@@ -168,7 +185,7 @@ async fn rows(
     let mut found = Rows::new();
     for some in open.chunks(ROWS_AT_ONCE) {
         let keys: Vec<_> = some.iter().map(|(_, seen)| seen.key.clone()).collect();
-        for row in persistent(async || side.rows(plan, &keys).await).await? {
+        for row in patient::rows(side, plan, &keys).await? {
             let key = row.get(..plan.key).unwrap_or_default();
             found.insert(plan.identity(key), row);
         }

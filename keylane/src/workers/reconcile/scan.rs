@@ -8,7 +8,8 @@ use keylane_core::reconcile::{
 use tokio::time::Instant;
 
 use super::super::stats::now_us;
-use super::table::{Between, Comparing, persistent};
+use super::patient;
+use super::table::{Between, Comparing};
 
 /// A row that differs, and when it was seen, microseconds since 1970.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl<'a> Scan<'a> {
         };
         let next = up_to.is_some().then(|| self.behind(up_to.clone()));
         let plan = self.plan;
-        let theirs = persistent(async || replica.scan(plan, &range, theirs_max).await);
+        let theirs = patient::scan(replica, plan, &range, theirs_max);
         let ahead = async {
             match next {
                 Some(range) => self.read_timed(origin, range).await.map(Some),
@@ -91,7 +92,7 @@ impl<'a> Scan<'a> {
                 ours.rows.len().max(1) * 2,
                 self.comparing.read_bytes_max * 2,
             );
-            ours = persistent(async || origin.scan(plan, &range, most).await).await?;
+            ours = patient::scan(origin, plan, &range, most).await?;
             if ours.cut {
                 return Err(changed(plan));
             }
@@ -136,8 +137,7 @@ impl<'a> Scan<'a> {
 
     async fn read(&self, side: &mut dyn Side, range: Range) -> Result<Scanned, SideError> {
         let most = (self.size.rows(), self.comparing.read_bytes_max);
-        let plan = self.plan;
-        persistent(async || side.scan(plan, &range, most).await).await
+        patient::scan(side, self.plan, &range, most).await
     }
 
     async fn read_timed(

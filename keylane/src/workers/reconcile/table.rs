@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::reconcile::{
-    Figures, Finding, Key, Passage, Side, SideError, SideErrorKind, TablePlan, Untrue, self_test,
+    Figures, Finding, Key, Passage, Side, SideError, TablePlan, Untrue, self_test,
 };
 use tokio::time::Instant;
 
@@ -42,10 +42,6 @@ const SUSPECTS_AT_ONCE: usize = 2000;
 const REACHED_EVERY: Duration = Duration::from_secs(1);
 /// How long what differs waits for others that are looked at with it.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// The pauses between attempts while a side is away.
-const AWAY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
-/// How often a side that is away is tried in a row.
-const ATTEMPTS_MAX: u32 = 12;
 
 /// Why a table's comparison has no end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -132,30 +128,5 @@ pub async fn compare_table(
             return Ok(figures);
         }
         reached_at = Instant::now();
-    }
-}
-
-/// Tries until it is answered; errors that pass are waited out, up to a minute and a half.
-pub(super) async fn persistent<T>(
-    mut ask: impl AsyncFnMut() -> Result<T, SideError>,
-) -> Result<T, SideError> {
-    let (mut pause, longest) = AWAY;
-    for _ in 1..ATTEMPTS_MAX {
-        match ask().await {
-            Err(error) if passes(error.kind) => {
-                tracing::warn!("reading is tried again: {error}");
-            }
-            answer => return answer,
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(longest);
-    }
-    ask().await
-}
-
-fn passes(kind: SideErrorKind) -> bool {
-    match kind {
-        SideErrorKind::Unreachable | SideErrorKind::Busy => true,
-        SideErrorKind::Denied | SideErrorKind::Table | SideErrorKind::Other => false,
     }
 }

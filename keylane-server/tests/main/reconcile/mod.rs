@@ -1,0 +1,8 @@
+//! `keylane reconcile`: what differs is found while the road is at work, and nothing else is.
+
+mod lag;
+mod repair;
+mod road;
+mod schedule;
+mod trace;
+mod urls;

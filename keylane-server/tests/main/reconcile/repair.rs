@@ -1,0 +1,111 @@
+//! `reconcile --repair`, `--dry-run`, the brakes, and `reconcile undo`.
+
+use serde_json::Value;
+
+use crate::bed::{Bed, left_out};
+
+const TABLES: &str = "
+create table if not exists customers (id int primary key, mail text unique);
+create table if not exists orders (id int primary key, customer int references customers, note text);";
+
+fn table<'a>(run: &'a Value, name: &str) -> &'a Value {
+    let mut tables = run["tables"].as_array().into_iter().flatten();
+    let found = tables.find(|table| table["table"] == name);
+    assert!(found.is_some(), "{name} in {run}");
+    found.unwrap_or(run)
+}
+
+fn filled(name: &'static str) -> Bed {
+    let bed = Bed::new(name, TABLES);
+    bed.configure(&[bed.wiring()]);
+    bed.origin_sql("insert into customers select n, 'c' || n from generate_series(1, 200) n");
+    bed.origin_sql(
+        "insert into orders select n, 1 + n % 200, 'o' || n from generate_series(1, 2000) n",
+    );
+    bed
+}
+
+const PLANTED: &str = "
+delete from orders where customer = 5;
+delete from customers where id = 5;
+update customers set mail = 'rogue' where id = 7;
+insert into orders values (90000, 1, 'extra');";
+
+#[test]
+fn what_is_proved_is_mended_seen_again_and_can_be_put_back() {
+    if left_out() {
+        return;
+    }
+    let bed = filled("repair_road");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.replica_sql(PLANTED);
+    let dry = bed.json(
+        &["reconcile", "--repair", "--dry-run", "--format", "json"],
+        3,
+    );
+    let orders = table(&dry, "public.orders");
+    assert_eq!(
+        (&orders["would_repair"], &orders["repaired"]),
+        (&11.into(), &0.into())
+    );
+    let run = bed.json(&["reconcile", "--repair", "--format", "json"], 0);
+    assert_eq!(table(&run, "public.orders")["repaired"], 11);
+    let customers = table(&run, "public.customers");
+    assert_eq!(
+        (&customers["repaired"], &customers["verdict"]),
+        (&2.into(), &"equal".into())
+    );
+    bed.assert_equal(&["customers", "orders"]);
+    bed.json(&["reconcile", "--format", "json"], 0);
+
+    // One of the rows has changed since: it stays.
+    bed.origin_sql("update customers set mail = 'new' where id = 7");
+    bed.settle(&road);
+    let name = run["run"].as_str().expect("a name");
+    let undone = bed.run(&["reconcile", "undo", name]);
+    assert_eq!(undone.status.code(), Some(3));
+    assert_eq!(
+        bed.replica_sql("select mail from customers where id = 7"),
+        "new"
+    );
+    assert_eq!(
+        bed.replica_sql("select note from orders where id = 90000"),
+        "extra"
+    );
+    assert_eq!(
+        bed.replica_sql("select count(*) from orders where customer = 5"),
+        "0"
+    );
+    road.terminate();
+}
+
+#[test]
+fn the_brakes_hold_what_would_do_more_than_allowed() {
+    if left_out() {
+        return;
+    }
+    let bed = filled("repair_brakes");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.replica_sql("update orders set note = 'x' where id <= 500");
+    let repair = [
+        "reconcile",
+        "--repair",
+        "--table",
+        "orders",
+        "--format",
+        "json",
+    ];
+    let run = bed.json(&repair, 3);
+    let orders = table(&run, "public.orders");
+    let why = orders["not_repaired"].as_str().unwrap_or_default();
+    assert!(why.contains("25.0 %") && why.contains("max_share"), "{why}");
+    assert_eq!(orders["repaired"], 0);
+    let run = bed.json(&[&repair[..], &["--max-rows", "10"]].concat(), 3);
+    let why = table(&run, "public.orders")["not_repaired"].to_string();
+    assert!(why.contains("500 rows"), "{why}");
+    let run = bed.json(&[&repair[..], &["--max-share", "0.5"]].concat(), 0);
+    assert_eq!(table(&run, "public.orders")["repaired"], 500);
+    road.terminate();
+}

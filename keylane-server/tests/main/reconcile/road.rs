@@ -1,0 +1,89 @@
+//! With a pipeline: the verdict is of one logical moment, whatever is on its way.
+
+use serde_json::Value;
+
+use crate::bed::{Bed, left_out};
+
+const TABLES: &str = "
+create table if not exists customers (id int primary key, name text);
+create table if not exists orders (id int primary key, customer int, note text);";
+
+fn table<'a>(run: &'a Value, name: &str) -> &'a Value {
+    let mut tables = run["tables"].as_array().into_iter().flatten();
+    let found = tables.find(|table| table["table"] == name);
+    assert!(found.is_some(), "{name} in {run}");
+    found.unwrap_or(run)
+}
+
+#[test]
+fn a_rogue_write_and_a_lost_change_are_found_and_proved_and_nothing_else() {
+    if left_out() {
+        return;
+    }
+    let bed = Bed::new("reconcile_road", TABLES);
+    bed.configure(&[bed.wiring()]);
+    bed.origin_sql("insert into customers select n, 'c' || n from generate_series(1, 300) n");
+    bed.origin_sql(
+        "insert into orders select n, 1 + n % 300, 'o' || n from generate_series(1, 3000) n",
+    );
+    let early = bed.run(&["reconcile"]);
+    assert_eq!(early.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&early.stderr).into_owned();
+    assert!(told.contains("has captured nothing yet"), "{told}");
+
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    let equal = bed.json(&["reconcile", "--format", "json"], 0);
+    assert_eq!(table(&equal, "public.orders")["rows_replica"], 3000);
+    assert_eq!(table(&equal, "public.customers")["verdict"], "equal");
+
+    bed.replica_sql("update orders set note = 'rogue' where id = 7; delete from orders where id = 2999; insert into orders values (100000, 1, 'x')");
+    let found = bed.json(&["reconcile", "--format", "json"], 3);
+    let orders = table(&found, "public.orders");
+    let counts = ["missing", "extra", "different"].map(|name| orders[name].as_u64());
+    assert_eq!(counts, [Some(1); 3], "{orders}");
+    assert_eq!(table(&found, "public.customers")["verdict"], "equal");
+    let rows = bed.json(&["reconcile", "show", "--rows", "--format", "json"], 0);
+    let proof = rows["rows"][0]["proof"].as_str().unwrap_or_default();
+    assert!(
+        proof.contains("mark") && proof.contains(".orders"),
+        "{proof}"
+    );
+
+    // What the origin writes again is right again.
+    bed.origin_sql("update orders set note = note || '.' where id = 7; update orders set note = 'y' where id = 2999");
+    bed.settle(&road);
+    let found = bed.json(&["reconcile", "--table", "orders", "--format", "json"], 3);
+    let orders = table(&found, "public.orders");
+    assert_eq!(
+        (&orders["extra"], &orders["missing"], &orders["different"]),
+        (&1.into(), &0.into(), &0.into())
+    );
+    road.terminate();
+}
+
+#[test]
+fn a_road_that_stands_still_proves_nothing_and_says_so() {
+    if left_out() {
+        return;
+    }
+    let bed = Bed::new("reconcile_still", TABLES);
+    bed.configure(&[bed.wiring()]);
+    bed.origin_sql("insert into orders select n, 1, 'o' from generate_series(1, 100) n");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    road.terminate();
+    bed.origin_sql("update orders set note = 'later' where id <= 10");
+    let still = ["reconcile", "--mark-within", "1s", "--format", "json"];
+    let run = bed.json(&still, 3);
+    let orders = table(&run, "public.orders");
+    assert_eq!(
+        (&orders["verdict"], &orders["unproved"]),
+        (&"unproved".into(), &10.into())
+    );
+    assert_eq!(orders["different"], 0);
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.json(&still, 0);
+    road.terminate();
+}
