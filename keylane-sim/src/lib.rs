@@ -6,6 +6,7 @@
 //! - [`cross_lane`]: does parallel apply end right under unique and foreign keys, for every history bound?
 //! - [`commit_order`]: do readers of the replica only see states that the origin had, where that is asked for?
 //! - [`capture_epoch`]: does each change enter the log's accepted part exactly once, over crashes, hangs and late appends?
+//! - [`reconcile`]: is a proved difference always one, and does mending never make a replica worse?
 //! - [`road`]: all of it in one world, from origin rows to replica rows, and the initial snapshot.
 
 mod chance;
@@ -21,6 +22,8 @@ pub mod cross_lane;
 pub mod commit_order;
 
 pub mod capture_epoch;
+
+pub mod reconcile;
 
 pub mod road;
 

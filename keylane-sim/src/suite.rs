@@ -1,7 +1,7 @@
 //! All simulations, how one seed is run, and how a failure is made small.
 
 use crate::verdict::{Failure, Findings};
-use crate::{capture_epoch, commit_order, cross_lane, road};
+use crate::{capture_epoch, commit_order, cross_lane, reconcile, road};
 
 /// What is expected of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub fn all() -> Vec<Simulation> {
         cross_lane::SIMULATION,
         commit_order::SIMULATION,
         capture_epoch::SIMULATION,
+        reconcile::SIMULATION,
         road::SIMULATION,
     ]
 }

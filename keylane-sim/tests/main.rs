@@ -78,6 +78,16 @@ fn each_short_cut_of_opening_a_capture_session_is_caught() {
 }
 
 #[test]
+fn what_is_told_to_differ_does_and_mending_makes_nothing_worse() {
+    sound_variants_hold("reconcile");
+}
+
+#[test]
+fn each_short_cut_of_proof_and_mending_is_caught() {
+    mutants_are_caught("reconcile");
+}
+
+#[test]
 fn the_whole_road_ends_equal_over_crashes_hangs_and_lost_replies() {
     sound_variants_hold("road");
 }
