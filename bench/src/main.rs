@@ -17,6 +17,7 @@ mod machine;
 mod memory;
 mod parallel_consumer;
 mod peer;
+mod reconcile;
 mod report;
 mod road;
 mod running;
@@ -100,6 +101,8 @@ pub(crate) enum Peer {
     Debezium,
     /// Confluent's Parallel Consumer, in `consume`
     ParallelConsumer,
+    /// reladiff, in `reconcile`
+    Reladiff,
 }
 
 #[derive(Clone, Subcommand)]
@@ -124,6 +127,8 @@ enum Bench {
     Concurrency,
     /// Apply with 2,048 lanes a partition against 64
     Lanes,
+    /// Two tables compared, against checksums in the databases and copies of both to nowhere
+    Reconcile,
     /// One consumer that `consume` measures
     #[command(hide = true)]
     ConsumeMember(consume::Task),
@@ -151,11 +156,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             arguments.keylane.display()
         )
     })?;
-    let consumes = matches!(arguments.bench, Bench::Consume);
-    if sizes
-        .peer
-        .is_some_and(|peer| consumes != (peer == Peer::ParallelConsumer))
-    {
+    let own_peer = match arguments.bench {
+        Bench::Consume => Peer::ParallelConsumer,
+        Bench::Reconcile => Peer::Reladiff,
+        _ => Peer::Debezium,
+    };
+    if sizes.peer.is_some_and(|peer| peer != own_peer) {
         return Err("this peer does something else than is measured here".into());
     }
     let mut report = Report::new(match arguments.bench {
@@ -169,6 +175,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Consume | Bench::ConsumeMember(_) => "consume",
         Bench::Concurrency => "concurrency",
         Bench::Lanes => "lanes",
+        Bench::Reconcile => "reconcile",
     });
     match &arguments.bench {
         Bench::Capture => capture::run(&keylane, sizes, &mut report),
@@ -181,6 +188,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Consume => consume::run(sizes, &mut report),
         Bench::Concurrency => concurrency::run(sizes, &mut report),
         Bench::Lanes => lanes::run(&keylane, sizes, &mut report),
+        Bench::Reconcile => reconcile::run(&keylane, sizes, &mut report),
         Bench::ConsumeMember(task) => consume::member::run(task),
     }?;
     report.finish(&arguments.results)

@@ -8,6 +8,8 @@ pub(crate) struct Stat {
     pub(crate) parent: u32,
     /// User and system time, in clock ticks.
     pub(crate) cpu_ticks: u64,
+    /// The same of its children that have ended and were waited for.
+    pub(crate) ended_ticks: u64,
     /// In clock ticks since the machine started.
     pub(crate) started: u64,
 }
@@ -22,11 +24,13 @@ pub(crate) fn stat_of(pid: u32) -> Option<Stat> {
     let parent = fields.next()?.parse().ok()?;
     let mut number = |skipped: usize| fields.nth(skipped)?.parse::<u64>().ok();
     let (user, system) = (number(9)?, number(0)?);
+    let (ended_user, ended_system) = (number(0)?, number(0)?);
     Some(Stat {
         state,
         parent,
         cpu_ticks: user + system,
-        started: number(6)?,
+        ended_ticks: ended_user + ended_system,
+        started: number(4)?,
     })
 }
 

@@ -41,3 +41,10 @@ pub fn usage_with_children(pid: u32) -> Option<Usage> {
         cpu_ms: sum.cpu_ms + one.cpu_ms,
     }))
 }
+
+/// Processor time in milliseconds of the process `pid`, its children, and those of them that have ended: what a server with a process for each connection has used.
+#[must_use]
+pub fn cpu_with_ended_children(pid: u32) -> Option<u64> {
+    let ended_ms = stat_of(pid)?.ended_ticks * MS_PER_TICK;
+    Some(usage_with_children(pid)?.cpu_ms + ended_ms)
+}

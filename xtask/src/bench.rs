@@ -7,7 +7,7 @@ use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct BenchArguments {
-    /// capture, apply, latency, memory, road, fault, idempotence, consume, concurrency or lanes
+    /// capture, apply, latency, memory, road, fault, idempotence, consume, concurrency, lanes or reconcile
     name: String,
     /// Measured beside Keylane, on the same parts: debezium or parallel-consumer
     #[arg(long)]
