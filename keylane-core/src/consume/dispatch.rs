@@ -1,7 +1,7 @@
 //! Which record may be worked on now: as many side by side as are asked for, those of one key one after another, no partition starved by another.
 //!
-//! Every step costs the same however much waits: a record is appended to its key's queue, a queue whose head is free stands in its partition's line, and partitions
-//! take turns. Nothing is searched.
+//! A record is appended to its key's queue, a queue whose head is free stands in its partition's line, older records before younger ones, and partitions take turns. Nothing is searched: a step costs the same
+//! however much waits, but for keys with several records, of which the one with the oldest is found in the logarithm of their number.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -202,7 +202,7 @@ impl<T: Clone> Dispatch<T> {
             Batch::OfOneKey(most) => part.take_of_one(number, most, joins),
             Batch::OfDistinctKeys(most) => part.take_of_several(number, most),
         };
-        part.in_line = !part.line.is_empty();
+        part.in_line = part.is_ready();
         if part.in_line {
             self.line.push_back(number);
         }
@@ -329,7 +329,7 @@ impl<T: Clone> Dispatch<T> {
         if let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut)
             && !part.in_line
             && !part.leaving
-            && !part.line.is_empty()
+            && part.is_ready()
         {
             part.in_line = true;
             self.line.push_back(number);

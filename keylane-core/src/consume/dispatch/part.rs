@@ -1,6 +1,7 @@
 //! One partition's queues.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -17,7 +18,11 @@ pub(super) struct Part<T> {
     /// Places of `queues` that are free.
     pub(super) free: Vec<usize>,
     pub(super) by_key: HashMap<Option<Bytes>, usize>,
-    pub(super) line: VecDeque<usize>,
+    /// Queues whose head is free, in turn: it is the first of its key, or waited for another attempt.
+    line: VecDeque<usize>,
+    /// Queues whose head is free because the record before it is done, by the head's offset. These come before younger ones in the line: a key that many records are of would else get one turn in as
+    /// many as there are keys, and be at work alone when all others are done.
+    follow: BinaryHeap<Reverse<(Offset, usize)>>,
     pub(super) in_line: bool,
     /// Nothing more is given.
     pub(super) leaving: bool,
@@ -76,6 +81,7 @@ impl<T> Part<T> {
             free: Vec::new(),
             by_key: HashMap::new(),
             line: VecDeque::new(),
+            follow: BinaryHeap::new(),
             in_line: false,
             leaving: false,
             working: 0,
@@ -127,6 +133,35 @@ impl<T> Part<T> {
         }
     }
 
+    /// Whether a queue's head is free.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.line.is_empty() || !self.follow.is_empty()
+    }
+
+    /// The queue whose turn it is.
+    fn turn(&self) -> Option<usize> {
+        let waits = self.line.front().copied();
+        let Some(Reverse((offset, follows))) = self.follow.peek().copied() else {
+            return waits;
+        };
+        let head = waits.and_then(|queue| self.queues.get(queue)?.entries.front());
+        match head {
+            Some(head) if head.offset < offset => waits,
+            _ => Some(follows),
+        }
+    }
+
+    /// As [`Part::turn`]; it stands in line no more.
+    fn take_turn(&mut self) -> Option<usize> {
+        let queue = self.turn()?;
+        if self.line.front() == Some(&queue) {
+            self.line.pop_front();
+        } else {
+            self.follow.pop();
+        }
+        Some(queue)
+    }
+
     /// Heads of queues in line, each of another queue; one that is to be alone comes alone.
     pub(super) fn take_of_several(&mut self, number: usize, most: usize) -> Vec<Given<T>>
     where
@@ -134,9 +169,9 @@ impl<T> Part<T> {
     {
         let mut given = Vec::new();
         while given.len() < most.max(1)
-            && let Some(queue) = self.line.front()
+            && let Some(queue) = self.turn()
         {
-            let head = self.queues.get(*queue).and_then(|it| it.entries.front());
+            let head = self.queues.get(queue).and_then(|it| it.entries.front());
             let alone = head.is_some_and(|head| head.alone || head.attempts > 0);
             if alone && !given.is_empty() {
                 break;
@@ -159,7 +194,7 @@ impl<T> Part<T> {
     where
         T: Clone,
     {
-        let queue = self.line.pop_front();
+        let queue = self.take_turn();
         let Some((queue, it)) = queue.and_then(|queue| Some((queue, self.queues.get_mut(queue)?)))
         else {
             return Vec::new();
@@ -235,16 +270,16 @@ impl<T> Part<T> {
             return Some(entry);
         }
         queue.standing = Standing::Free;
-        if queue.entries.is_empty() {
+        let Some(next) = queue.entries.front() else {
             let key = queue.key.take();
             // Of an unordered one there is no entry, or another's.
             if self.by_key.get(&key) == Some(&number) {
                 self.by_key.remove(&key);
             }
             self.free.push(number);
-        } else {
-            self.line.push_back(number);
-        }
+            return Some(entry);
+        };
+        self.follow.push(Reverse((next.offset, number)));
         Some(entry)
     }
 

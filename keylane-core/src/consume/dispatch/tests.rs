@@ -86,6 +86,38 @@ fn partitions_take_turns_however_much_one_of_them_holds() {
 }
 
 #[test]
+fn the_oldest_record_whose_key_is_free_comes_first_so_that_a_key_of_many_records_keeps_up() {
+    let mut dispatch = two(KeepOrder::Key);
+    for (offset, key, record) in [
+        (0, "hot", "hot1"),
+        (1, "a", "a1"),
+        (2, "hot", "hot2"),
+        (3, "b", "b1"),
+        (4, "hot", "hot3"),
+        (5, "c", "c1"),
+    ] {
+        offer(&mut dispatch, 0, offset, key, record);
+    }
+    let mut came = Vec::new();
+    while let Some(given) = dispatch.take() {
+        came.push(given.record);
+        dispatch.done(given.ticket);
+    }
+    assert_eq!(came, ["hot1", "a1", "hot2", "b1", "hot3", "c1"]);
+}
+
+#[test]
+fn a_record_that_failed_comes_again_behind_those_that_waited_meanwhile() {
+    let mut dispatch = two(KeepOrder::Key);
+    offer(&mut dispatch, 0, 0, "a", "a1");
+    let failed = dispatch.take().expect("a record");
+    offer(&mut dispatch, 0, 1, "b", "b1");
+    dispatch.again(failed.ticket, 100);
+    dispatch.tick(100);
+    assert_eq!(names(&take_all(&mut dispatch)), ["b1", "a1"]);
+}
+
+#[test]
 fn a_failed_record_pauses_with_its_key_and_nothing_else_and_counts_as_no_load() {
     let mut dispatch = two(KeepOrder::Key);
     offer(&mut dispatch, 0, 0, "a", "a1");
