@@ -30,6 +30,14 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 const SHARE_BYTES_MIN: usize = 32 << 10;
 /// The largest: more does not make it faster.
 const SHARE_BYTES_MAX: usize = 4 << 20;
+/// What is fetched at once is this part of a queue's share: fetched bytes are compressed, and a queue that has room takes all that they become.
+const FETCH_PART: usize = 8;
+/// About what the client keeps beside each record, which for small ones is more than the record itself: a queue is full, too, when that alone would be its share.
+const BESIDE_BYTES: usize = 256;
+/// Records that a queue may always hold.
+const QUEUED_MIN: usize = 100;
+/// The smallest fetch of a partition.
+const FETCH_BYTES_MIN: usize = 16 << 10;
 
 /// A consumer of Kafka.
 pub(super) struct KafkaConsumer {
@@ -129,14 +137,20 @@ impl KafkaConsumer {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            .set("queued.min.messages", "1000000")
+            .set(
+                "queued.min.messages",
+                (share / BESIDE_BYTES).max(QUEUED_MIN).to_string(),
+            )
             .set("queued.max.messages.kbytes", (share / 1024).to_string())
-            .set("fetch.message.max.bytes", share.to_string())
+            .set(
+                "fetch.message.max.bytes",
+                (share / FETCH_PART).max(FETCH_BYTES_MIN).to_string(),
+            )
             .set(
                 "fetch.max.bytes",
                 fetch_bytes.max(self.settings.record_bytes_max).to_string(),
             )
-            .set("fetch.wait.max.ms", "100")
+            .set("fetch.wait.max.ms", "25")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100");
         let mut consumer = BaseConsumer::from_config_and_context(&config, Watch::default())
