@@ -20,10 +20,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Whether a record may be begun, `since` the consumer began.
-    fn may_begin(&mut self, set: Option<(f64, u32)>, since: Duration) -> bool {
+    /// Whether a record may be begun, `since` the consumer began; without a rate nobody looks at the clock.
+    fn may_begin(&mut self, set: Option<(f64, u32)>, since: impl FnOnce() -> Duration) -> bool {
         self.until = None;
-        let now_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        if set.is_none() {
+            (self.set, self.bucket) = (None, None);
+            return true;
+        }
+        let now_us = u64::try_from(since().as_micros()).unwrap_or(u64::MAX);
         if set != self.set {
             self.set = set;
             self.bucket = set.map(|(per_second, burst)| {
@@ -67,7 +71,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let stats = &self.settings.stats;
         self.work.count() < self.concurrency()
             && !stats.is_paused()
-            && self.pace.may_begin(stats.rate(), self.began.elapsed())
+            && self.pace.may_begin(stats.rate(), || self.began.elapsed())
     }
 }
 
@@ -81,7 +85,7 @@ mod tests {
         let at = Duration::from_millis;
         let mut begun = |set, since| {
             let mut count = 0;
-            while count < 1000 && pace.may_begin(set, since) {
+            while count < 1000 && pace.may_begin(set, || since) {
                 pace.begun(1);
                 count += 1;
             }

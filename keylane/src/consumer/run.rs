@@ -35,6 +35,10 @@ const FETCH_WAIT: Duration = Duration::from_millis(200);
 const FREE_PART: usize = 4;
 /// The smallest share of a partition.
 const SHARE_MIN: usize = 16 * 1024;
+/// Taken of a partition at a time, so that what is on its way from the client to the queues is little.
+const TAKEN_AT_ONCE: usize = 128 * 1024;
+/// What a record takes here beside its bytes: its place in a queue, which grows by doubling, and what its shared parts are counted by.
+const BESIDE_BYTES: usize = 320;
 /// Records that pause after a failure do not count as load, but their memory does: at most so many shares.
 const PAUSING_SHARES: usize = 4;
 /// The pauses between attempts while the cluster is away.
@@ -223,7 +227,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             self.last_commit_of_what_leaves();
             self.ask_about_suspects();
             match draining {
-                None => self.begin(begin),
+                None => {
+                    self.begin(begin);
+                }
                 Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
                 Some(_) => {}
             }
@@ -257,7 +263,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                         self.left(&leaving.partitions).await?;
                     }
                 }
-                Event::Ended(ended) => self.settle_burst(ended).await?,
+                Event::Ended(ended) => {
+                    let begin = draining.is_none().then_some(begin);
+                    self.settle_burst(ended, begin).await?;
+                }
                 Event::Fetched(fetched) => self.fetched(fetched)?,
                 Event::Time => {}
             }
@@ -302,19 +311,22 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
-    /// Hands records out, as many as may be in progress.
-    fn begin(&mut self, begin: &impl Fn(Todo) -> A) {
+    /// Hands records out, as many as may be in progress. Returns how many handlers began.
+    pub(super) fn begin(&mut self, begin: &impl Fn(Todo) -> A) -> usize {
+        let mut count = 0;
         while self.may_begin() {
             let batch = self.settings.batch;
             let given = self
                 .dispatch
                 .take_batch(batch, |one, next| one.key == next.key);
             let Some(todo) = self.todo(given) else {
-                return;
+                break;
             };
             self.pace.begun(todo.records.len());
             self.work.handle(todo, begin);
+            count += 1;
         }
+        count
     }
 
     /// What one handler gets.
@@ -362,6 +374,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             .filter(|state| !leaving.contains(&state.partition))
             .map(|state| (state.partition, share.saturating_sub(state.load_bytes)))
             .filter(|(_, free)| *free >= share / FREE_PART)
+            .map(|(partition, free)| (partition, free.min(TAKEN_AT_ONCE)))
             .collect()
     }
 
@@ -387,7 +400,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
         for (partition, records) in fetched {
             for raw in records {
-                let size_bytes = raw.size_bytes();
+                let size_bytes = raw.size_bytes() + BESIDE_BYTES;
                 let record = Record {
                     order: order_of(&raw),
                     topic: partition.topic.clone(),

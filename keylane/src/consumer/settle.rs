@@ -12,7 +12,7 @@ use super::error::ConsumerError;
 use super::run::Road;
 use super::settings::Exhausted;
 use super::transaction;
-use super::work::{Done, Ended, How, Task};
+use super::work::{Done, Ended, How, Task, Todo};
 use crate::kafka::KafkaLog;
 
 /// Results taken up before anything else is looked at.
@@ -21,8 +21,12 @@ const BURST: usize = 1024;
 const HINDERED_PAUSE: Duration = Duration::from_millis(500);
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
-    /// What has ended, and what else has by now.
-    pub(super) async fn settle_burst(&mut self, first: Ended) -> Result<(), ConsumerError> {
+    /// What has ended, and what else has by now; and what begins in its place (unless nothing more is to begin), if that ends at once.
+    pub(super) async fn settle_burst(
+        &mut self,
+        first: Ended,
+        begin: Option<&impl Fn(Todo) -> A>,
+    ) -> Result<(), ConsumerError> {
         let mut fenced = Vec::new();
         self.settle(first, &mut fenced)?;
         for _ in 1..BURST {
@@ -31,9 +35,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 Poll::Ready(ended) => Poll::Ready(Some(ended)),
                 Poll::Pending => Poll::Ready(None),
             });
-            match next.await {
-                Some(ended) => self.settle(ended, &mut fenced)?,
-                None => break,
+            match (next.await, begin) {
+                (Some(ended), _) => self.settle(ended, &mut fenced)?,
+                (None, Some(begin)) if fenced.is_empty() && self.begin(begin) > 0 => {}
+                (None, _) => break,
             }
         }
         self.suspect(fenced).await
