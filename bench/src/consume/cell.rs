@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What a consumer that stands still is given.
-const SECONDS_MAX: u64 = 300;
+const SECONDS_MAX: u64 = 200;
 /// What a peer is given: it counts what it has done by then.
 const PEER_SECONDS_MAX: u64 = 12;
 /// Whoever was at work for so long has committed.
@@ -186,9 +186,6 @@ impl<'a> Place<'a> {
             Whose::Ours(_) => task.run(when_ready)?,
             Whose::Peers { .. } => task.run_peer(when_ready)?,
         };
-        if matches!(whose, Whose::Ours(_)) && done.records < task.records {
-            return Err(format!("{} of {} handled: {task:?}", done.records, task.records).into());
-        }
         if done.seconds > HAS_COMMITTED && committed(self.bootstrap, task)? == 0 {
             return Err(format!("nothing was committed: {task:?}").into());
         }

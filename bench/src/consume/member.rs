@@ -35,6 +35,7 @@ async fn handle(task: &Task) -> Result<()> {
         .topic(&*task.topic)
         .concurrency(usize::try_from(task.concurrency)?)
         .commit_interval(COMMIT_EVERY);
+    let stats = consumer.stats();
     let (noting, stopping) = (seen.clone(), stop.clone());
     let work = Duration::from_millis(task.work_ms);
     let on_thread = task.handler == Handler::Thread;
@@ -67,19 +68,20 @@ async fn handle(task: &Task) -> Result<()> {
     }
     let longest = Duration::from_secs(task.seconds_max);
     tokio::select! {
-        // What did not come in time is missing in what is told.
-        _ = tokio::time::timeout(longest, seen.all.notified()) => {}
+        in_time = tokio::time::timeout(longest, seen.all.notified()) => in_time.map_err(|_| {
+            let handled = seen.count.load(Ordering::Relaxed);
+            format!("{handled} of {} records in {longest:?}: {stats:?}", task.records)
+        })?,
         ended = &mut running => return Err(format!("it ended early: {ended:?}").into()),
     }
     let last = seen.last.get().copied().unwrap_or_else(Moment::now);
-    let handled = seen.count.load(Ordering::Relaxed);
     let peak_kb = usage_of(std::process::id())
         .unwrap_or_default()
         .resident_bytes_peak
         / 1000;
     stop.cancel();
     running.await??;
-    seen.tell(last, handled.min(task.records), peak_kb)
+    seen.tell(last, task.records, peak_kb)
 }
 
 /// A moment, and the processor time used by then.
