@@ -28,6 +28,10 @@ use report::{Report, Result};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// As in the `keylane` command, for the library's consumer and for the raw loop beside it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 #[command(about = "Benchmarks of Keylane on real parts")]
 struct Arguments {

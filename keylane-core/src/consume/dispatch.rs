@@ -44,6 +44,13 @@ pub struct Ticket {
     offset: Offset,
 }
 
+impl Ticket {
+    /// The number of its partition: small, one of its own for each partition that is held, and given again to another once one is given up.
+    pub fn part(&self) -> usize {
+        self.part
+    }
+}
+
 /// What is given to be worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given<T> {

@@ -14,11 +14,13 @@ pub struct HotKey {
 }
 
 /// Counts keys by the Space-Saving algorithm (Metwally, Agrawal, El Abbadi 2005): a fixed number of counters, the lowest of which goes to whoever is new. Any key
-/// whose share is above one [`HotKeys::KEPT`]th is among them. Counters are halved now and then, so that they tell of late and not of ever.
+/// whose share is above one [`HotKeys::KEPT`]th is among them. Counters are halved now and then, so that they tell of late and not of ever. After the first records
+/// one in [`HotKeys::SAMPLED`] stands for all, by chance: among many keys, each new one has to find the lowest counter.
 #[derive(Clone, Debug, Default)]
 pub struct HotKeys {
     counts: HashMap<Bytes, u64>,
     total: u64,
+    seen: u64,
 }
 
 impl HotKeys {
@@ -29,9 +31,23 @@ impl HotKeys {
     /// Records after which counters are halved.
     const HALVED_AFTER: u64 = 1 << 16;
 
+    /// All of so many records count at first.
+    const COUNTED_FIRST: u64 = 1 << 12;
+    /// Of how many records one counts then.
+    const SAMPLED: u64 = 8;
+
     /// A record of this key came.
     pub fn note(&mut self, key: &Bytes) {
-        self.total += 1;
+        self.seen += 1;
+        if self.seen <= Self::COUNTED_FIRST {
+            self.add(key, 1);
+        } else if scattered(self.seen).is_multiple_of(Self::SAMPLED) {
+            self.add(key, Self::SAMPLED);
+        }
+    }
+
+    fn add(&mut self, key: &Bytes, weight: u64) {
+        self.total += weight;
         if self.total >= Self::HALVED_AFTER {
             self.total /= 2;
             self.counts.retain(|_, count| {
@@ -40,7 +56,7 @@ impl HotKeys {
             });
         }
         if let Some(count) = self.counts.get_mut(key) {
-            *count += 1;
+            *count += weight;
             return;
         }
         if key.len() > Self::KEY_BYTES_MAX {
@@ -56,7 +72,8 @@ impl HotKeys {
             least = count;
         }
         // A copy: a slice of a fetched record would keep all of it.
-        self.counts.insert(Bytes::copy_from_slice(key), least + 1);
+        self.counts
+            .insert(Bytes::copy_from_slice(key), least + weight);
     }
 
     /// The keys with the largest shares, largest first.
@@ -70,6 +87,14 @@ impl HotKeys {
         };
         all.into_iter().take(most).map(hot).collect()
     }
+}
+
+/// A number in no step with those beside it (SplitMix64: Steele, Lea, Flood 2014): a key that is every eighth record's is sampled as all others are.
+fn scattered(number: u64) -> u64 {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]
@@ -101,6 +126,16 @@ mod tests {
             );
         }
         assert!(keys.counts.len() <= HotKeys::KEPT);
+    }
+
+    #[test]
+    fn a_key_that_comes_at_an_even_pace_is_counted_as_any_other() {
+        let mut keys = HotKeys::default();
+        for number in 0..100_000_u64 {
+            keys.note(&key(if number % 8 == 0 { 0 } else { number }));
+        }
+        let top = keys.top(1);
+        assert!((0.11..0.16).contains(&top[0].share), "{top:?}");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         };
         let partition = TopicPartition::new(record.topic.clone(), record.partition);
         let store = self.lanes.as_ref().map(|lanes| lanes.store.clone());
-        let log = self.log.clone();
+        let (log, tickets) = (self.log.clone(), task.tickets.clone());
         let burying = async move {
             let done = match letter.is_some() {
                 true => Done::DeadLettered,
@@ -177,7 +177,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             };
             Ended { task, how }
         };
-        self.work.bury(&partition, Box::pin(burying));
+        self.work.bury(&partition, &tickets, Box::pin(burying));
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! Handlers in progress, by partition: with its partition given up, a handler that does not end in time is dropped.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -74,25 +73,64 @@ const MEAN_OF: f64 = 100.0;
 
 type Burying = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
+/// Results that one partition gives in a row before others are asked.
+const STREAK_MAX: u32 = 64;
+
 /// All that is in progress. `F` is one attempt.
 pub(super) struct Work<F> {
-    parts: BTreeMap<TopicPartition, Part<F>>,
+    /// By the numbers that tickets have.
+    parts: Vec<Option<Part<F>>>,
+    /// The partition that is asked first, and how many results in a row it gave.
+    turn: usize,
+    streak: u32,
     count: usize,
     /// A moving mean.
     service_us: f64,
 }
 
 struct Part<F> {
-    handling: FuturesUnordered<F>,
-    /// Since when each is in progress.
-    began: HashMap<Ticket, Instant>,
+    partition: TopicPartition,
+    handling: FuturesUnordered<Timed<F>>,
     burying: FuturesUnordered<Burying>,
+}
+
+impl<F: Future<Output = Ended>> Part<F> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Ended, Option<Duration>)> {
+        if let Poll::Ready(Some((ended, took))) = Pin::new(&mut self.handling).poll_next(context) {
+            return Poll::Ready((ended, Some(took)));
+        }
+        match Pin::new(&mut self.burying).poll_next(context) {
+            Poll::Ready(Some(ended)) => Poll::Ready((ended, None)),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An attempt, and since when it is in progress.
+    struct Timed<F> {
+        began: Instant,
+        #[pin]
+        attempt: F,
+    }
+}
+
+impl<F: Future<Output = Ended>> Future for Timed<F> {
+    type Output = (Ended, Duration);
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let ended = std::task::ready!(this.attempt.poll(context));
+        Poll::Ready((ended, this.began.elapsed()))
+    }
 }
 
 impl<F: Future<Output = Ended>> Work<F> {
     pub(super) fn new() -> Self {
         Work {
-            parts: BTreeMap::new(),
+            parts: Vec::new(),
+            turn: 0,
+            streak: 0,
             count: 0,
             service_us: 0.0,
         }
@@ -109,71 +147,102 @@ impl<F: Future<Output = Ended>> Work<F> {
     }
 
     pub(super) fn handle(&mut self, todo: Todo, begin: &impl Fn(Todo) -> F) {
-        let ticket = todo.task.tickets.first().copied();
-        let part = self.part(&todo.partition);
-        part.began
-            .extend(ticket.map(|ticket| (ticket, Instant::now())));
-        part.handling.push(begin(todo));
+        let Some(part) = self.part(&todo.partition, &todo.task.tickets) else {
+            return;
+        };
+        part.handling.push(Timed {
+            began: Instant::now(),
+            attempt: begin(todo),
+        });
         self.count += 1;
     }
 
-    pub(super) fn bury(&mut self, partition: &TopicPartition, burying: Burying) {
-        self.part(partition).burying.push(burying);
-        self.count += 1;
+    pub(super) fn bury(
+        &mut self,
+        partition: &TopicPartition,
+        tickets: &[Ticket],
+        burying: Burying,
+    ) {
+        if let Some(part) = self.part(partition, tickets) {
+            part.burying.push(burying);
+            self.count += 1;
+        }
     }
 
     /// Drops what is in progress there.
     pub(super) fn drop_partition(&mut self, partition: &TopicPartition) {
-        if let Some(part) = self.parts.remove(partition) {
-            self.count -= part.handling.len() + part.burying.len();
+        let is_its = |part: &Option<Part<F>>| {
+            part.as_ref()
+                .is_some_and(|part| part.partition == *partition)
+        };
+        for place in self.parts.iter_mut().filter(|part| is_its(part)) {
+            if let Some(part) = place.take() {
+                self.count -= part.handling.len() + part.burying.len();
+            }
         }
     }
 
     /// The longest that a handler is in progress.
     pub(super) fn oldest(&self) -> Duration {
-        let parts = self.parts.values();
-        let began = parts.flat_map(|part| part.began.values()).min();
-        began.map_or(Duration::ZERO, Instant::elapsed)
+        let parts = self.parts.iter().flatten();
+        let began = parts.flat_map(|part| Pin::new(&part.handling).iter_pin_ref());
+        let began = began.map(|timed| timed.began).min();
+        began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// What has ended next; pending while nothing is in progress.
+    /// What has ended next; pending while nothing is in progress. Partitions take turns.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
-        for part in self.parts.values_mut() {
-            let handled = Pin::new(&mut part.handling).poll_next(context);
-            let ended = match handled {
-                Poll::Ready(Some(ended)) => Some(ended),
-                _ => match Pin::new(&mut part.burying).poll_next(context) {
-                    Poll::Ready(Some(ended)) => Some(ended),
-                    _ => None,
-                },
-            };
-            if let Some(ended) = ended {
+        if self.streak >= STREAK_MAX {
+            (self.turn, self.streak) = (self.turn + 1, 0);
+        }
+        for _ in 0..self.parts.len() {
+            if self.turn >= self.parts.len() {
+                self.turn = 0;
+            }
+            let part = self.parts.get_mut(self.turn).and_then(Option::as_mut);
+            let ended = part.map_or(Poll::Pending, |part| part.poll(context));
+            if let Poll::Ready((ended, took)) = ended {
+                self.streak += 1;
                 self.count -= 1;
-                let first = ended.task.tickets.first();
-                if let Some(began) = first.and_then(|ticket| part.began.remove(ticket)) {
-                    let took_us = began.elapsed().as_secs_f64() * 1e6;
-                    self.service_us = match self.service_us {
-                        0.0 => took_us,
-                        mean => mean + (took_us - mean) / MEAN_OF,
-                    };
-                }
+                self.note(took);
                 return Poll::Ready(ended);
             }
+            (self.turn, self.streak) = (self.turn + 1, 0);
         }
         Poll::Pending
     }
 
-    fn part(&mut self, partition: &TopicPartition) -> &mut Part<F> {
-        // Looked up first: a name is copied only for a new one.
-        if !self.parts.contains_key(partition) {
-            let part = Part {
-                handling: FuturesUnordered::new(),
-                began: HashMap::new(),
-                burying: FuturesUnordered::new(),
-            };
-            self.parts.insert(partition.clone(), part);
+    fn note(&mut self, took: Option<Duration>) {
+        let Some(took) = took else { return };
+        let took_us = took.as_secs_f64() * 1e6;
+        self.service_us = match self.service_us {
+            0.0 => took_us,
+            mean => mean + (took_us - mean) / MEAN_OF,
+        };
+    }
+
+    /// The place of these tickets' partition; none without a ticket.
+    fn part(&mut self, partition: &TopicPartition, tickets: &[Ticket]) -> Option<&mut Part<F>> {
+        let number = tickets.first()?.part();
+        if number >= self.parts.len() {
+            self.parts.resize_with(number + 1, || None);
         }
-        self.parts.get_mut(partition).expect("it was put there")
+        let place = self.parts.get_mut(number)?;
+        // The number may have been another partition's, of which nothing is in progress any more.
+        let is_its = place
+            .as_ref()
+            .is_some_and(|part| part.partition == *partition);
+        if !is_its {
+            if let Some(former) = place.take() {
+                self.count -= former.handling.len() + former.burying.len();
+            }
+            *place = Some(Part {
+                partition: partition.clone(),
+                handling: FuturesUnordered::new(),
+                burying: FuturesUnordered::new(),
+            });
+        }
+        place.as_mut()
     }
 }
 
