@@ -38,7 +38,7 @@ pub(crate) fn run(keylane: &Path, sizes: &Sizes, report: &mut Report) -> Result<
     report.condition("rounds", rounds);
     let sides = Sides::start(rows, report)?;
     for differences in DIFFERENCES {
-        sides.plant(differences.min(rows / 10))?;
+        sides.plant(rows, differences.min(rows / 10))?;
         let (mut ours, mut md5, mut copies) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             md5.push(sides.measure(|| sides.both(&md5_of()))?);
@@ -85,6 +85,17 @@ fn copy_of() -> String {
     format!("copy (select id, {COLUMNS} from orders order by id) to stdout (format binary)")
 }
 
+fn fill(side: &Postgres, rows: u64) -> Result<()> {
+    let sql = format!(
+        "insert into orders select n, n % 10007, n / 7.0, 'status ' || n % 5, repeat(md5(n::text), 2), '2020-01-01Z'::timestamptz + n * interval '1 s',
+         '2020-01-01'::timestamp + n * interval '1 min', n % 2 = 0, n / 3.0 from generate_series(1, {rows}) n"
+    );
+    for sql in [&*sql, "vacuum (analyze, freeze) orders", "checkpoint"] {
+        side.psql(DATABASE, sql)?;
+    }
+    Ok(())
+}
+
 /// Two servers with the same table.
 struct Sides {
     origin: Postgres,
@@ -97,6 +108,7 @@ impl Sides {
             let options = PostgresOptions::new(PostgresVersion::V15);
             Postgres::start(
                 options
+                    .set("autovacuum", "off")
                     .set("shared_buffers", "256MB")
                     .set("max_wal_size", "4GB"),
             )
@@ -111,24 +123,18 @@ impl Sides {
         );
         for side in [&sides.origin, &sides.replica] {
             side.psql(DATABASE, TABLE)?;
-            side.psql(
-                DATABASE,
-                &format!(
-                    "insert into orders select n, n % 10007, n / 7.0, 'status ' || n % 5, repeat(md5(n::text), 2), '2020-01-01Z'::timestamptz + n * interval '1 s',
-                     '2020-01-01'::timestamp + n * interval '1 min', n % 2 = 0, n / 3.0 from generate_series(1, {rows}) n"
-                ),
-            )?;
-            side.psql(DATABASE, "vacuum (analyze, freeze) orders")?;
-            side.psql(DATABASE, "checkpoint")?;
+            fill(side, rows)?;
         }
         Ok(sides)
     }
 
     /// So many rows differ, scattered: eight of ten changed, one gone, one more.
-    fn plant(&self, differences: u64) -> Result<()> {
+    fn plant(&self, rows: u64, differences: u64) -> Result<()> {
         if differences == 0 {
             return Ok(());
         }
+        self.replica.psql(DATABASE, "truncate orders")?;
+        fill(&self.replica, rows)?;
         let step = format!("(select max(id) / {differences} from orders)");
         let (gone, more) = (differences / 10, differences / 10);
         let changed = differences - gone - more;

@@ -30,16 +30,19 @@ impl ChunkSize {
         self.rows
     }
 
-    /// So many rows took so long.
-    pub fn took(&mut self, rows: usize, time: Duration) {
-        // What was cut short by bytes or the end tells little.
-        if rows * 2 < self.rows || time.is_zero() {
+    /// So many rows of so many bytes took so long; of more bytes no more is taken at once, and what is read beyond them is read in vain.
+    pub fn took(&mut self, (rows, bytes): (usize, usize), bytes_max: usize, time: Duration) {
+        if rows == 0 || bytes == 0 {
             return;
         }
-        let fits = self.target.as_secs_f64() / time.as_secs_f64();
-        let factor = fits.clamp(1.0 / CHANGE_MAX, CHANGE_MAX);
-        let next = (self.rows as f64 * factor).round();
-        self.rows = (next as usize).clamp(ROWS_MIN, ROWS_MAX);
+        let fitting = bytes_max / bytes.div_ceil(rows).max(1);
+        // What was cut short by the table's end tells little of the time.
+        if rows * 2 >= self.rows && !time.is_zero() {
+            let fits = self.target.as_secs_f64() / time.as_secs_f64();
+            let factor = fits.clamp(1.0 / CHANGE_MAX, CHANGE_MAX);
+            self.rows = (self.rows as f64 * factor).round() as usize;
+        }
+        self.rows = self.rows.min(fitting).clamp(ROWS_MIN, ROWS_MAX);
     }
 }
 
@@ -54,18 +57,23 @@ mod tests {
         for _ in 0..20 {
             // 10 us a row.
             let took = Duration::from_micros(10 * size.rows() as u64);
-            size.took(size.rows(), took);
+            size.took((size.rows(), 1), usize::MAX, took);
         }
         assert_eq!(size.rows(), 10_000);
         for _ in 0..20 {
-            size.took(size.rows(), ms(1));
+            size.took((size.rows(), 1), usize::MAX, ms(1));
         }
         assert_eq!(size.rows(), ROWS_MAX);
         for _ in 0..20 {
-            size.took(size.rows(), ms(10_000));
+            size.took((size.rows(), 1), usize::MAX, ms(10_000));
         }
         assert_eq!(size.rows(), ROWS_MIN);
-        size.took(1, ms(1));
+        size.took((1, 1), usize::MAX, ms(1));
         assert_eq!(size.rows(), ROWS_MIN);
+        for _ in 0..20 {
+            // 100 bytes a row.
+            size.took((size.rows(), size.rows() * 100), 100_000, ms(1));
+        }
+        assert_eq!(size.rows(), 1000);
     }
 }

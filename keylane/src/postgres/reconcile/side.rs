@@ -1,5 +1,6 @@
 //! The side.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use keylane_core::model::{Row, TableName, Value};
 use keylane_core::reconcile::{
     Key, Kind, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan,
 };
+use tokio::task::JoinSet;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use super::super::connect::{
@@ -36,7 +38,7 @@ pub struct PostgresSide {
     url: String,
     which: Which,
     filter: Option<String>,
-    client: Option<Client>,
+    client: Option<Arc<Client>>,
 }
 
 impl PostgresSide {
@@ -59,11 +61,11 @@ impl PostgresSide {
         }
     }
 
-    async fn client(&mut self) -> Result<&Client, SideError> {
-        let ended = self.client.as_ref().is_some_and(Client::is_closed);
+    async fn client(&mut self) -> Result<&Arc<Client>, SideError> {
+        let ended = self.client.as_ref().is_some_and(|it| it.is_closed());
         let client = match self.client.take().filter(|_| !ended) {
             Some(client) => client,
-            None => self.connect().await?,
+            None => Arc::new(self.connect().await?),
         };
         Ok(self.client.insert(client))
     }
@@ -149,7 +151,14 @@ impl Side for PostgresSide {
         bounds: (usize, usize),
     ) -> Result<Scanned, SideError> {
         let sql = sql::scan(self.which, plan, self.filter.as_deref(), range, bounds.0);
-        let scanned = scan::read(self.client().await?, &sql, plan, bounds).await;
+        let (client, asked) = (self.client().await?.clone(), plan.clone());
+        // In a task: it then wakes beside the connection's own, where a thread that blocks would be woken for every few rows. It ends with this call.
+        let mut reading = JoinSet::new();
+        reading.spawn(async move { scan::read(&client, &sql, &asked, bounds).await });
+        let scanned = match reading.join_next().await {
+            Some(Ok(scanned)) => scanned,
+            Some(Err(_)) | None => Err(Failure::Garbled),
+        };
         let doing = || format!("reading {}", self.which.table(plan));
         scanned.map_err(|failure| match failure {
             Failure::Sql(error) => self.failed(&doing(), &error),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use keylane_core::reconcile::{
-    ChunkSize, Figures, Key, Range, Scanned, Side, SideError, SideErrorKind, TablePlan, compare,
+    ChunkSize, EncodedRow, Figures, Key, Range, Scanned, Side, SideError, SideErrorKind, TablePlan,
+    compare,
 };
 use tokio::time::Instant;
 
@@ -97,7 +98,9 @@ impl<'a> Scan<'a> {
                 return Err(changed(plan));
             }
         } else if let Some((scanned, took)) = ahead {
-            self.size.took(scanned.rows.len(), took);
+            let bytes = scanned.rows.iter().map(EncodedRow::size_bytes).sum();
+            let read = (scanned.rows.len(), bytes);
+            self.size.took(read, self.comparing.read_bytes_max, took);
             self.ahead = Some(scanned);
         }
         let seen = self.compared(&ours, &theirs, figures)?;
