@@ -1,6 +1,7 @@
 //! Metrics as Prometheus reads them: base units, one family for each figure, named after the stage it tells of, labelled by pipeline or channel. What is unknown has no
 //! sample.
 
+use keylane::sqlite::journal::LastCompared;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::metrics_compared::register_compared;
 use crate::notify::ChannelView;
 use crate::status::{PipelineView, State};
 
@@ -188,8 +190,12 @@ const STATES: [State; 5] = [
     State::Stopped,
 ];
 
-/// The metrics of these pipelines and channels in OpenMetrics text.
-pub fn open_metrics(views: &[PipelineView], channels: &[ChannelView]) -> String {
+/// The metrics of these pipelines, channels and comparisons in OpenMetrics text.
+pub fn open_metrics(
+    views: &[PipelineView],
+    channels: &[ChannelView],
+    compared: &[LastCompared],
+) -> String {
     let mut registry = Registry::default();
     for (name, help, read) in COUNTERS {
         let family = Family::<Of, Counter>::default();
@@ -213,6 +219,7 @@ pub fn open_metrics(views: &[PipelineView], channels: &[ChannelView]) -> String 
     register_state(&mut registry, views);
     register_hot_keys(&mut registry, views);
     register_channels(&mut registry, channels);
+    register_compared(&mut registry, compared);
     let mut text = String::new();
     encode(&mut text, &registry).expect("writing into a string does not fail");
     text

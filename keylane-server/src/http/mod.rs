@@ -14,6 +14,8 @@ pub use source::{Answer, Source};
 mod metrics;
 pub use metrics::open_metrics;
 
+mod metrics_compared;
+
 mod ready;
 
 mod service;

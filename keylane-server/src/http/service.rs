@@ -79,8 +79,9 @@ async fn readyz(Shared(served): From) -> Response {
 }
 
 async fn metrics(Shared(served): From) -> Response {
-    let (views, channels) = tokio::join!(served.source.status(), served.source.channels());
-    let text = open_metrics(&views, &channels);
+    let source = &served.source;
+    let asked = tokio::join!(source.status(), source.channels(), source.compared());
+    let text = open_metrics(&asked.0, &asked.1, &asked.2);
     ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! Where the answers come from.
 
 use async_trait::async_trait;
+use keylane::sqlite::journal::LastCompared;
 
 use crate::notify::ChannelView;
 use crate::parked::ParkedView;
@@ -17,6 +18,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// The channels that are told, by name; none if nobody is.
     async fn channels(&self) -> Vec<ChannelView>;
+
+    /// Of each table the last comparison of all its rows; none if nothing was compared.
+    async fn compared(&self) -> Vec<LastCompared>;
 
     /// All parked keys, oldest first.
     async fn parked(&self) -> Answer<Vec<ParkedView>>;

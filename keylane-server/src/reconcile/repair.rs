@@ -100,6 +100,7 @@ impl Mending<'_> {
                 .map(|noted| ToMend {
                     number: noted.number,
                     key: noted.key.clone(),
+                    may_delete: true,
                     back: Some((noted.before_image.clone(), noted.after_image.clone())),
                 })
                 .collect();
@@ -128,6 +129,7 @@ impl Mending<'_> {
                 .map(|noted| ToMend {
                     number: noted.number,
                     key: noted.key.clone(),
+                    may_delete: noted.kind == "extra",
                     back: None,
                 })
                 .collect();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use keylane::sqlite::journal::{
-    Claim, Journal, JournalError, KnownTable, NewRun, RunState, TableState,
+    Claim, Journal, JournalError, KnownTable, LastCompared, NewRun, Run, RunState, TableState,
 };
 use keylane::workers::reconcile::{Between, CompareError, Comparing, MendError, compare_table};
 use keylane::workers::stats::now_us;
@@ -85,14 +85,13 @@ pub async fn resume(
     run: &str,
     stop: &CancellationToken,
 ) -> Result<RunView, Failure> {
+    let known = kept(journal, state_dir, target, run).await?;
     journal.goes_on(run).await.map_err(not_kept)?;
-    let known = journal.known(run).await.map_err(not_kept)?;
-    let known = known.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("no run {run} is kept in {}", state_dir.display()),
-        )
-    })?;
+    // Of the same rows as before.
+    let terms = &RunTerms {
+        filter: known.begun.filter.clone(),
+        ..terms.clone()
+    };
     let compared = |table| Compared {
         journal,
         state_dir,
@@ -124,7 +123,27 @@ pub async fn resume(
     })
 }
 
-/// All tables compared, and then mended as far as is asked for.
+/// A run of these two databases.
+async fn kept(
+    journal: &Journal,
+    state_dir: &Path,
+    target: &Target,
+    run: &str,
+) -> Result<Run, Failure> {
+    let known = journal.known(run).await.map_err(not_kept)?;
+    let known = known.ok_or_else(|| {
+        let message = format!("no run {run} is kept in {}", state_dir.display());
+        Failure::new(Exit::Usage, message)
+    })?;
+    let of_run = (known.begun.origin.as_str(), known.begun.replica.as_str());
+    if of_run != (&*target.origin.place(), &*target.replica.place()) {
+        let message = format!("run {run} compared {} with {}", of_run.0, of_run.1);
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    Ok(known)
+}
+
+/// All tables of a run compared, and then mended as far as is asked for.
 async fn whole<'a>(
     compared: &impl Fn(&'a TableName) -> Compared<'a>,
     target: &'a Target,
@@ -132,20 +151,26 @@ async fn whole<'a>(
     known: &[KnownTable],
     all: &mut Vec<TableView>,
 ) -> Result<(), Failure> {
+    let mut tables = Vec::new();
     for table in &target.tables {
         let name = table.to_string();
-        let of_table = known.iter().find(|it| it.name == name);
-        all.push(match of_table {
-            Some(done) if matches!(done.state, TableState::Done(_)) => TableView::of_known(done),
-            of_table => compared(table).compare(of_table).await?,
+        let Some(of_table) = known.iter().find(|it| it.name == name) else {
+            continue;
+        };
+        all.push(match of_table.state {
+            TableState::Done(_) => TableView::of_known(of_table),
+            TableState::Open(_) | TableState::Failed(_) => {
+                compared(table).compare(of_table).await?
+            }
         });
+        tables.push(table);
     }
     let Some(repair) = &terms.repair else {
         return Ok(());
     };
     let mut failed_before = u64::MAX;
     for _ in 0..REPAIR_ROUNDS_MAX {
-        for (table, view) in target.tables.iter().zip(all.iter_mut()) {
+        for (table, view) in tables.iter().copied().zip(all.iter_mut()) {
             compared(table).repair(repair, view).await?;
         }
         let failed = all.iter().map(|view| view.repair_failed).sum();
@@ -163,6 +188,18 @@ fn name_of_run() -> String {
     let time = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string();
     let digits = time.replace(['-', ':', 'Z'], "").replace('T', "-");
     format!("{digits}-{:04x}", rand::rng().random::<u16>())
+}
+
+/// Of each table the last comparison of all its rows. Nothing if none was ever made, or the journal cannot be read.
+pub async fn last_compared(state_dir: &Path) -> Vec<LastCompared> {
+    let path = state_dir.join(JOURNAL);
+    if !path.exists() {
+        return Vec::new();
+    }
+    match Journal::open(&path).await {
+        Ok(journal) => journal.last_tables().await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
 }
 
 fn not_kept(error: impl std::fmt::Display) -> Failure {
@@ -184,7 +221,7 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    async fn compare(&self, known: Option<&KnownTable>) -> Result<TableView, Failure> {
+    async fn compare(&self, known: &KnownTable) -> Result<TableView, Failure> {
         let began = Instant::now();
         let name = self.table.to_string();
         let mut view = match self.compared(known).await {
@@ -193,9 +230,10 @@ impl Compared<'_> {
             Err(Trouble::Table(exit, why)) => TableView::failed(&name, exit, why),
         };
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        view.ms = took_ms + known.map_or(0, |it| it.took_ms);
+        view.ms = took_ms + known.took_ms;
         let outcome = match &view.failed {
             Some(why) => Err(why.as_str()),
+            None if self.terms.count_only => Ok("counted"),
             None => Ok(view.verdict.as_str()),
         };
         let kept = self.journal.ended(self.run, &name, outcome, took_ms).await;
@@ -234,11 +272,10 @@ impl Compared<'_> {
         mending.repair(comparing, repair, &mut between, view).await
     }
 
-    /// The table's sides and what lies between them.
+    /// The table's sides and what lies between them, to write by. Without the filter: a row that it leaves out at the origin is there all the same, and must not be deleted.
     async fn open(&self) -> Result<(TablePlan, Between), Trouble> {
-        let filter = || self.terms.filter.clone();
-        let mut origin = self.target.origin.origin(filter());
-        let mut replica = self.target.replica.replica(filter());
+        let mut origin = self.target.origin.origin(None);
+        let mut replica = self.target.replica.replica(None);
         let plan = self.plan(&mut *origin, &mut *replica).await?.compared?;
         let passage = self.passage();
         let between = Between {
@@ -258,7 +295,7 @@ impl Compared<'_> {
         })
     }
 
-    async fn compared(&self, known: Option<&KnownTable>) -> Result<TableView, Trouble> {
+    async fn compared(&self, known: &KnownTable) -> Result<TableView, Trouble> {
         let name = self.table.to_string();
         let _claim = self.claim()?;
         let filter = || self.terms.filter.clone();
@@ -270,16 +307,16 @@ impl Compared<'_> {
             return Ok(TableView::counted(&name, (counts.0?, counts.1?)));
         }
         let plan = plan.compared?;
-        let kept = self.journal.compares(self.run, &plan).await;
+        // A table that failed begins anew.
+        let (before, after) = match &known.state {
+            TableState::Open(after @ Some(_)) => (known.figures.clone(), after.clone()),
+            TableState::Open(None) | TableState::Done(_) | TableState::Failed(_) => {
+                (Figures::default(), None)
+            }
+        };
+        let anew = after.is_none();
+        let kept = self.journal.compares(self.run, &plan, anew).await;
         kept.map_err(|error| Trouble::NotKept(error.to_string()))?;
-        let before = match known {
-            Some(known) => known.figures.clone(),
-            None => Figures::default(),
-        };
-        let after = match known.map(|known| &known.state) {
-            Some(TableState::Open(after)) => after.clone(),
-            _ => None,
-        };
         let estimate = origin.estimate(&plan.origin).await.unwrap_or_default();
         let watch = Watch::new(&name, &before, estimate, self.terms.quiet);
         let mut keeper = Keeper {

@@ -225,7 +225,9 @@ async fn reconciled(journal: &Journal, table: &TableName, identity: &[u8]) -> Op
     for run in journal.latest(50).await.ok()? {
         let known = journal.known(&run).await.ok().flatten()?;
         let verdict = known.tables.iter().find_map(|of| match &of.state {
-            TableState::Done(verdict) if of.name == name => Some(verdict.clone()),
+            TableState::Done(verdict) if of.name == name && verdict != "counted" => {
+                Some(verdict.clone())
+            }
             _ => None,
         });
         let Some(verdict) = verdict else { continue };

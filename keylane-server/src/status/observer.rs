@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keylane::sqlite::journal::LastCompared;
 use keylane::workers::stats::now_us;
 use keylane_core::apply::{ParkedFilter, PartitionProgress};
 use keylane_core::publish::{Header, RawRecord, RecordKind};
@@ -19,6 +20,7 @@ use crate::exit_code::{Exit, Failure};
 use crate::http::{Answer, Source};
 use crate::notify::{ChannelView, channel_views};
 use crate::parked::ParkedView;
+use crate::reconcile::last_compared;
 use crate::wire_up::{Road, roads};
 
 /// How long a part may take to answer.
@@ -225,6 +227,10 @@ impl Source for Observer {
 
     async fn channels(&self) -> Vec<ChannelView> {
         self.channels().await
+    }
+
+    async fn compared(&self) -> Vec<LastCompared> {
+        last_compared(&self.config.state_dir).await
     }
 }
 

@@ -96,6 +96,14 @@ impl Bed {
         Bed::new(engines, (origin, name()), (replica, name())).await
     }
 
+    pub async fn by_urls(origin: &str, replica: &str, table: &str) -> Bed {
+        let origin = Box::new(PostgresSide::origin(origin, None));
+        let replica = Box::new(PostgresSide::replica(replica, None));
+        let name = || TableName::new("public", table);
+        let engines = (Engine::Postgres, Engine::Postgres);
+        Bed::new(engines, (origin, name()), (replica, name())).await
+    }
+
     pub async fn to_sqlite(origin: &Pg, replica: &Path, table: &str) -> Bed {
         let origin = Box::new(PostgresSide::origin(origin.url(), None));
         let replica = Box::new(SqliteSide::replica(replica, None));

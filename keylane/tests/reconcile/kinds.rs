@@ -154,3 +154,23 @@ async fn the_same_edit_of_an_even_number_of_rows_does_not_cancel() {
     let mut bed = Bed::postgres(&origin, &replica, "t", None).await;
     bed.check(&expect).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_to_read_is_enough() {
+    let Some((origin, replica)) = two_databases("reader") else {
+        return;
+    };
+    for side in [&origin, &replica] {
+        side.sql("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')");
+        side.sql("DO $$ BEGIN CREATE ROLE keylane_reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+        side.sql("GRANT SELECT ON t TO keylane_reader");
+    }
+    replica.sql("UPDATE t SET v = 'b'");
+    let as_reader = |pg: &Pg| {
+        let mut url = url::Url::parse(&pg.url()).expect("a URL");
+        url.set_username("keylane_reader").expect("a user");
+        url.to_string()
+    };
+    let mut bed = Bed::by_urls(&as_reader(&origin), &as_reader(&replica), "t").await;
+    bed.check(&[("1", "v")]).await;
+}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use keylane::postgres::reconcile::PostgresMender;
 use keylane::sqlite::reconcile::SqliteMender;
 use keylane::workers::reconcile::{HowMended, Mended, Noting, ToMend, mend_rows};
-use keylane_core::reconcile::Mender;
+use keylane_core::reconcile::{Difference, Mender};
 
 use super::bed::{Bed, Notes, two_databases};
 
@@ -39,6 +39,7 @@ async fn found(bed: &mut Bed) -> Vec<ToMend> {
         .map(|(finding, number)| ToMend {
             number,
             key: finding.key,
+            may_delete: finding.difference == Difference::Extra,
             back: None,
         })
         .collect()
@@ -63,6 +64,7 @@ fn back(noted: &Noted, rows: &[ToMend]) -> Vec<ToMend> {
         let images = (row.before.clone(), row.after.clone());
         let to_mend = rows.iter().find(|it| it.number == row.number);
         ToMend {
+            may_delete: true,
             back: Some(images),
             ..to_mend.expect("it was to be mended").clone()
         }
@@ -135,6 +137,24 @@ async fn rows_that_hold_each_others_unique_values_are_exchanged() {
     let mut mender = PostgresMender::new(replica.url(), true);
     assert_eq!(written(&mend(&mut bed, &mut mender, &rows).await), 2);
     assert_eq!(replica.sql("SELECT count(*) FROM child"), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_lost_its_rows_meanwhile_deletes_none() {
+    let Some((origin, replica)) = two_databases("emptied") else {
+        return;
+    };
+    for side in [&origin, &replica] {
+        side.sql("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t SELECT n, n FROM generate_series(1, 20) n");
+    }
+    replica.sql("UPDATE t SET v = 0 WHERE id <= 10; INSERT INTO t VALUES (50, 0)");
+    let mut bed = Bed::postgres(&origin, &replica, "t", None).await;
+    let rows = found(&mut bed).await;
+    origin.sql("TRUNCATE t");
+    let mut mender = PostgresMender::new(replica.url(), false);
+    // Only what was proved to be the replica's alone.
+    assert_eq!(written(&mend(&mut bed, &mut mender, &rows).await), 1);
+    assert_eq!(replica.sql("SELECT count(*) FROM t"), "20");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,3 +96,17 @@ async fn two_files_of_sqlite_are_compared_by_value_and_class() {
     ])
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_key_holds_null_are_never_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let table = "CREATE TABLE t (id TEXT PRIMARY KEY, v); INSERT INTO t VALUES (NULL, 1), (NULL, 2), ('a', 3)";
+    let one = file(folder.path(), "one.db", table);
+    let other = file(folder.path(), "other.db", table);
+    let mut bed = Bed::sqlite(&one, &other, "t").await;
+    assert_eq!(bed.check(&[]).await.rows_origin, 3);
+    run(&other, "UPDATE t SET v = 9 WHERE v = 2");
+    let ended = bed.compare(&mut super::bed::Notes::default()).await;
+    let told = ended.expect_err("NULL cannot be looked for").to_string();
+    assert!(told.contains("holds NULL"), "{told}");
+}

@@ -4,6 +4,7 @@ mod bed;
 
 mod channels;
 mod preview;
+mod reconcile;
 mod road;
 mod shutdown;
 mod slot;

@@ -5,12 +5,12 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn sql(path: &Path, sql: &str) {
+pub fn sql(path: &Path, sql: &str) {
     let connection = rusqlite::Connection::open(path).expect("opened");
     connection.execute_batch(sql).expect(sql);
 }
 
-fn keylane(folder: &Path, arguments: &[&str]) -> Output {
+pub fn keylane(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_keylane"))
         .current_dir(folder)
         .args(arguments)
@@ -28,7 +28,7 @@ fn told(output: &Output, code: i32) -> String {
     format!("{out}{err}")
 }
 
-fn json(output: &Output, code: i32) -> Value {
+pub fn json(output: &Output, code: i32) -> Value {
     told(output, code);
     serde_json::from_slice(&output.stdout).expect("JSON")
 }
@@ -157,4 +157,40 @@ fn what_cannot_be_compared_says_why_and_does_not_hide_what_can() {
     );
     let text = told(&keylane(folder.path(), &["reconcile", "show", "nobody"]), 2);
     assert!(text.contains("reconcile list"), "{text}");
+}
+
+#[test]
+fn a_row_that_the_filter_leaves_out_at_the_origin_is_mended_and_not_deleted() {
+    let folder = two_files();
+    let run = |more: &[&str]| keylane(folder.path(), &[&BOTH, more].concat());
+    // Only the replica's row has so many.
+    sql(
+        &folder.path().join("other.db"),
+        "UPDATE orders SET cents = 1000 WHERE id = 1",
+    );
+    let filtered = [
+        "--table",
+        "orders",
+        "--where",
+        "cents > 500",
+        "--format",
+        "json",
+    ];
+    let found = json(&run(&filtered), 3);
+    assert_eq!(found["tables"][0]["extra"], 1);
+    let repair = [&filtered[..], &["--repair"]].concat();
+    let run_of = json(&run(&repair), 3);
+    let why = run_of["tables"][0]["not_repaired"].to_string();
+    assert!(why.contains("may have lost its rows"), "{why}");
+    sql(
+        &folder.path().join("one.db"),
+        "INSERT INTO orders VALUES (7, 'x', 900)",
+    );
+    sql(
+        &folder.path().join("other.db"),
+        "INSERT INTO orders VALUES (7, 'x', 900)",
+    );
+    let mended = json(&run(&repair), 0);
+    assert_eq!(mended["tables"][0]["repaired"], 1);
+    json(&run(&["--table", "orders", "--format", "json"]), 0);
 }

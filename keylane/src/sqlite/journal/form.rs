@@ -23,14 +23,14 @@ enum Other {
     Number(String),
     /// Hexadecimal.
     Bytes(String),
-    /// Not carried.
-    Absent,
+    /// Not carried; always true, so that it is no text.
+    Absent(bool),
 }
 
 fn form(value: &Value) -> Form {
     match value {
         Value::Null => Form::Null(()),
-        Value::Absent => Form::Other(Other::Absent),
+        Value::Absent => Form::Other(Other::Absent(true)),
         Value::Bool(truth) => Form::Bool(*truth),
         Value::Number(digits) => Form::Other(Other::Number(digits.to_string())),
         Value::Text(text) => Form::Text(text.to_string()),
@@ -46,7 +46,7 @@ fn value(form: Form) -> Option<Value> {
         Form::Null(()) => Value::Null,
         Form::Bool(truth) => Value::Bool(truth),
         Form::Text(text) => Value::text(text),
-        Form::Other(Other::Absent) => Value::Absent,
+        Form::Other(Other::Absent(_)) => Value::Absent,
         Form::Other(Other::Number(digits)) => Value::number(digits),
         Form::Other(Other::Bytes(hex)) => {
             let pairs = (0..hex.len()).step_by(2);
@@ -166,6 +166,7 @@ mod tests {
             Value::number("1"),
             Value::text("1"),
             Value::text("null"),
+            Value::text("absent"),
             Value::Bytes(Box::from([0, 255])),
         ];
         assert_eq!(read(&written(&row)), Some(row));

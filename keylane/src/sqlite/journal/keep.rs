@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::file;
 use super::form;
 use super::note::{Noted, Repair};
-use super::run::{KnownTable, NewRun, Run, RunState, TableState};
+use super::run::{KnownTable, LastCompared, NewRun, Run, RunState, TableState};
 use crate::own_thread::{OwnThread, ThreadGone};
 use crate::workers::stats::now_us;
 
@@ -96,21 +96,30 @@ impl Journal {
         Ok(())
     }
 
-    /// Which columns of a table are compared. What was found behind the place that was reached is forgotten: it is found again.
+    /// A table is compared: which columns. What was found behind the place that was reached is forgotten, because it is found again; `anew`, all that was found in it.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub async fn compares(&self, run: &str, plan: &TablePlan) -> Result<(), JournalError> {
+    pub async fn compares(
+        &self,
+        run: &str,
+        plan: &TablePlan,
+        anew: bool,
+    ) -> Result<(), JournalError> {
         let (run, name, key) = (run.to_owned(), plan.origin.to_string(), plan.key as i64);
         let columns = form::written_names(plan.columns.iter().map(|column| &*column.name));
         self.run(move |file| {
             let transaction = file.transaction()?;
             transaction.execute(
-                "UPDATE tables SET columns = ?3, key = ?4 WHERE run = ?1 AND name = ?2",
+                "UPDATE tables SET columns = ?3, key = ?4, state = 'open', why = '' WHERE run = ?1 AND name = ?2",
                 params![run, name, columns, key],
             )?;
-            let sql = "DELETE FROM findings WHERE run = ?1 AND name = ?2 AND NOT counts";
-            transaction.execute(sql, params![run, name])?;
+            if anew {
+                let sql = "UPDATE tables SET figures = NULL, after = NULL WHERE run = ?1 AND name = ?2";
+                transaction.execute(sql, params![run, name])?;
+            }
+            let sql = "DELETE FROM findings WHERE run = ?1 AND name = ?2 AND (?3 OR NOT counts)";
+            transaction.execute(sql, params![run, name, anew])?;
             transaction.commit()
         })
         .await
@@ -245,6 +254,35 @@ impl Journal {
             let mut statement =
                 file.prepare("SELECT run FROM runs ORDER BY number DESC LIMIT ?1")?;
             let rows = statement.query_map([most as i64], |row| row.get(0))?;
+            rows.collect()
+        })
+        .await
+    }
+
+    /// Of each pipeline's tables the last comparison that came to an end and was of the whole table.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn last_tables(&self) -> Result<Vec<LastCompared>, JournalError> {
+        self.run(|file| {
+            let mut statement = file.prepare(
+                "SELECT name, columns, key, figures, after, state, verdict, why, took_ms, repaired, failed, pipeline, run, gone_on_us FROM (
+                   SELECT t.*, r.pipeline, r.gone_on_us,
+                          (SELECT count(*) FROM findings f WHERE f.run = t.run AND f.name = t.name AND counts AND repair = 'repaired') AS repaired,
+                          (SELECT count(*) FROM findings f WHERE f.run = t.run AND f.name = t.name AND counts AND repair = 'failed') AS failed,
+                          row_number() OVER (PARTITION BY r.pipeline, t.name ORDER BY r.number DESC) AS place_of_run
+                   FROM tables t JOIN runs r USING (run)
+                   WHERE r.pipeline IS NOT NULL AND r.filter IS NULL AND t.state = 'done' AND t.figures IS NOT NULL)
+                 WHERE place_of_run = 1 ORDER BY pipeline, name",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(LastCompared {
+                    pipeline: row.get(11)?,
+                    run: row.get(12)?,
+                    at_us: row.get(13)?,
+                    table: known_table(row)?,
+                })
+            })?;
             rows.collect()
         })
         .await

@@ -6,7 +6,7 @@ mod keep;
 pub use keep::{Journal, JournalError};
 
 mod run;
-pub use run::{KnownTable, NewRun, Run, RunState, TableState};
+pub use run::{KnownTable, LastCompared, NewRun, Run, RunState, TableState};
 
 mod note;
 pub use note::{Noted, Repair};

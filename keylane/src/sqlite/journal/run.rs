@@ -81,6 +81,19 @@ pub enum TableState {
     Failed(String),
 }
 
+/// A table's last comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCompared {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The run.
+    pub run: String,
+    /// When a process last went on with it, microseconds since 1970.
+    pub at_us: i64,
+    /// The table.
+    pub table: KnownTable,
+}
+
 /// A table of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownTable {

@@ -24,6 +24,9 @@ pub struct ToMend {
     pub number: i64,
     /// Its key.
     pub key: Key,
+    /// Whether it may be deleted: it was proved that only the replica has it. A row that the origin lost since is deleted by the road, if that is what happened, and not on the word of an origin that
+    /// may have lost all its rows.
+    pub may_delete: bool,
     /// Put it back as it was, from these images of before and after a repair, instead of as the origin has it.
     pub back: Option<(Option<Row>, Option<Row>)>,
 }
@@ -150,6 +153,10 @@ async fn under_fence(
             how: HowMended::NotNeeded,
         };
         match write {
+            Some(Mend::Delete(_)) if !row.may_delete => done.push(Mended {
+                after: mended.before.clone(),
+                ..mended
+            }),
             Some(write) => writes.push((write, mended)),
             None => done.push(mended),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keylane_core::model::Value;
 use keylane_core::reconcile::{
     ChunkSize, EncodedRow, Figures, Key, Range, Scanned, Side, SideError, SideErrorKind, TablePlan,
     compare,
@@ -28,7 +29,12 @@ pub(super) struct Scan<'a> {
     /// The origin's rows behind `after`, read ahead.
     ahead: Option<Scanned>,
     ended: bool,
+    /// Ranges in a row that came to nothing.
+    in_vain: u32,
 }
+
+/// As often as that a range may come to nothing.
+const IN_VAIN_MAX: u32 = 20;
 
 impl<'a> Scan<'a> {
     pub fn new(comparing: &'a Comparing, plan: &'a TablePlan, after: Option<Key>) -> Self {
@@ -39,6 +45,7 @@ impl<'a> Scan<'a> {
             after,
             ahead: None,
             ended: false,
+            in_vain: 0,
         }
     }
 
@@ -95,7 +102,12 @@ impl<'a> Scan<'a> {
             );
             ours = patient::scan(origin, plan, &range, most).await?;
             if ours.cut {
-                return Err(changed(plan));
+                // It has got as many meanwhile: once more, with what is there now.
+                self.in_vain += 1;
+                return match self.in_vain < IN_VAIN_MAX {
+                    true => Ok(Some(Vec::new())),
+                    false => Err(changed(plan)),
+                };
             }
         } else if let Some((scanned, took)) = ahead {
             let bytes = scanned.rows.iter().map(EncodedRow::size_bytes).sum();
@@ -104,6 +116,7 @@ impl<'a> Scan<'a> {
             self.ahead = Some(scanned);
         }
         let seen = self.compared(&ours, &theirs, figures)?;
+        self.in_vain = 0;
         self.ended = up_to.is_none();
         if up_to.is_some() {
             self.after = up_to;
@@ -124,8 +137,7 @@ impl<'a> Scan<'a> {
         let at_us = now_us();
         let found = compare(&ours.rows, &theirs.rows, self.plan.key);
         let seen = found.suspects.into_iter().map(|suspect| {
-            let key = self.plan.key_of(&suspect.key);
-            let key = key.ok_or_else(|| unreadable(self.plan))?;
+            let key = self.key_of(&suspect.key)?;
             Ok(Seen { key, at_us })
         });
         seen.collect()
@@ -157,10 +169,20 @@ impl<'a> Scan<'a> {
     fn end_of(&self, scanned: &Scanned) -> Result<Option<Key>, SideError> {
         match scanned.rows.last().filter(|_| scanned.cut) {
             None => Ok(None),
-            Some(last) => {
-                let key = self.plan.key_of(last);
-                key.map(Some).ok_or_else(|| unreadable(self.plan))
-            }
+            Some(last) => self.key_of(last).map(Some),
+        }
+    }
+
+    /// A key by which its row can be found again.
+    fn key_of(&self, row: &EncodedRow) -> Result<Key, SideError> {
+        let key = self.plan.key_of(row);
+        let key = key.ok_or_else(|| cannot(self.plan, "a key cannot be read"))?;
+        match key.contains(&Value::Null) {
+            true => Err(cannot(
+                self.plan,
+                "a row's key holds NULL, which nothing is equal to; give the key's columns NOT NULL",
+            )),
+            false => Ok(key),
         }
     }
 
@@ -174,10 +196,10 @@ impl<'a> Scan<'a> {
     }
 }
 
-fn unreadable(plan: &TablePlan) -> SideError {
+fn cannot(plan: &TablePlan, why: &str) -> SideError {
     SideError {
-        kind: SideErrorKind::Other,
-        message: format!("a key of table {} cannot be read", plan.origin),
+        kind: SideErrorKind::Table,
+        message: format!("table {} cannot be compared row by row: {why}", plan.origin),
     }
 }
 
