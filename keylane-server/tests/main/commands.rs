@@ -97,10 +97,14 @@ impl Shop {
 
     /// Waits until everything committed at the origin is applied.
     pub(super) fn await_settled(&self) {
-        wait_until("the road to settle", PATIENCE, || {
-            Ok(self.run(&["settle", "--timeout", "10s"]).status.success())
-        })
-        .expect("it settles");
+        let mut told = String::new();
+        let settled = wait_until("the road to settle", PATIENCE, || {
+            let settle = self.run(&["settle", "--timeout", "10s"]);
+            told = String::from_utf8_lossy(&settle.stderr).into_owned();
+            Ok(settle.status.success())
+        });
+        let log = || std::fs::read_to_string(self.path("run.log")).unwrap_or_default();
+        assert!(settled.is_ok(), "{told}\n{}", log());
     }
 
     pub(super) fn start(&self) -> Child {
