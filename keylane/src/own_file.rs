@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fs4::fs_std::FileExt as _;
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// How long a connection waits for another's transaction.
 pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -35,6 +35,61 @@ pub(crate) fn retried<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> ru
             other => return other,
         }
     }
+}
+
+/// What tells a file of Keylane's own from any other, and what a new one holds.
+pub(crate) struct OwnFormat {
+    pub(crate) application_id: i64,
+    pub(crate) version: i64,
+    /// SQL that makes a new one's tables.
+    pub(crate) tables: &'static str,
+    /// KiB that each connection keeps in memory.
+    pub(crate) cache_kib: u32,
+}
+
+/// A file that is not to be used.
+pub(crate) enum NotOurs {
+    /// It is of another version.
+    Version(i64),
+    /// It is another program's.
+    Other,
+}
+
+/// Opens a file of this format, durable and shared by several processes; makes one where there is none.
+pub(crate) fn opened(
+    path: &Path,
+    format: &OwnFormat,
+) -> rusqlite::Result<Result<Connection, NotOurs>> {
+    close_to_others(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA cache_size=-{};",
+        format.cache_kib
+    ))?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let number = |pragma| transaction.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    let (id, version) = (
+        number("PRAGMA application_id")?,
+        number("PRAGMA user_version")?,
+    );
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    match (id == format.application_id, version) {
+        (true, version) if version == format.version => {}
+        (true, version) => return Ok(Err(NotOurs::Version(version))),
+        (false, 0) if id == 0 && tables == 0 => {
+            transaction.execute_batch(format.tables)?;
+            transaction.pragma_update(None, "application_id", format.application_id)?;
+            transaction.pragma_update(None, "user_version", format.version)?;
+        }
+        (false, _) => return Ok(Err(NotOurs::Other)),
+    }
+    transaction.commit()?;
+    Ok(Ok(connection))
 }
 
 /// A lock on a file, which dies with the process; `None` while another process, or another holder in this one, has it. Its folder is made.

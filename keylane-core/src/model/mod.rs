@@ -7,7 +7,7 @@ mod position;
 pub use position::{Epoch, Offset, Position};
 
 mod schema;
-pub use schema::{Column, ForeignKey, SchemaId, TableName, TableSchema};
+pub use schema::{Column, ForeignKey, SchemaId, TableName, TableSchema, fingerprint};
 
 mod key;
 pub use key::{KeyText, canonical, key_text, key_text_as};

@@ -134,6 +134,11 @@ impl TableSchema {
     }
 }
 
+/// A number for a text, the same in every version and on every machine.
+pub fn fingerprint(text: &str) -> u64 {
+    Fnv::new().text(text).0
+}
+
 /// FNV-1a, 64 bits: stable across versions and machines, which `std`'s hasher does not promise and stored ids need.
 struct Fnv(u64);
 

@@ -18,7 +18,7 @@ mod decimal;
 mod key_cell;
 
 mod plan;
-pub use plan::{Engine, Paired, Refusal, SideColumn, SideTable, TablePlan, Told, plan};
+pub use plan::{Engine, Paired, Refusal, SideColumn, SideTable, TablePlan, Told, Which, plan};
 
 mod compare;
 pub use compare::{Compared, Suspect, compare};

@@ -90,6 +90,49 @@ pub struct TablePlan {
     pub beside: Vec<Arc<str>>,
 }
 
+/// Which side of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The origin.
+    Origin,
+    /// The replica.
+    Replica,
+}
+
+impl Which {
+    /// The column's name there.
+    pub fn column(self, column: &Paired) -> &str {
+        match self {
+            Which::Origin => &column.name,
+            Which::Replica => &column.replica_name,
+        }
+    }
+
+    /// The column's type there.
+    pub fn type_name(self, column: &Paired) -> &str {
+        match self {
+            Which::Origin => &column.types.0,
+            Which::Replica => &column.types.1,
+        }
+    }
+
+    /// What the column's values mean there.
+    pub fn kind(self, column: &Paired) -> Kind {
+        match self {
+            Which::Origin => column.kinds.0,
+            Which::Replica => column.kinds.1,
+        }
+    }
+
+    /// The table there.
+    pub fn table(self, plan: &TablePlan) -> &TableName {
+        match self {
+            Which::Origin => &plan.origin,
+            Which::Replica => &plan.replica,
+        }
+    }
+}
+
 /// Why two tables cannot be compared row by row.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("table {table}: {why}")]

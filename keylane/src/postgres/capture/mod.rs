@@ -20,7 +20,7 @@ mod requirement;
 pub use requirement::preflight;
 
 mod pgoutput;
-mod text;
+pub(super) mod text;
 
 mod relation;
 

@@ -6,7 +6,7 @@ use super::pgoutput::Cell;
 
 /// How a column's text becomes a value; decided by the type below all domains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TextForm {
+pub(in crate::postgres) enum TextForm {
     /// `t` or `f`.
     Bool,
     /// Always a legal JSON number.
@@ -29,7 +29,7 @@ impl TextForm {
     }
 
     /// The value of a text that PostgreSQL printed.
-    pub(super) fn value(self, text: &str) -> Value {
+    pub(in crate::postgres) fn value(self, text: &str) -> Value {
         match self {
             TextForm::Bool if text == "t" => Value::Bool(true),
             TextForm::Bool if text == "f" => Value::Bool(false),

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::model::Row;
-use keylane_core::reconcile::{Key, Mend, Mender, SideError, SideErrorKind, TablePlan};
+use keylane_core::reconcile::{Key, Mend, Mender, SideError, SideErrorKind, TablePlan, Which};
 use tokio_postgres::Client;
 
 use super::super::connect::{ConnectOptions, connect};
 use super::side::{failed, from_connect, read_rows};
-use super::sql::{self, Which};
+use super::sql;
 
 /// How long the fence is waited for: writers wait behind it.
 const FENCE_WITHIN: Duration = Duration::from_millis(500);
@@ -84,7 +84,7 @@ impl PostgresMender {
 #[async_trait]
 impl Mender for PostgresMender {
     async fn fence(&mut self, plan: &TablePlan) -> Result<(), SideError> {
-        let table = Which::Replica.table(plan);
+        let table = sql::table(Which::Replica, plan);
         let sql = format!("BEGIN; LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
         let fenced = self.run(&format!("fencing {table}"), &sql).await;
         if fenced.is_err() {
@@ -115,7 +115,7 @@ impl Mender for PostgresMender {
         plan: &TablePlan,
         rows: &[(Key, Row)],
     ) -> Result<Result<(), String>, SideError> {
-        let table = Which::Replica.table(plan);
+        let table = sql::table(Which::Replica, plan);
         let fires = if self.trust { "R" } else { "O" };
         let asked = self
             .client()

@@ -6,16 +6,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::{Row, TableName, Value};
 use keylane_core::reconcile::{
-    Key, Kind, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan,
+    Key, Kind, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan, Which,
 };
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
+use super::super::capture::text::TextForm;
 use super::super::connect::{
     ConnectError, ConnectErrorKind, ConnectOptions, connect, is_connection_lost, redacted,
 };
 use super::scan::{self, Failure};
-use super::sql::{self, Which};
+use super::sql;
 use super::tables;
 
 /// Operators are found wherever an extension put them, a filter's functions where its user expects them, and no path changes how values are printed. Rows are wanted by an index: one sort for each
@@ -159,7 +160,7 @@ impl Side for PostgresSide {
             Some(Ok(scanned)) => scanned,
             Some(Err(_)) | None => Err(Failure::Garbled),
         };
-        let doing = || format!("reading {}", self.which.table(plan));
+        let doing = || format!("reading {}", sql::table(self.which, plan));
         scanned.map_err(|failure| match failure {
             Failure::Sql(error) => self.failed(&doing(), &error),
             Failure::Garbled => SideError {
@@ -180,7 +181,12 @@ impl Side for PostgresSide {
         let sql = sql::rows(self.which, plan, self.filter.as_deref(), keys);
         let which = self.which;
         let read = read_rows(self.client().await?, &sql, which, plan).await;
-        read.map_err(|error| self.failed(&format!("reading {} by key", which.table(plan)), &error))
+        read.map_err(|error| {
+            self.failed(
+                &format!("reading {} by key", sql::table(which, plan)),
+                &error,
+            )
+        })
     }
 }
 
@@ -199,10 +205,9 @@ pub(super) async fn read_rows(
         let columns = plan.columns.iter().enumerate();
         let row: Result<Row, Error> = columns
             .map(|(place, column)| {
-                let kind = which.kind(column);
-                Ok(cells
-                    .try_get(place)?
-                    .map_or(Value::Null, |text| value(kind, text)))
+                let form = form(which.kind(column));
+                let text = cells.try_get(place)?;
+                Ok(text.map_or(Value::Null, |text| form.value(text)))
             })
             .collect();
         rows.push(row?);
@@ -211,14 +216,11 @@ pub(super) async fn read_rows(
 }
 
 /// As capture tells it.
-fn value(kind: Kind, text: &str) -> Value {
-    let is_number = || {
-        let digits = text.trim_start_matches('-');
-        digits.starts_with(|first: char| first.is_ascii_digit())
-    };
+fn form(kind: Kind) -> TextForm {
     match kind {
-        Kind::Boolean => Value::Bool(text == "t"),
-        Kind::Integer | Kind::Float32 | Kind::Float64 if is_number() => Value::number(text),
-        _ => Value::text(text),
+        Kind::Boolean => TextForm::Bool,
+        Kind::Integer => TextForm::Integer,
+        Kind::Float32 | Kind::Float64 => TextForm::Float,
+        _ => TextForm::Text,
     }
 }

@@ -1,46 +1,17 @@
 //! The statements' text. Rows are compared as wholes, so that an index on the key serves.
 
 use keylane_core::model::{TableName, Value};
-use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told};
+use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told, Which};
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
-/// Which side of a plan a statement is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    Origin,
-    Replica,
+/// The column of table `t`, said in full: a name alone would be that of what is selected, which may be the column's text.
+fn name(which: Which, column: &Paired) -> String {
+    format!("t.{}", escape_identifier(which.column(column)))
 }
 
-impl Which {
-    /// The column of table `t`, said in full: a name alone would be that of what is selected, which may be the column's text.
-    fn name(self, column: &Paired) -> String {
-        let name = escape_identifier(match self {
-            Which::Origin => &column.name,
-            Which::Replica => &column.replica_name,
-        });
-        format!("t.{name}")
-    }
-
-    fn type_name(self, column: &Paired) -> &str {
-        match self {
-            Which::Origin => &column.types.0,
-            Which::Replica => &column.types.1,
-        }
-    }
-
-    pub(super) fn kind(self, column: &Paired) -> Kind {
-        match self {
-            Which::Origin => column.kinds.0,
-            Which::Replica => column.kinds.1,
-        }
-    }
-
-    pub(super) fn table(self, plan: &TablePlan) -> String {
-        quoted_table(match self {
-            Which::Origin => &plan.origin,
-            Which::Replica => &plan.replica,
-        })
-    }
+/// A side's table in SQL.
+pub(super) fn table(which: Which, plan: &TablePlan) -> String {
+    quoted_table(which.table(plan))
 }
 
 /// A table's name in SQL.
@@ -86,7 +57,7 @@ pub(super) fn scan(
     format!(
         "COPY (SELECT {} FROM {} t{wanted} ORDER BY {order} LIMIT {rows_max}) TO STDOUT (FORMAT binary)",
         told.join(", "),
-        which.table(plan),
+        table(which, plan),
     )
 }
 
@@ -103,14 +74,14 @@ pub(super) fn rows(which: Which, plan: &TablePlan, filter: Option<&str>, keys: &
     let wanted: Vec<String> = wanted.collect();
     let joined = (1..=key.len())
         .zip(&key)
-        .map(|(place, it)| format!("{} = k.column{place}", which.name(it)));
+        .map(|(place, it)| format!("{} = k.column{place}", name(which, it)));
     let joined: Vec<String> = joined.collect();
-    let columns: Vec<String> = plan.columns.iter().map(|it| which.name(it)).collect();
+    let columns: Vec<String> = plan.columns.iter().map(|it| name(which, it)).collect();
     let filter = filter.map_or_else(String::new, |filter| format!(" WHERE ({filter})"));
     format!(
         "SELECT {} FROM {} t JOIN (VALUES {}) k ON {}{filter}",
         columns.join(", "),
-        which.table(plan),
+        table(which, plan),
         wanted.join(", "),
         joined.join(" AND "),
     )
@@ -118,7 +89,7 @@ pub(super) fn rows(which: Which, plan: &TablePlan, filter: Option<&str>, keys: &
 
 /// A row's write at the replica.
 pub(super) fn write(plan: &TablePlan, write: &Mend) -> String {
-    let table = Which::Replica.table(plan);
+    let table = table(Which::Replica, plan);
     let name = |place: &usize| {
         plan.columns
             .get(*place)
@@ -170,7 +141,7 @@ fn column_name(column: &Paired) -> String {
 }
 
 fn told(which: Which, column: &Paired) -> String {
-    let name = which.name(column);
+    let name = name(which, column);
     match column.told {
         Told::Binary => name,
         Told::Trimmed => format!("trim_scale({name})"),
@@ -180,7 +151,7 @@ fn told(which: Which, column: &Paired) -> String {
 
 /// How a key's column is put in order, so that both sides have one order.
 fn ordered(which: Which, column: &Paired) -> String {
-    let name = which.name(column);
+    let name = name(which, column);
     match (column.by_bytes, which.kind(column)) {
         (true, Kind::Text | Kind::Padded | Kind::Caseless) => format!("{name} COLLATE \"C\""),
         (true, Kind::Other | Kind::JsonMeaning) => format!("{name}::text COLLATE \"C\""),

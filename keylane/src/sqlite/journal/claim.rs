@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use keylane_core::model::fingerprint;
+
 use crate::own_file::locked;
 
 /// A table, claimed while this lives.
@@ -17,17 +19,10 @@ impl Claim {
     /// # Errors
     /// If the folder cannot be written.
     pub fn take(state_dir: &Path, name: &str) -> io::Result<Option<Claim>> {
-        let path = state_dir.join(format!("reconcile-{:016x}.lock", fnv(name)));
+        let path = state_dir.join(format!("reconcile-{:016x}.lock", fingerprint(name)));
         let file = locked(&path)?;
         Ok(file.map(|file| Claim { _file: file }))
     }
-}
-
-/// FNV-1a, 64 bits: the same in every version and process.
-fn fnv(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

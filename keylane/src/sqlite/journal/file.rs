@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::keep::JournalError;
-use crate::own_file::{BUSY_WAIT, close_to_others, retried};
+use crate::own_file::{NotOurs, OwnFormat, opened};
 
-/// "KRec": tells a journal from any other SQLite file.
-const APPLICATION_ID: i64 = 0x4b52_6563;
-const FORMAT_VERSION: i64 = 1;
+/// "KRec" tells a journal from any other SQLite file.
+const FORMAT: OwnFormat = OwnFormat {
+    application_id: 0x4b52_6563,
+    version: 1,
+    tables: TABLES,
+    cache_kib: 2048,
+};
 
 const TABLES: &str = "
 CREATE TABLE runs (
@@ -69,41 +73,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, JournalError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| failed(error.to_string()))?;
     }
-    close_to_others(path);
-    match connect_raw(path) {
-        Ok(Some(connection)) => Ok(connection),
-        Ok(None) => Err(failed(
+    match opened(path, &FORMAT) {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(NotOurs::Version(_) | NotOurs::Other)) => Err(failed(
             "it is not a journal of comparisons, or one of another version; move it away".into(),
         )),
         Err(error) => Err(failed(error.to_string())),
     }
-}
-
-fn connect_raw(path: &Path) -> rusqlite::Result<Option<Connection>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_WAIT)?;
-    retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
-    connection.execute_batch(
-        "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA cache_size=-2048;",
-    )?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let number = |pragma| transaction.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let format = (
-        number("PRAGMA application_id")?,
-        number("PRAGMA user_version")?,
-    );
-    match format {
-        (APPLICATION_ID, FORMAT_VERSION) => {}
-        (0, 0) if number("SELECT count(*) FROM sqlite_schema")? == 0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
-        }
-        _ => return Ok(None),
-    }
-    transaction.commit()?;
-    Ok(Some(connection))
 }

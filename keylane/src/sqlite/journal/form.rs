@@ -85,8 +85,9 @@ pub(super) fn read_names(text: &str) -> Vec<String> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-#[derive(Default, Deserialize, Serialize)]
-#[serde(default)]
+/// [`Figures`] as they are written, field by field.
+#[derive(Deserialize, Serialize)]
+#[serde(remote = "Figures")]
 struct FiguresForm {
     rows_origin: u64,
     rows_replica: u64,
@@ -103,53 +104,14 @@ struct FiguresForm {
 }
 
 pub(super) fn written_figures(figures: &Figures) -> String {
-    let Figures {
-        rows_origin,
-        rows_replica,
-        chunks,
-        missing,
-        extra,
-        different,
-        settling,
-        hot,
-        unproved,
-        columns,
-        lossy,
-        unrepresentable,
-    } = figures.clone();
-    let form = FiguresForm {
-        rows_origin,
-        rows_replica,
-        chunks,
-        missing,
-        extra,
-        different,
-        settling,
-        hot,
-        unproved,
-        columns,
-        lossy,
-        unrepresentable,
-    };
-    serde_json::to_string(&form).unwrap_or_default()
+    let mut json = Vec::new();
+    let written = FiguresForm::serialize(figures, &mut serde_json::Serializer::new(&mut json));
+    written.expect("numbers are written into memory");
+    String::from_utf8(json).expect("JSON is text")
 }
 
 pub(super) fn read_figures(text: &str) -> Option<Figures> {
-    let form: FiguresForm = serde_json::from_str(text).ok()?;
-    Some(Figures {
-        rows_origin: form.rows_origin,
-        rows_replica: form.rows_replica,
-        chunks: form.chunks,
-        missing: form.missing,
-        extra: form.extra,
-        different: form.different,
-        settling: form.settling,
-        hot: form.hot,
-        unproved: form.unproved,
-        columns: form.columns,
-        lossy: form.lossy,
-        unrepresentable: form.unrepresentable,
-    })
+    FiguresForm::deserialize(&mut serde_json::Deserializer::from_str(text)).ok()
 }
 
 #[cfg(test)]

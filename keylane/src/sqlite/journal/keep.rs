@@ -245,6 +245,20 @@ impl Journal {
         self.run(move |file| read_run(file, &run)).await
     }
 
+    /// The last run of a pipeline that only the configuration asked for.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub async fn last_scheduled(&self, pipeline: &str) -> Result<Option<Run>, JournalError> {
+        let pipeline = pipeline.to_owned();
+        self.run(move |file| {
+            let sql = "SELECT run FROM runs WHERE scheduled AND pipeline = ?1 ORDER BY number DESC LIMIT 1";
+            let run: Option<String> = file.query_row(sql, [pipeline], |row| row.get(0)).optional()?;
+            run.map_or(Ok(None), |run| read_run(file, &run))
+        })
+        .await
+    }
+
     /// The names of the last runs, the latest first.
     ///
     /// # Errors

@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use keylane_core::notify::OutboxError;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::error::Fault;
-use crate::own_file::{BUSY_WAIT, close_to_others, retried};
+use crate::own_file::{NotOurs, OwnFormat, opened};
 
-/// "KNot": tells an outbox from any other SQLite file.
-const APPLICATION_ID: i64 = 0x4b4e_6f74;
-const FORMAT_VERSION: i64 = 1;
+/// "KNot" tells an outbox from any other SQLite file.
+const FORMAT: OwnFormat = OwnFormat {
+    application_id: 0x4b4e_6f74,
+    version: 1,
+    tables: TABLES,
+    cache_kib: 1024,
+};
 
 const TABLES: &str = "
 CREATE TABLE subjects (
@@ -57,39 +61,11 @@ pub(super) fn connect(path: &Path) -> Result<Connection, OutboxError> {
         let made = std::fs::create_dir_all(folder);
         made.map_err(|error| OutboxError(format!("{}: {error}", folder.display())))?;
     }
-    close_to_others(path);
-    connect_raw(path).map_err(|fault| fault.explain(path))
-}
-
-fn connect_raw(path: &Path) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_WAIT)?;
-    retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
-    connection.execute_batch(
-        "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=4194304; PRAGMA cache_size=-1024;",
-    )?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let number = |pragma| transaction.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    let format = (
-        number("PRAGMA application_id")?,
-        number("PRAGMA user_version")?,
-    );
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
-    match format {
-        (APPLICATION_ID, FORMAT_VERSION) => {}
-        (0, 0) if tables == 0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", FORMAT_VERSION)?;
-        }
-        (APPLICATION_ID, version) => {
-            return Err(Fault::Unreadable(format!("format {version}")));
-        }
-        _ => return Err(Fault::Unreadable("another program's tables".to_owned())),
-    }
-    transaction.commit()?;
-    Ok(connection)
+    let fault = match opened(path, &FORMAT) {
+        Ok(Ok(connection)) => return Ok(connection),
+        Ok(Err(NotOurs::Version(version))) => Fault::Unreadable(format!("format {version}")),
+        Ok(Err(NotOurs::Other)) => Fault::Unreadable("another program's tables".to_owned()),
+        Err(error) => Fault::Sqlite(error),
+    };
+    Err(fault.explain(path))
 }

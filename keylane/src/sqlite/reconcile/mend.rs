@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::model::Row;
-use keylane_core::reconcile::{Key, Mend, Mender, SideError, TablePlan};
+use keylane_core::reconcile::{Key, Mend, Mender, SideError, TablePlan, Which};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 use super::super::cell::Bound;
 use super::read;
 use super::side::kind_of;
-use super::sql::{self, Which};
+use super::sql;
 use crate::own_thread::OwnThread;
 
 /// How long another writer is waited for.

@@ -2,14 +2,14 @@
 
 use keylane_core::model::{Row, TableName};
 use keylane_core::reconcile::{
-    EncodedRow, Key, Kind, Range, Scanned, SideColumn, SideTable, TablePlan, Told, push_cell,
+    EncodedRow, Key, Kind, Range, Scanned, SideColumn, SideTable, TablePlan, Told, Which, push_cell,
 };
 use rusqlite::{Connection, params_from_iter};
 
 use super::super::cell::{Bound, value_of};
 use super::super::names::quoted;
 use super::super::table;
-use super::sql::{self, Which};
+use super::sql;
 
 /// The table; `None` if it is not there.
 pub(super) fn shape(

@@ -6,12 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::{Row, TableName};
 use keylane_core::reconcile::{
-    Key, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan,
+    Key, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan, Which,
 };
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::read;
-use super::sql::Which;
+use super::sql;
 use crate::own_thread::{OwnThread, ThreadGone};
 
 /// The longest that a writer is waited for.
@@ -133,7 +133,7 @@ impl Side for SqliteSide {
     ) -> Result<Scanned, SideError> {
         let (which, filter) = (self.which, self.filter.clone());
         let (asked, range) = (plan.clone(), range.clone());
-        let doing = format!("reading {}", which.table(plan));
+        let doing = format!("reading {}", sql::table(which, plan));
         self.run(&doing, move |file| {
             read::scan(file, which, &asked, filter.as_deref(), &range, bounds)
         })
@@ -143,7 +143,7 @@ impl Side for SqliteSide {
     async fn rows(&mut self, plan: &TablePlan, keys: &[Key]) -> Result<Vec<Row>, SideError> {
         let (which, filter) = (self.which, self.filter.clone());
         let (asked, keys) = (plan.clone(), keys.to_vec());
-        let doing = format!("reading {} by key", which.table(plan));
+        let doing = format!("reading {} by key", sql::table(which, plan));
         self.run(&doing, move |file| {
             read::rows(file, which, &asked, filter.as_deref(), &keys)
         })

@@ -3,44 +3,23 @@
 use std::borrow::Cow;
 
 use keylane_core::model::Value;
-use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told};
+use keylane_core::reconcile::{Key, Kind, Mend, Paired, Range, TablePlan, Told, Which};
 
 use super::super::names::quoted;
 
-/// Which side of a plan a statement is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Which {
-    Origin,
-    Replica,
+fn name(which: Which, column: &Paired) -> String {
+    quoted(which.column(column))
 }
 
-impl Which {
-    fn name(self, column: &Paired) -> String {
-        quoted(match self {
-            Which::Origin => &column.name,
-            Which::Replica => &column.replica_name,
-        })
-    }
+/// A side's table in SQL: a file has no schemas.
+pub(super) fn table(which: Which, plan: &TablePlan) -> String {
+    quoted(&which.table(plan).name)
+}
 
-    fn declared(self, column: &Paired) -> &str {
-        match self {
-            Which::Origin => &column.types.0,
-            Which::Replica => &column.types.1,
-        }
-    }
-
-    pub(super) fn table(self, plan: &TablePlan) -> String {
-        quoted(match self {
-            Which::Origin => &plan.origin.name,
-            Which::Replica => &plan.replica.name,
-        })
-    }
-
-    /// All columns of a plan.
-    pub(super) fn columns(self, plan: &TablePlan) -> String {
-        let names: Vec<String> = plan.columns.iter().map(|it| self.name(it)).collect();
-        names.join(", ")
-    }
+/// All columns of a plan.
+fn columns(which: Which, plan: &TablePlan) -> String {
+    let names: Vec<String> = plan.columns.iter().map(|it| name(which, it)).collect();
+    names.join(", ")
 }
 
 /// The rows of a range in the key's order, and the values of its marks.
@@ -70,8 +49,8 @@ pub(super) fn scan<'a>(
     };
     let sql = format!(
         "SELECT {} FROM {}{wanted} ORDER BY {order} LIMIT {rows_max}",
-        which.columns(plan),
-        which.table(plan),
+        columns(which, plan),
+        table(which, plan),
     );
     (sql, values)
 }
@@ -85,18 +64,18 @@ pub(super) fn row(which: Which, plan: &TablePlan, filter: Option<&str>) -> Strin
     let filter = filter.map_or_else(String::new, |filter| format!(" AND ({filter})"));
     format!(
         "SELECT {} FROM {} WHERE {}{filter}",
-        which.columns(plan),
-        which.table(plan),
+        columns(which, plan),
+        table(which, plan),
         wanted.join(" AND "),
     )
 }
 
 /// A row's write at the replica, and the values of its marks.
 pub(super) fn write(plan: &TablePlan, write: &Mend) -> (String, Vec<Value>) {
-    let table = Which::Replica.table(plan);
+    let table = table(Which::Replica, plan);
     let name = |place: &usize| {
         let column = plan.columns.get(*place);
-        column.map_or_else(String::new, |it| Which::Replica.name(it))
+        column.map_or_else(String::new, |it| name(Which::Replica, it))
     };
     let found = |key: &Key| -> (String, Vec<Value>) {
         let columns = plan.columns.iter().take(plan.key);
@@ -152,9 +131,9 @@ pub(super) fn mark<'a>(column: &Paired, value: &'a Value) -> Cow<'a, Value> {
 
 /// Keys are put in order by their bytes, as the other side puts them; numbers by value also where the column would keep them as text.
 fn ordered(which: Which, column: &Paired) -> String {
-    let name = which.name(column);
+    let name = name(which, column);
     match column.told {
-        Told::Spelt(kind) if is_number(kind) && !keeps_numbers(which.declared(column)) => {
+        Told::Spelt(kind) if is_number(kind) && !keeps_numbers(which.type_name(column)) => {
             format!("CAST({name} AS NUMERIC)")
         }
         _ => format!("{name} COLLATE BINARY"),
