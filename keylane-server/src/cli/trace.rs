@@ -1,13 +1,12 @@
 //! `keylane trace`: one row's whole way.
 
 use clap::Args;
-use keylane::sqlite::journal::Journal;
 use serde_json::json;
 
 use super::{Format, block_on};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::reconcile::{JOURNAL, of_pipelines, trace, trace_text};
+use crate::reconcile::{journal, of_pipelines, trace, trace_text};
 
 /// The arguments of `keylane trace`.
 #[derive(Debug, Args)]
@@ -44,9 +43,7 @@ pub(super) fn run(config: &Config, arguments: &TraceArguments) -> Result<Exit, F
             );
             return Err(Failure::new(Exit::Usage, message));
         };
-        let journal = Journal::open(&config.state_dir.join(JOURNAL)).await;
-        let journal = journal
-            .map_err(|error| Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}")))?;
+        let journal = journal(&config.state_dir).await?;
         let trace = trace(target, &arguments.key, &journal).await?;
         let told = match arguments.format {
             Format::Json => format!("{:#}\n", json!(trace)),

@@ -4,7 +4,7 @@ mod target;
 pub use target::{Target, from_urls, of_pipelines};
 
 mod run;
-pub use run::{JOURNAL, RunTerms, last_compared, resume, start, undo};
+pub use run::{RunTerms, journal, last_compared, not_kept, resume, start, undo};
 
 mod repair;
 pub use repair::RepairTerms;

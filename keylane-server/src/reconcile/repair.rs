@@ -8,12 +8,14 @@ use keylane::workers::reconcile::{
     Between, Comparing, HowMended, MENDED_AT_ONCE, Mended, Noting, ToMend, look_again, mend_rows,
 };
 use keylane_core::apply::ParkedFilter;
+use keylane_core::model::TableName;
 use keylane_core::reconcile::{Brakes, Key, Mender, TablePlan};
 
 use super::run::{Trouble, not_kept_table};
-use super::target::Target;
+use super::target::{Target, named_in_config};
 use super::view::TableView;
-use crate::config::{TableName, TablePattern};
+use crate::config::TablePattern;
+use crate::exit_code::Exit;
 
 /// What a repair may do.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +29,8 @@ pub struct RepairTerms {
 }
 
 impl RepairTerms {
-    fn is_for(&self, table: &keylane_core::model::TableName) -> bool {
-        let name = TableName {
-            schema: Some(table.schema.to_string()),
-            table: table.name.to_string(),
-        };
+    fn is_for(&self, table: &TableName) -> bool {
+        let name = named_in_config(table);
         let mut tables = self.tables.iter();
         self.tables.is_empty() || tables.any(|pattern| pattern.matches_name(&name))
     }
@@ -72,7 +71,7 @@ impl Mending<'_> {
             view.not_repaired = Some(refused.to_string());
             return Ok(());
         }
-        let parked = self.parked().await;
+        let parked = self.parked().await?;
         let skipped = |noted: &Noted| parked.contains(&self.plan.identity(&noted.key));
         if terms.dry_run {
             view.would_repair = self.open(&skipped).await?.len() as u64;
@@ -95,15 +94,7 @@ impl Mending<'_> {
         let mut mender = self.target.mender();
         let (mut undone, mut stays) = (0, 0);
         for some in done.chunks(MENDED_AT_ONCE) {
-            let rows: Vec<ToMend> = some
-                .iter()
-                .map(|noted| ToMend {
-                    number: noted.number,
-                    key: noted.key.clone(),
-                    may_delete: true,
-                    back: Some((noted.before_image.clone(), noted.after_image.clone())),
-                })
-                .collect();
+            let rows: Vec<ToMend> = some.iter().map(back).collect();
             let mut noting = Undone(self.journal, some);
             let origin = &mut *between.origin;
             let mended = mend_rows(self.plan, origin, &mut *mender, &rows, &mut noting).await?;
@@ -124,15 +115,7 @@ impl Mending<'_> {
         open: &[Noted],
     ) -> Result<(), Trouble> {
         for some in open.chunks(MENDED_AT_ONCE) {
-            let rows: Vec<ToMend> = some
-                .iter()
-                .map(|noted| ToMend {
-                    number: noted.number,
-                    key: noted.key.clone(),
-                    may_delete: noted.kind == "extra",
-                    back: None,
-                })
-                .collect();
+            let rows: Vec<ToMend> = some.iter().map(forth).collect();
             let mut noting = Kept(self.journal, some);
             let origin = &mut *between.origin;
             mend_rows(self.plan, origin, mender, &rows, &mut noting).await?;
@@ -216,19 +199,42 @@ impl Mending<'_> {
         }
     }
 
-    /// Keys whose changes are parked: they are mended by a redrive, in their order.
-    async fn parked(&self) -> BTreeSet<bytes::Bytes> {
+    /// Keys whose changes are parked: they are mended by a redrive, in their order. Without an answer nothing is mended.
+    async fn parked(&self) -> Result<BTreeSet<bytes::Bytes>, Trouble> {
         let Some(road) = &self.target.road else {
-            return BTreeSet::new();
+            return Ok(BTreeSet::new());
         };
         let filter = ParkedFilter {
             id: None,
             table: Some(self.plan.origin.to_string()),
         };
         let parked = road.replica.parked(&road.name, &filter, PARKED_MAX).await;
-        let keys = parked.unwrap_or_default().into_iter();
-        keys.filter_map(|parked| self.plan.identity_of_text(&parked.key))
-            .collect()
+        let parked = parked.map_err(|error| {
+            let why = format!("it is not known which keys are parked: {error}");
+            Trouble::Table(Exit::Unreachable, why)
+        })?;
+        let keys = parked.iter();
+        let keys = keys.filter_map(|parked| self.plan.identity_of_text(&parked.key));
+        Ok(keys.collect())
+    }
+}
+
+/// The row as the origin has it.
+fn forth(noted: &Noted) -> ToMend {
+    ToMend {
+        number: noted.number,
+        key: noted.key.clone(),
+        may_delete: noted.kind == "extra",
+        back: None,
+    }
+}
+
+/// The row as it was before it was mended.
+fn back(noted: &Noted) -> ToMend {
+    ToMend {
+        may_delete: true,
+        back: Some((noted.before_image.clone(), noted.after_image.clone())),
+        ..forth(noted)
     }
 }
 

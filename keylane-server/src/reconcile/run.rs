@@ -24,7 +24,7 @@ use crate::exit_code::{Exit, Failure};
 use crate::wire_up::RoadPassage;
 
 /// The journal's file in the state folder.
-pub const JOURNAL: &str = "reconcile.db";
+const JOURNAL: &str = "reconcile.db";
 
 /// How a run is done.
 #[derive(Clone, Debug)]
@@ -192,17 +192,26 @@ fn name_of_run() -> String {
 
 /// Of each table the last comparison of all its rows. Nothing if none was ever made, or the journal cannot be read.
 pub async fn last_compared(state_dir: &Path) -> Vec<LastCompared> {
-    let path = state_dir.join(JOURNAL);
-    if !path.exists() {
+    if !state_dir.join(JOURNAL).exists() {
         return Vec::new();
     }
-    match Journal::open(&path).await {
+    match journal(state_dir).await {
         Ok(journal) => journal.last_tables().await.unwrap_or_default(),
         Err(_) => Vec::new(),
     }
 }
 
-fn not_kept(error: impl std::fmt::Display) -> Failure {
+/// The journal of a state folder.
+///
+/// # Errors
+/// KL-RECONCILE-001 if it cannot be used.
+pub async fn journal(state_dir: &Path) -> Result<Journal, Failure> {
+    let opened = Journal::open(&state_dir.join(JOURNAL)).await;
+    opened.map_err(not_kept)
+}
+
+/// What a person is told of a journal that cannot be used.
+pub fn not_kept(error: impl std::fmt::Display) -> Failure {
     Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}"))
 }
 
@@ -447,16 +456,17 @@ pub async fn undo(
     terms: &RunTerms,
     run: &str,
 ) -> Result<Vec<(String, u64, u64)>, Failure> {
+    let compared = |table| Compared {
+        journal,
+        state_dir,
+        target,
+        terms,
+        run,
+        table,
+    };
     let mut all = Vec::new();
     for table in &target.tables {
-        let compared = Compared {
-            journal,
-            state_dir,
-            target,
-            terms,
-            run,
-            table,
-        };
+        let compared = compared(table);
         let undone = async {
             let _claim = compared.claim()?;
             let (plan, mut between) = compared.open().await?;

@@ -1,5 +1,6 @@
 //! The part of `keylane run` that compares by itself: one process of a machine, one pipeline after another, at the times of the configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keylane::sqlite::journal::{Claim, Journal, Run, RunState};
@@ -12,16 +13,17 @@ use tracing::{error, info, warn};
 
 use super::repair::RepairTerms;
 use super::run::{RunTerms, resume, start};
+use super::target::named_in_config;
 use super::target::{Target, of_pipelines};
 use super::tell::tell;
-use super::{JOURNAL, RunView};
-use crate::config::{Config, Pipeline, Reconcile, TableName};
+use super::{RunView, journal, not_kept};
+use crate::config::{Config, Pipeline, Reconcile};
 use crate::exit_code::{Exit, Failure};
 
 /// How often the clock is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Runs that are looked through for a pipeline's last.
-const LOOKED_BACK: usize = 200;
+/// After what could not be compared, it is tried again.
+const RETRY_US: i64 = 30_000_000;
 /// The name of the lock that the process holds that compares.
 const CLAIM: &str = "schedule";
 
@@ -64,78 +66,100 @@ struct Scheduler {
     begun_us: i64,
 }
 
+/// When a pipeline is compared next, microseconds since 1970, and what was told of it last.
+#[derive(Default)]
+struct Next {
+    at_us: i64,
+    trouble: String,
+}
+
 impl Scheduler {
     async fn run(self) {
-        let mut claim = None;
-        let mut trouble = String::new();
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_INTERVAL) => {}
-            }
-            if claim.is_none() {
-                claim = Claim::take(&self.config.state_dir, CLAIM).ok().flatten();
-            }
-            if claim.is_none() {
-                continue;
-            }
-            match self.look().await {
-                Ok(()) => trouble.clear(),
-                Err(failure) if failure.message == trouble => {}
-                Err(failure) => {
-                    warn!("comparing by itself: {failure}");
-                    trouble = failure.message;
+        let Some((_claim, journal)) = self.turn().await else {
+            return;
+        };
+        let mut next: BTreeMap<&str, Next> = BTreeMap::new();
+        while !self.stop.is_cancelled() {
+            for (name, pipeline) in &self.config.pipelines {
+                let (name, reconcile) = (name.as_str(), &pipeline.reconcile);
+                let next = next.entry(name).or_default();
+                if reconcile.schedules.is_empty() || next.at_us > now_us() {
+                    continue;
+                }
+                match self.look(&journal, name, reconcile).await {
+                    Ok(at_us) => {
+                        *next = Next {
+                            at_us,
+                            ..Next::default()
+                        }
+                    }
+                    Err(failure) => {
+                        tell_once(&mut next.trouble, name, &failure.message);
+                        next.at_us = now_us() + RETRY_US;
+                    }
                 }
             }
+            self.pause(LOOK_INTERVAL).await;
         }
     }
 
-    /// Compares what is due.
-    async fn look(&self) -> Result<(), Failure> {
-        let journal = Journal::open(&self.config.state_dir.join(JOURNAL)).await;
-        let journal = journal
-            .map_err(|error| Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}")))?;
-        for (name, pipeline) in &self.config.pipelines {
-            if pipeline.reconcile.schedules.is_empty() || self.stop.is_cancelled() {
-                continue;
+    /// Waits until this process is the one that compares; `None` if it is to stop before.
+    async fn turn(&self) -> Option<(Claim, Journal)> {
+        let state_dir = &self.config.state_dir;
+        let mut trouble = String::new();
+        while !self.stop.is_cancelled() {
+            let had = match Claim::take(state_dir, CLAIM) {
+                Ok(None) => Ok(None),
+                Ok(Some(claim)) => journal(state_dir).await.map(|it| Some((claim, it))),
+                Err(error) => Err(not_kept(error)),
+            };
+            match had {
+                Ok(Some(turn)) => return Some(turn),
+                Ok(None) => {}
+                Err(failure) => tell_once(&mut trouble, "", &failure.message),
             }
-            let last = self.last_of(&journal, name.as_str()).await?;
-            if self.is_due(&pipeline.reconcile, last.as_ref()) {
-                let compared = self.compare(&journal, name.as_str(), &pipeline.reconcile, last);
-                compared.await?;
-            }
+            self.pause(LOOK_INTERVAL).await;
         }
-        Ok(())
+        None
     }
 
-    fn is_due(&self, reconcile: &Reconcile, last: Option<&Run>) -> bool {
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    /// Compares a pipeline if it is due; when it is due next.
+    async fn look(
+        &self,
+        journal: &Journal,
+        pipeline: &str,
+        reconcile: &Reconcile,
+    ) -> Result<i64, Failure> {
+        let last = journal.last_scheduled(pipeline).await.map_err(not_kept)?;
+        let at_us = self.due_us(reconcile, last.as_ref());
+        if at_us > now_us() {
+            return Ok(at_us);
+        }
+        self.compare(journal, pipeline, reconcile, last).await?;
+        let last = journal.last_scheduled(pipeline).await.map_err(not_kept)?;
+        Ok(self.due_us(reconcile, last.as_ref()))
+    }
+
+    fn due_us(&self, reconcile: &Reconcile, last: Option<&Run>) -> i64 {
         // A run that was cut off by its process's end goes on at once, while its window is open.
         let window_us = i64::try_from(reconcile.window.as_micros()).unwrap_or(i64::MAX);
         let open = |run: &Run| run.begun_us.saturating_add(window_us) > now_us();
         let cut_off =
             last.filter(|run| run.state == RunState::Running && run.begun_us < self.begun_us);
         if cut_off.is_some_and(open) {
-            return true;
+            return 0;
         }
         let behind_us = last.map_or(self.begun_us, |run| run.gone_on_us);
-        let mut times = reconcile.schedules.iter();
-        times.any(|schedule| schedule.next_us(behind_us).is_some_and(|at| at <= now_us()))
-    }
-
-    async fn last_of(&self, journal: &Journal, pipeline: &str) -> Result<Option<Run>, Failure> {
-        let not_kept = |error: keylane::sqlite::journal::JournalError| {
-            Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}"))
-        };
-        for name in journal.latest(LOOKED_BACK).await.map_err(not_kept)? {
-            let run = journal.known(&name).await.map_err(not_kept)?;
-            let own = run.filter(|run| {
-                run.begun.scheduled && run.begun.pipeline.as_deref() == Some(pipeline)
-            });
-            if own.is_some() {
-                return Ok(own);
-            }
-        }
-        Ok(None)
+        let times = reconcile.schedules.iter();
+        let times = times.filter_map(|schedule| schedule.next_us(behind_us));
+        times.min().unwrap_or(i64::MAX)
     }
 
     async fn compare(
@@ -145,9 +169,7 @@ impl Scheduler {
         reconcile: &Reconcile,
         last: Option<Run>,
     ) -> Result<(), Failure> {
-        let Some(target) = self.target(pipeline, reconcile).await? else {
-            return Ok(());
-        };
+        let target = self.target(pipeline, reconcile).await?;
         let stop = self.stop.child_token();
         let state_dir = &self.config.state_dir;
         let terms = terms(reconcile);
@@ -184,25 +206,29 @@ impl Scheduler {
         }
     }
 
-    async fn target(
-        &self,
-        pipeline: &str,
-        reconcile: &Reconcile,
-    ) -> Result<Option<Target>, Failure> {
+    async fn target(&self, pipeline: &str, reconcile: &Reconcile) -> Result<Target, Failure> {
         let named = [pipeline.to_owned()];
         let mut targets = of_pipelines(&self.config, &named, &[]).await?;
-        let Some(mut target) = targets.pop() else {
-            return Ok(None);
-        };
-        target.tables.retain(|table| {
-            let name = TableName {
-                schema: Some(table.schema.to_string()),
-                table: table.name.to_string(),
-            };
-            let mut wanted = reconcile.tables.iter();
-            reconcile.tables.is_empty() || wanted.any(|pattern| pattern.matches_name(&name))
-        });
-        Ok((!target.tables.is_empty()).then_some(target))
+        for target in &mut targets {
+            target.tables.retain(|table| {
+                let name = named_in_config(table);
+                let mut wanted = reconcile.tables.iter();
+                reconcile.tables.is_empty() || wanted.any(|pattern| pattern.matches_name(&name))
+            });
+        }
+        targets.retain(|target| !target.tables.is_empty());
+        targets.pop().ok_or_else(|| {
+            let message = "the pipeline carries none of the tables under reconcile.tables";
+            Failure::new(Exit::Error, message)
+        })
+    }
+}
+
+/// A failure that lasts is told once.
+fn tell_once(told: &mut String, pipeline: &str, failure: &str) {
+    if told != failure {
+        warn!(pipeline, "comparing by itself: {failure}");
+        failure.clone_into(told);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keylane_core::model::TableName;
 use keylane_core::reconcile::{Engine, Mender};
 
-use crate::config::{Config, ForeignKeys, Pipeline};
+use crate::config::{self, Config, ForeignKeys, Pipeline};
 use crate::exit_code::{Exit, Failure};
 use crate::wire_up::{Database, Road, roads};
 
@@ -126,6 +126,14 @@ fn database(url: &str) -> Result<Database, Failure> {
             Exit::Usage,
             "a database is named by postgres://user@host:port/db or sqlite:FILE",
         )),
+    }
+}
+
+/// The table as patterns of the configuration mean it.
+pub(super) fn named_in_config(table: &TableName) -> config::TableName {
+    config::TableName {
+        schema: Some(table.schema.to_string()),
+        table: table.name.to_string(),
     }
 }
 

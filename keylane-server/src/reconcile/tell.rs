@@ -22,9 +22,13 @@ pub async fn tell(config: &Config, journal: &Journal, run: &RunView) {
         let Some(notifier) = Notifier::open(config).await? else {
             return Ok(());
         };
+        let known = journal.known(&run.run).await.ok().flatten();
+        let known = known.map(|known| known.tables).unwrap_or_default();
         let mut reports = Vec::new();
         for table in &run.tables {
-            reports.push(report(journal, run, table).await);
+            let of_table = known.iter().find(|it| it.name == table.table);
+            let columns = of_table.map_or(&[][..], |it| &it.columns);
+            reports.push(report(journal, run, table, columns).await);
         }
         notifier.tables(reports).await?;
         notifier.deliver(SEND_WITHIN).await
@@ -34,7 +38,12 @@ pub async fn tell(config: &Config, journal: &Journal, run: &RunView) {
     }
 }
 
-async fn report(journal: &Journal, run: &RunView, table: &TableView) -> TableReport {
+async fn report(
+    journal: &Journal,
+    run: &RunView,
+    table: &TableView,
+    columns: &[String],
+) -> TableReport {
     let verdict = match &*table.verdict {
         "equal" => Verdict::Equal,
         "diverged" => Verdict::Diverged,
@@ -44,12 +53,6 @@ async fn report(journal: &Journal, run: &RunView, table: &TableView) -> TableRep
     };
     let found = journal.findings(&run.run, &table.table, 0, KEYS_MAX).await;
     let found = found.unwrap_or_default();
-    let known = journal.known(&run.run).await.ok().flatten();
-    let columns = known.and_then(|known| {
-        let mut tables = known.tables.into_iter();
-        tables.find(|it| it.name == table.table)
-    });
-    let columns = columns.map(|it| it.columns).unwrap_or_default();
     let pipeline = run.pipeline.as_deref();
     let next = match (&table.failed, &table.not_repaired) {
         (Some(why), _) | (None, Some(why)) => cut(why),
@@ -70,7 +73,7 @@ async fn report(journal: &Journal, run: &RunView, table: &TableView) -> TableRep
         repair_failed: table.repair_failed,
         lossy: table.lossy_columns.clone(),
         columns: table.columns.iter().take(COLUMNS_MAX).cloned().collect(),
-        keys: found.iter().map(|noted| sample(&columns, noted)).collect(),
+        keys: found.iter().map(|noted| sample(columns, noted)).collect(),
         took_ms: table.ms,
         position: position.unwrap_or_default(),
         next,

@@ -140,7 +140,7 @@ pub async fn trace(target: &Target, key: &str, journal: &Journal) -> Result<Trac
         partition: way.partition.map(|partition| partition.to_string()),
         lane: way.lane,
         applied_below: way.applied_below.map(|offset| offset.0),
-        parked: follow.is_parked(table).await,
+        parked: follow.is_parked(table).await?,
         replica: theirs.map(|row| named(&plan, &row)),
         differs,
         reconciled: reconciled(journal, table, &follow.identity).await,
@@ -291,15 +291,15 @@ impl Follow<'_> {
             way.records
                 .extend(own.into_iter().map(|(record, _)| record));
         }
-        self.applied(&mut way).await;
+        self.applied(&mut way).await?;
         Ok(way)
     }
 
-    async fn applied(&self, way: &mut Way) {
+    async fn applied(&self, way: &mut Way) -> Result<(), Failure> {
         let Some(partition) = &way.partition else {
-            return;
+            return Ok(());
         };
-        let progress = self.road.progress().await.unwrap_or_default();
+        let progress = self.road.progress().await.map_err(unanswered)?;
         let own = progress.iter().find(|it| it.partition == *partition);
         let lane = way.lane.and_then(|lane| {
             let lanes = &own?.lanes;
@@ -313,6 +313,7 @@ impl Follow<'_> {
             record.applied = below.is_some_and(|below| Offset(record.offset) < below);
         }
         way.applied_below = below;
+        Ok(())
     }
 
     /// The record, if it is of the row.
@@ -340,16 +341,22 @@ impl Follow<'_> {
         (change.schema.table == *table).then_some((traced, header.order))
     }
 
-    async fn is_parked(&self, table: &TableName) -> bool {
+    async fn is_parked(&self, table: &TableName) -> Result<bool, Failure> {
         let filter = ParkedFilter {
             id: None,
             table: Some(table.to_string()),
         };
         let replica = &self.road.replica;
         let parked = replica.parked(&self.road.name, &filter, PARKED_MAX).await;
-        let mut keys = parked.unwrap_or_default().into_iter();
-        keys.any(|parked| self.plan.identity_of_text(&parked.key).as_ref() == Some(&self.identity))
+        let mut keys = parked.map_err(unanswered)?.into_iter();
+        let own = Some(&self.identity);
+        Ok(keys.any(|parked| self.plan.identity_of_text(&parked.key).as_ref() == own))
     }
+}
+
+fn unanswered(error: keylane_core::apply::ApplyError) -> Failure {
+    let message = format!("the replica does not answer: {error}");
+    Failure::new(Exit::Unreachable, message)
 }
 
 fn word_of(op: Op) -> &'static str {

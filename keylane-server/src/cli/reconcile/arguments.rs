@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use keylane_core::reconcile::Brakes;
 
 use super::super::Format;
 
@@ -96,10 +97,10 @@ pub(super) struct CompareArguments {
     #[arg(long, requires = "repair")]
     pub(super) dry_run: bool,
     /// Rows of a table that are repaired at most; if more differ, none is.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = Brakes::default().rows_max, value_name = "N")]
     pub(super) max_rows: u64,
     /// The share of a table's rows that is repaired at most, from 0 to 1; if more differ, none is.
-    #[arg(long, default_value_t = 0.1, value_parser = share, value_name = "SHARE")]
+    #[arg(long, default_value_t = Brakes::default().share_max, value_parser = share, value_name = "SHARE")]
     pub(super) max_share: f64,
     /// The part of the time in which the databases are read, from 0.01 to 1; the rest they are left alone.
     #[arg(long, default_value_t = 1.0, value_parser = part, value_name = "PART")]

@@ -14,7 +14,7 @@ use super::arguments::{CompareArguments, ReconcileArguments, Verb};
 use super::show;
 use crate::exit_code::{Exit, Failure};
 use crate::reconcile::{
-    JOURNAL, RepairTerms, RunTerms, RunView, Target, from_urls, of_pipelines, resume, run_text,
+    RepairTerms, RunTerms, RunView, Target, from_urls, journal, of_pipelines, resume, run_text,
     start, tell,
 };
 use crate::shutdown;
@@ -30,9 +30,7 @@ pub(in crate::cli) fn run(
 ) -> Result<Exit, Failure> {
     let state_dir = state_dir(config, arguments)?;
     block_on(async {
-        let journal = Journal::open(&state_dir.join(JOURNAL)).await;
-        let journal = journal
-            .map_err(|error| Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}")))?;
+        let journal = journal(&state_dir).await?;
         match &arguments.verb {
             Some(Verb::Show {
                 run,

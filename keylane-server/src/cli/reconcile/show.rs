@@ -5,14 +5,10 @@ use serde_json::json;
 
 use super::super::{Format, print};
 use crate::exit_code::{Exit, Failure};
-use crate::reconcile::{RunView, finding_view, rows_text, run_text};
+use crate::reconcile::{RunView, finding_view, not_kept, rows_text, run_text};
 
 /// Runs that are listed.
 const LISTED: usize = 50;
-
-fn not_kept(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Exit::Error, format!("KL-RECONCILE-001: {error}"))
-}
 
 /// One run; with `rows`, so many of each table's at most.
 pub(super) async fn show(
