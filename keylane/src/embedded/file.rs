@@ -3,14 +3,20 @@
 use std::path::PathBuf;
 
 use keylane_core::publish::{LogError, LogErrorKind};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
-use crate::own_file::{BUSY_WAIT, close_to_others, retried};
+use crate::own_file::{NotOurs, OwnFormat, opened};
 use crate::own_thread::ThreadGone;
 
-/// "KLog": tells a log from any other SQLite file.
-const APPLICATION_ID: i64 = 0x4b4c_6f67;
-const FORMAT_VERSION: i64 = 1;
+/// "KLog" tells a log from any other SQLite file. Wide pages keep an envelope of 2 KB inside its page.
+const FORMAT: OwnFormat = OwnFormat {
+    application_id: 0x4b4c_6f67,
+    version: 1,
+    tables: TABLES,
+    pages: "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;",
+    cache_kib: 8192,
+    journal_bytes: 32 << 20,
+};
 
 const TABLES: &str = "
 CREATE TABLE topics (
@@ -48,56 +54,19 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens a connection; creates the log where there is no file.
     pub(super) fn connect(&self) -> Result<Connection, LogError> {
-        close_to_others(&self.path);
-        self.connect_raw().map_err(|error| self.explain(&error))?
-    }
-
-    fn connect_raw(&self) -> rusqlite::Result<Result<Connection, LogError>> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(BUSY_WAIT)?;
-        connection.set_prepared_statement_cache_capacity(32);
-        // The first two count only while the file is empty. Wide pages keep an envelope of 2 KB inside its page.
-        connection.execute_batch(
-            "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA cache_size=-8192;",
-        )?;
-        retried(|| connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())))?;
-        connection.execute_batch(
-            "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=33554432; PRAGMA temp_store=MEMORY;",
-        )?;
-        Ok(match self.format(&connection)? {
-            (APPLICATION_ID, FORMAT_VERSION) => Ok(connection),
-            (APPLICATION_ID, version) => Err(self.refuse(&format!(
-                "has format {version}, this program knows {FORMAT_VERSION}: use the program that wrote it"
+        match opened(&self.path, &FORMAT).map_err(|error| self.explain(&error))? {
+            Ok(connection) => {
+                connection.set_prepared_statement_cache_capacity(32);
+                Ok(connection)
+            }
+            Err(NotOurs::Version(version)) => Err(self.refuse(&format!(
+                "has format {version}, this program knows {}: use the program that wrote it",
+                FORMAT.version
             ))),
-            (0, 0) if is_empty(&connection)? => match self.create(&connection)? {
-                true => Ok(connection),
-                false => Err(self.refuse("was made into something else meanwhile")),
-            },
-            _ => Err(self.refuse("is another program's database: name another file for the log")),
-        })
-    }
-
-    /// Creates the tables unless another process just did.
-    fn create(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        if is_empty(connection)? {
-            connection.execute_batch(TABLES)?;
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", FORMAT_VERSION)?;
+            Err(NotOurs::Other) => {
+                Err(self.refuse("is another program's database: name another file for the log"))
+            }
         }
-        connection.execute_batch("COMMIT")?;
-        Ok(self.format(connection)? == (APPLICATION_ID, FORMAT_VERSION))
-    }
-
-    fn format(&self, connection: &Connection) -> rusqlite::Result<(i64, i64)> {
-        let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-        Ok((
-            number("PRAGMA application_id")?,
-            number("PRAGMA user_version")?,
-        ))
     }
 
     fn refuse(&self, why: &str) -> LogError {
@@ -151,10 +120,4 @@ impl From<ThreadGone> for LogError {
             format!("the embedded log: {gone}"),
         )
     }
-}
-
-fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
-        row.get(0)
-    })
 }

@@ -12,7 +12,9 @@ const FORMAT: OwnFormat = OwnFormat {
     application_id: 0x4b52_6563,
     version: 1,
     tables: TABLES,
+    pages: "",
     cache_kib: 2048,
+    journal_bytes: 4 << 20,
 };
 
 const TABLES: &str = "

@@ -13,7 +13,9 @@ const FORMAT: OwnFormat = OwnFormat {
     application_id: 0x4b4e_6f74,
     version: 1,
     tables: TABLES,
+    pages: "",
     cache_kib: 1024,
+    journal_bytes: 4 << 20,
 };
 
 const TABLES: &str = "
