@@ -37,6 +37,8 @@ pub struct Figures {
     pub rows_replica: u64,
     /// Read together: ranges of the key.
     pub chunks: u64,
+    /// Of the origin's rows, those that were added up in the databases instead of being read.
+    pub summed: u64,
     /// The replica lacks them, proved.
     pub missing: u64,
     /// Only the replica has them, proved.

@@ -23,6 +23,9 @@ pub use plan::{Engine, Paired, Refusal, SideColumn, SideTable, TablePlan, Told, 
 mod compare;
 pub use compare::{Compared, Suspect, compare};
 
+mod method;
+pub use method::{Changed, Choice, How, Method};
+
 mod chunk;
 pub use chunk::ChunkSize;
 
@@ -43,5 +46,6 @@ pub use self_test::{Untrue, self_test};
 
 mod port;
 pub use port::{
-    Key, Mender, Passage, PassageError, Range, Scanned, Side, SideError, SideErrorKind, Touched,
+    Checksum, Key, Mender, Passage, PassageError, Range, Scanned, Side, SideError, SideErrorKind,
+    Touched,
 };

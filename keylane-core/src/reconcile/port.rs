@@ -32,6 +32,17 @@ pub struct Scanned {
     pub cut: bool,
 }
 
+/// The rows of a range, added up: equal rows have equal sums, whatever order they are in; others do not, but for a chance of 2^-60 for each sum.
+///
+/// Each row stands for two numbers of 60 bits, the halves of a digest over its cells with their lengths before them; the same change of several rows does not cancel, as it would in an exclusive or.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checksum {
+    /// How many there are.
+    pub rows: u64,
+    /// The sums of their numbers.
+    pub sums: [i128; 2],
+}
+
 /// What a side says instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -82,6 +93,36 @@ pub trait Side: Send {
 
     /// Rows by their keys, each with the plan's columns in its order, in lossless text. Rows that are not there are left out.
     async fn rows(&mut self, plan: &TablePlan, keys: &[Key]) -> Result<Vec<Row>, SideError>;
+
+    /// Whether it adds the rows of this plan up so that its sums and another such side's are of one kind.
+    fn has_checksum(&self, plan: &TablePlan) -> bool {
+        let _ = plan;
+        false
+    }
+
+    /// The key of the range's `rows`-th row (from 1); `None` if it has fewer. Only where it [adds up](Side::has_checksum).
+    async fn key_at(
+        &mut self,
+        plan: &TablePlan,
+        range: &Range,
+        rows: usize,
+    ) -> Result<Option<Key>, SideError> {
+        let _ = (range, rows);
+        Err(has_no_checksum(plan))
+    }
+
+    /// The rows of a range, added up. Only where it [adds up](Side::has_checksum).
+    async fn checksum(&mut self, plan: &TablePlan, range: &Range) -> Result<Checksum, SideError> {
+        let _ = range;
+        Err(has_no_checksum(plan))
+    }
+}
+
+fn has_no_checksum(plan: &TablePlan) -> SideError {
+    SideError {
+        kind: SideErrorKind::Other,
+        message: format!("table {}: rows are not added up there", plan.origin),
+    }
 }
 
 /// Which rows changed during a look.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use croner::Cron;
+use keylane_core::reconcile::Method;
 
 use super::code::Code;
 use super::keys::{Absent, DAY_MS, HOUR_MS, Key, SECOND_MS, Takes};
@@ -38,6 +39,12 @@ pub(super) const KEYS: &[Key] = &[
         takes: Takes::Count { min: 1, max: 100 },
         absent: Absent::Default("100"),
         means: "The part of the time in which the databases are read; the rest they are left alone.",
+    },
+    Key {
+        name: "method",
+        takes: Takes::Word(&["auto", "rows", "checksums"]),
+        absent: Absent::Default("auto"),
+        means: "How rows are compared. `rows`: they are read from both sides. `checksums`: two PostgreSQL databases add them up, and they are read only where that differs; it costs the databases more and the network next to nothing. `auto`: what is faster, as it is measured along the way.",
     },
     Key {
         name: "mark_within",
@@ -103,6 +110,8 @@ pub struct Reconcile {
     pub window: Duration,
     /// The part of the time in which the databases are read, 1 to 100.
     pub load_percent: u32,
+    /// Whether rows are read, or added up in the databases.
+    pub method: Method,
     /// How long a mark may take.
     pub mark_within: Duration,
     /// Tables that are repaired.
@@ -125,6 +134,8 @@ pub(super) fn read(block: &Block<'_>) -> Read<Reconcile> {
     let repair = tables::patterns(block, "repair");
     let (window, mark_within) = (block.duration("window"), block.duration("mark_within"));
     let load_percent = block.count("load_percent");
+    let methods = [Method::Auto, Method::Rows, Method::Checksums];
+    let method = block.choice("method", &methods);
     let max_rows = block.count("max_rows");
     let max_share_percent = block.count("max_share_percent");
     let alone = |patterns: Vec<(TablePattern, _)>| {
@@ -136,6 +147,7 @@ pub(super) fn read(block: &Block<'_>) -> Read<Reconcile> {
         tables: alone(tables?),
         window: window?,
         load_percent: load_percent?,
+        method: method?,
         mark_within: mark_within?,
         repair: alone(repair?),
         max_rows: max_rows?,

@@ -244,6 +244,7 @@ fn terms(reconcile: &Reconcile) -> RunTerms {
     RunTerms {
         comparing: Comparing {
             load: f64::from(reconcile.load_percent) / 100.0,
+            method: reconcile.method,
             ..Comparing::default()
         },
         mark_within: reconcile.mark_within,

@@ -84,6 +84,13 @@ fn notes(table: &TableView, text: &mut String) {
     if let Some(why) = &table.failed {
         let _ = writeln!(text, "{name}: {why}");
     }
+    if table.rows_by_checksum > 0 {
+        let _ = writeln!(
+            text,
+            "{name}: {} of {} rows compared by checksums in the databases",
+            table.rows_by_checksum, table.rows_origin
+        );
+    }
     if !table.lossy_columns.is_empty() {
         let columns = table.lossy_columns.join(", ");
         let _ = writeln!(

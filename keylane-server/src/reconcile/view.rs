@@ -37,6 +37,8 @@ pub struct TableView {
     pub rows_replica: u64,
     /// Ranges of the key.
     pub chunks: u64,
+    /// Of the origin's rows, those that were compared by checksums in the databases, without being read.
+    pub rows_by_checksum: u64,
     /// The replica lacks them.
     pub missing: u64,
     /// Only the replica has them.
@@ -140,6 +142,7 @@ impl TableView {
             rows_origin: figures.rows_origin,
             rows_replica: figures.rows_replica,
             chunks: figures.chunks,
+            rows_by_checksum: figures.summed,
             missing: figures.missing,
             extra: figures.extra,
             different: figures.different,

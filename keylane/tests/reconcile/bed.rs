@@ -8,7 +8,9 @@ use keylane::postgres::reconcile::PostgresSide;
 use keylane::sqlite::reconcile::SqliteSide;
 use keylane::workers::reconcile::{Between, CompareError, Comparing, Observer, compare_table};
 use keylane_core::model::TableName;
-use keylane_core::reconcile::{Difference, Engine, Figures, Finding, Key, Side, TablePlan, plan};
+use keylane_core::reconcile::{
+    Difference, Engine, Figures, Finding, Key, Method, Side, TablePlan, plan,
+};
 use keylane_parts::PostgresHandle;
 
 /// Small reads, so that few rows are many ranges.
@@ -152,9 +154,44 @@ impl Bed {
         }
     }
 
+    /// Compares by rows; where both sides have checksums, by these first, with the same findings.
     pub async fn compare(&mut self, notes: &mut Notes) -> Result<Figures, CompareError> {
+        let (origin, replica) = (&self.between.origin, &self.between.replica);
+        let has_checksums = origin.has_checksum(&self.plan) && replica.has_checksum(&self.plan);
+        let whole = notes.after.is_none() && notes.takes.is_none();
+        let mut by_checksums = Notes::default();
+        if whole && has_checksums {
+            self.compare_by(Method::Checksums, &mut by_checksums)
+                .await?;
+        }
+        let figures = self.compare_by(Method::Rows, notes).await?;
+        if whole && has_checksums {
+            let told = |notes: &Notes| -> Vec<(String, String)> {
+                let findings = notes.findings.iter();
+                let told = findings.map(|it| (self.key(it), self.kind(it)));
+                let mut told: Vec<_> = told.collect();
+                told.sort();
+                told
+            };
+            assert_eq!(told(&by_checksums), told(notes), "by checksums, by rows");
+            let rows = |it: &Figures| (it.rows_origin, it.rows_replica);
+            assert_eq!(rows(&by_checksums.figures), rows(&figures));
+            assert_eq!(figures.summed, 0, "read, not added up");
+        }
+        Ok(figures)
+    }
+
+    pub async fn compare_by(
+        &mut self,
+        method: Method,
+        notes: &mut Notes,
+    ) -> Result<Figures, CompareError> {
         let known = (notes.figures.clone(), notes.after.clone());
-        compare_table(&comparing(), &self.plan, &mut self.between, known, notes).await
+        let comparing = Comparing {
+            method,
+            ..comparing()
+        };
+        compare_table(&comparing, &self.plan, &mut self.between, known, notes).await
     }
 
     /// Compares, and expects these differences: key, kind, columns.

@@ -1,6 +1,7 @@
 //! Two databases compared: what differs is found, whatever it is and wherever it lies, and nothing else; and mended.
 
 mod bed;
+mod checksums;
 mod journal;
 mod keys;
 mod kinds;

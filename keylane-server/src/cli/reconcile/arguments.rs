@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
-use keylane_core::reconcile::Brakes;
+use clap::{Args, Subcommand, ValueEnum};
+use keylane_core::reconcile::{Brakes, Method};
 
 use super::super::Format;
 
@@ -105,6 +105,9 @@ pub(super) struct CompareArguments {
     /// The part of the time in which the databases are read, from 0.01 to 1; the rest they are left alone.
     #[arg(long, default_value_t = 1.0, value_parser = part, value_name = "PART")]
     pub(super) load: f64,
+    /// How rows are compared: read from both sides, or added up in the databases and read only where that differs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) method: MethodArgument,
     /// How long a mark is waited for on its way through the pipeline before differences are left unproved.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(super) mark_within: Duration,
@@ -139,5 +142,27 @@ fn part(text: &str) -> Result<f64, String> {
     match (0.01..=1.0).contains(&part) {
         true => Ok(part),
         false => Err("a number from 0.01 to 1".to_owned()),
+    }
+}
+
+/// How rows are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum MethodArgument {
+    /// What is faster, as it is measured along the way.
+    #[default]
+    Auto,
+    /// They are read from both sides.
+    Rows,
+    /// Two PostgreSQL databases add them up, and they are read where that differs.
+    Checksums,
+}
+
+impl From<MethodArgument> for Method {
+    fn from(method: MethodArgument) -> Method {
+        match method {
+            MethodArgument::Auto => Method::Auto,
+            MethodArgument::Rows => Method::Rows,
+            MethodArgument::Checksums => Method::Checksums,
+        }
     }
 }

@@ -120,6 +120,7 @@ fn terms(asked: &CompareArguments, quiet: bool) -> RunTerms {
     RunTerms {
         comparing: Comparing {
             load: asked.load,
+            method: asked.method.into(),
             look_pause: asked.look_pause,
             ..Comparing::default()
         },

@@ -43,6 +43,13 @@ fn a_rogue_write_and_a_lost_change_are_found_and_proved_and_nothing_else() {
     let counts = ["missing", "extra", "different"].map(|name| orders[name].as_u64());
     assert_eq!(counts, [Some(1); 3], "{orders}");
     assert_eq!(table(&found, "public.customers")["verdict"], "equal");
+    let by = ["reconcile", "--method", "checksums", "--format", "json"];
+    let summed = bed.json(&by, 3);
+    let same = table(&summed, "public.orders");
+    let counts = ["missing", "extra", "different"].map(|name| same[name].as_u64());
+    assert_eq!(counts, [Some(1); 3], "{same}");
+    let added_up = table(&summed, "public.customers")["rows_by_checksum"].as_u64();
+    assert_eq!(added_up, Some(300), "{summed}");
     let rows = bed.json(&["reconcile", "show", "--rows", "--format", "json"], 0);
     let proof = rows["rows"][0]["proof"].as_str().unwrap_or_default();
     assert!(

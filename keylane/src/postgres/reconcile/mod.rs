@@ -10,4 +10,6 @@ mod tables;
 
 mod scan;
 
+mod checksum;
+
 mod sql;

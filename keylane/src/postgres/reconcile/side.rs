@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::{Row, TableName, Value};
 use keylane_core::reconcile::{
-    Key, Kind, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan, Which,
+    Checksum, Key, Kind, Range, Scanned, Side, SideError, SideErrorKind, SideTable, TablePlan,
+    Which,
 };
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
@@ -15,6 +16,7 @@ use super::super::capture::text::TextForm;
 use super::super::connect::{
     ConnectError, ConnectErrorKind, ConnectOptions, connect, is_connection_lost, redacted,
 };
+use super::checksum;
 use super::scan::{self, Failure};
 use super::sql;
 use super::tables;
@@ -62,7 +64,15 @@ impl PostgresSide {
         }
     }
 
-    async fn client(&mut self) -> Result<&Arc<Client>, SideError> {
+    pub(super) fn which(&self) -> Which {
+        self.which
+    }
+
+    pub(super) fn filter(&self) -> Option<&str> {
+        self.filter.as_deref()
+    }
+
+    pub(super) async fn client(&mut self) -> Result<&Arc<Client>, SideError> {
         let ended = self.client.as_ref().is_some_and(|it| it.is_closed());
         let client = match self.client.take().filter(|_| !ended) {
             Some(client) => client,
@@ -83,7 +93,7 @@ impl PostgresSide {
         Ok(client)
     }
 
-    fn failed(&self, doing: &str, error: &Error) -> SideError {
+    pub(super) fn failed(&self, doing: &str, error: &Error) -> SideError {
         failed(&self.url, doing, error)
     }
 }
@@ -188,6 +198,23 @@ impl Side for PostgresSide {
             )
         })
     }
+
+    fn has_checksum(&self, plan: &TablePlan) -> bool {
+        checksum::has_checksum(plan)
+    }
+
+    async fn key_at(
+        &mut self,
+        plan: &TablePlan,
+        range: &Range,
+        rows: usize,
+    ) -> Result<Option<Key>, SideError> {
+        checksum::key_at(self, plan, range, rows).await
+    }
+
+    async fn checksum(&mut self, plan: &TablePlan, range: &Range) -> Result<Checksum, SideError> {
+        checksum::checksum(self, plan, range).await
+    }
 }
 
 pub(super) async fn read_rows(
@@ -216,7 +243,7 @@ pub(super) async fn read_rows(
 }
 
 /// As capture tells it.
-fn form(kind: Kind) -> TextForm {
+pub(super) fn form(kind: Kind) -> TextForm {
     match kind {
         Kind::Boolean => TextForm::Bool,
         Kind::Integer => TextForm::Integer,

@@ -32,16 +32,79 @@ pub(super) fn scan(
     rows_max: usize,
 ) -> String {
     let told: Vec<String> = plan.columns.iter().map(|it| told(which, it)).collect();
-    let key: Vec<&Paired> = plan.columns.iter().take(plan.key).collect();
-    let order: Vec<String> = key.iter().map(|it| ordered(which, it)).collect();
+    format!(
+        "COPY (SELECT {} FROM {} t{} ORDER BY {} LIMIT {rows_max}) TO STDOUT (FORMAT binary)",
+        told.join(", "),
+        table(which, plan),
+        within(which, plan, filter, range),
+        order(which, plan),
+    )
+}
+
+/// The key of a range's row of this number, from 1.
+pub(super) fn key_at(
+    which: Which,
+    plan: &TablePlan,
+    filter: Option<&str>,
+    range: &Range,
+    row: usize,
+) -> String {
+    let key: Vec<String> = key(plan).map(|it| name(which, it)).collect();
+    format!(
+        "SELECT {} FROM {} t{} ORDER BY {} OFFSET {} LIMIT 1",
+        key.join(", "),
+        table(which, plan),
+        within(which, plan, filter, range),
+        order(which, plan),
+        row.saturating_sub(1),
+    )
+}
+
+/// The number of a range's rows and the sums over both halves of their digests. `OFFSET 0` keeps each digest from being made twice.
+pub(super) fn checksum(
+    which: Which,
+    plan: &TablePlan,
+    filter: Option<&str>,
+    range: &Range,
+) -> String {
+    let cells = plan.columns.iter().map(|it| {
+        let text = match it.told {
+            Told::Trimmed => format!("trim_scale({})::text", name(which, it)),
+            Told::Binary | Told::Text | Told::Spelt(_) => format!("{}::text", name(which, it)),
+        };
+        format!("coalesce(octet_length({text}) || ':' || {text}, '-')")
+    });
+    let cells: Vec<String> = cells.collect();
+    let sum = |half: &str| format!("coalesce(sum(('x' || {half})::bit(60)::int8), 0)");
+    format!(
+        "SELECT count(*), {}, {} FROM (SELECT md5(convert_to({}, 'UTF8')) AS digest FROM {} t{} OFFSET 0) digests",
+        sum("left(digest, 15)"),
+        sum("right(digest, 15)"),
+        cells.join(" || "),
+        table(which, plan),
+        within(which, plan, filter, range),
+    )
+}
+
+fn key(plan: &TablePlan) -> impl Iterator<Item = &Paired> {
+    plan.columns.iter().take(plan.key)
+}
+
+fn order(which: Which, plan: &TablePlan) -> String {
+    let order: Vec<String> = key(plan).map(|it| ordered(which, it)).collect();
+    order.join(", ")
+}
+
+/// What a row of the range must be, as a clause.
+fn within(which: Which, plan: &TablePlan, filter: Option<&str>, range: &Range) -> String {
     let bound = |values: &Key| -> String {
-        let values = key.iter().zip(values);
+        let values = key(plan).zip(values);
         let values: Vec<String> = values
             .map(|(it, value)| literal(which, it, value))
             .collect();
         values.join(", ")
     };
-    let order = order.join(", ");
+    let order = order(which, plan);
     let mut wanted = Vec::new();
     if let Some(after) = &range.after {
         wanted.push(format!("({order}) > ({})", bound(after)));
@@ -50,20 +113,15 @@ pub(super) fn scan(
         wanted.push(format!("({order}) <= ({})", bound(up_to)));
     }
     wanted.extend(filter.map(|filter| format!("({filter})")));
-    let wanted = match wanted.is_empty() {
+    match wanted.is_empty() {
         true => String::new(),
         false => format!(" WHERE {}", wanted.join(" AND ")),
-    };
-    format!(
-        "COPY (SELECT {} FROM {} t{wanted} ORDER BY {order} LIMIT {rows_max}) TO STDOUT (FORMAT binary)",
-        told.join(", "),
-        table(which, plan),
-    )
+    }
 }
 
 /// Rows by their keys, each column in its type's own text.
 pub(super) fn rows(which: Which, plan: &TablePlan, filter: Option<&str>, keys: &[Key]) -> String {
-    let key: Vec<&Paired> = plan.columns.iter().take(plan.key).collect();
+    let key: Vec<&Paired> = key(plan).collect();
     let wanted = keys.iter().map(|values| {
         let values = key.iter().zip(values);
         let values: Vec<String> = values

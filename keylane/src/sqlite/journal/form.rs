@@ -92,6 +92,8 @@ struct FiguresForm {
     rows_origin: u64,
     rows_replica: u64,
     chunks: u64,
+    #[serde(default)]
+    summed: u64,
     missing: u64,
     extra: u64,
     different: u64,

@@ -10,8 +10,8 @@ use keylane_core::reconcile::{
 };
 
 use super::super::stats::now_us;
+use super::by_rows::Seen;
 use super::patient;
-use super::scan::Seen;
 use super::table::{Between, Comparing};
 
 /// Rows that are asked for together.

@@ -5,6 +5,10 @@ pub use table::{Between, CompareError, Comparing, Observer, compare_table};
 
 mod scan;
 
+mod by_rows;
+
+mod by_checksums;
+
 mod patient;
 
 mod confirm;

@@ -1,57 +1,51 @@
-//! Ranges of the key, one after another: while the replica tells its rows of one, the origin tells those of the next.
+//! A table's ranges of the key, one after another: by rows or by checksums, whichever is chosen.
 
 use std::time::Duration;
 
-use keylane_core::model::Value;
 use keylane_core::reconcile::{
-    ChunkSize, EncodedRow, Figures, Key, Range, Scanned, Side, SideError, SideErrorKind, TablePlan,
-    compare,
+    Choice, ChunkSize, Figures, How, Key, Method, Range, SideError, TablePlan,
 };
 use tokio::time::Instant;
+use tracing::{info, warn};
 
-use super::super::stats::now_us;
-use super::patient;
+use super::by_checksums::by_checksums;
+use super::by_rows::{ByRows, Seen};
 use super::table::{Between, Comparing};
 
-/// A row that differs, and when it was seen, microseconds since 1970.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub key: Key,
-    pub at_us: i64,
-}
-
-/// A reader of both sides.
+/// A table that is compared from its first range to its last.
 pub(super) struct Scan<'a> {
     comparing: &'a Comparing,
     plan: &'a TablePlan,
-    size: ChunkSize,
-    after: Option<Key>,
-    /// The origin's rows behind `after`, read ahead.
-    ahead: Option<Scanned>,
-    ended: bool,
-    /// Ranges in a row that came to nothing.
-    in_vain: u32,
+    rows: ByRows<'a>,
+    choice: Choice,
+    /// Rows that are added up at once.
+    added: ChunkSize,
 }
 
-/// As often as that a range may come to nothing.
-const IN_VAIN_MAX: u32 = 20;
-
 impl<'a> Scan<'a> {
-    pub fn new(comparing: &'a Comparing, plan: &'a TablePlan, after: Option<Key>) -> Self {
+    pub fn new(
+        comparing: &'a Comparing,
+        plan: &'a TablePlan,
+        between: &Between,
+        after: Option<Key>,
+    ) -> Self {
+        let has_checksums = between.origin.has_checksum(plan) && between.replica.has_checksum(plan);
+        if comparing.method == Method::Checksums && !has_checksums {
+            warn!(table = %plan.origin, "read row by row: these two tables cannot be added up in their databases");
+        }
+        let range = Range { after, up_to: None };
         Scan {
             comparing,
             plan,
-            size: ChunkSize::new(comparing.read_target),
-            after,
-            ahead: None,
-            ended: false,
-            in_vain: 0,
+            rows: ByRows::new(comparing, plan, range),
+            choice: Choice::new(comparing.method, has_checksums),
+            added: ChunkSize::new(comparing.read_target),
         }
     }
 
     /// The key up to which everything was compared; `None` before the first and behind the last.
-    pub fn after(&self) -> Option<&Key> {
-        self.after.as_ref().filter(|_| !self.ended)
+    pub fn after(&self) -> Option<Key> {
+        self.rows.rest()?.after
     }
 
     /// Compares the next range; what differs in it, or `None` if there is none.
@@ -60,155 +54,53 @@ impl<'a> Scan<'a> {
         between: &mut Between,
         figures: &mut Figures,
     ) -> Result<Option<Vec<Seen>>, SideError> {
-        if self.ended {
+        let Some(rest) = self.rows.rest() else {
             return Ok(None);
-        }
+        };
         let began = Instant::now();
-        let (origin, replica) = (&mut *between.origin, &mut *between.replica);
-        let mut ours = match self.ahead.take() {
-            Some(ours) => ours,
-            None => self.read(origin, self.behind(None)).await?,
+        let before = figures.rows_origin;
+        // What was read ahead is not thrown away.
+        let how = match self.rows.is_ahead() {
+            true => How::Rows,
+            false => self.choice.how(),
         };
-        let mut up_to = self.end_of(&ours)?;
-        let theirs_max = (
-            ours.rows.len() * 2 + 1024,
-            self.comparing.read_bytes_max * 2,
-        );
-        let range = Range {
-            after: self.after.clone(),
-            up_to: up_to.clone(),
-        };
-        let next = up_to.is_some().then(|| self.behind(up_to.clone()));
-        let plan = self.plan;
-        let theirs = patient::scan(replica, plan, &range, theirs_max);
-        let ahead = async {
-            match next {
-                Some(range) => self.read_timed(origin, range).await.map(Some),
-                None => Ok(None),
+        let seen = match how {
+            How::Rows => {
+                let reads_ahead = self.choice.how() == How::Rows;
+                self.rows.next(between, figures, reads_ahead).await?
+            }
+            How::Checksums => {
+                let size = self.added.rows();
+                let summed =
+                    by_checksums(self.comparing, self.plan, between, &rest, size, figures).await?;
+                let rows = usize::try_from(summed.rows).unwrap_or(usize::MAX);
+                self.added.took((rows, rows), usize::MAX, summed.took);
+                self.rows.pass(summed.up_to);
+                summed.seen
             }
         };
-        let (theirs, ahead) = tokio::join!(theirs, ahead);
-        let (theirs, ahead) = (theirs?, ahead?);
-        if theirs.cut {
-            // The replica has many rows there that the origin has not: as many as were read are compared now.
-            up_to = self.end_of(&theirs)?;
-            let range = Range {
-                after: self.after.clone(),
-                up_to: up_to.clone(),
+        let worked = began.elapsed();
+        let rows = figures.rows_origin - before;
+        if let Some(changed) = self.choice.took(how, rows, worked) {
+            let (by_checksums, by_rows) = (changed.checksums_per_second, changed.rows_per_second);
+            let words = match changed.to {
+                How::Checksums => {
+                    "from here on rows are added up in the databases, since that is faster"
+                }
+                How::Rows => "from here on rows are read, since that is not slower",
             };
-            let most = (
-                ours.rows.len().max(1) * 2,
-                self.comparing.read_bytes_max * 2,
-            );
-            ours = patient::scan(origin, plan, &range, most).await?;
-            if ours.cut {
-                // It has got as many meanwhile: once more, with what is there now.
-                self.in_vain += 1;
-                return match self.in_vain < IN_VAIN_MAX {
-                    true => Ok(Some(Vec::new())),
-                    false => Err(changed(plan)),
-                };
-            }
-        } else if let Some((scanned, took)) = ahead {
-            let bytes = scanned.rows.iter().map(EncodedRow::size_bytes).sum();
-            let read = (scanned.rows.len(), bytes);
-            self.size.took(read, self.comparing.read_bytes_max, took);
-            self.ahead = Some(scanned);
+            info!(table = %self.plan.origin, "{words}: {by_checksums:.0} rows/s by checksums, {by_rows:.0} by reading them");
         }
-        let seen = self.compared(&ours, &theirs, figures)?;
-        self.in_vain = 0;
-        self.ended = up_to.is_none();
-        if up_to.is_some() {
-            self.after = up_to;
-        }
-        self.rest(began.elapsed()).await;
+        self.pause(worked).await;
         Ok(Some(seen))
     }
 
-    fn compared(
-        &self,
-        ours: &Scanned,
-        theirs: &Scanned,
-        figures: &mut Figures,
-    ) -> Result<Vec<Seen>, SideError> {
-        figures.chunks += 1;
-        figures.rows_origin += ours.rows.len() as u64;
-        figures.rows_replica += theirs.rows.len() as u64;
-        let at_us = now_us();
-        let found = compare(&ours.rows, &theirs.rows, self.plan.key);
-        let seen = found.suspects.into_iter().map(|suspect| {
-            let key = self.key_of(&suspect.key)?;
-            Ok(Seen { key, at_us })
-        });
-        seen.collect()
-    }
-
-    fn behind(&self, after: Option<Key>) -> Range {
-        Range {
-            after: after.or_else(|| self.after.clone()),
-            up_to: None,
-        }
-    }
-
-    async fn read(&self, side: &mut dyn Side, range: Range) -> Result<Scanned, SideError> {
-        let most = (self.size.rows(), self.comparing.read_bytes_max);
-        patient::scan(side, self.plan, &range, most).await
-    }
-
-    async fn read_timed(
-        &self,
-        side: &mut dyn Side,
-        range: Range,
-    ) -> Result<(Scanned, Duration), SideError> {
-        let began = Instant::now();
-        let scanned = self.read(side, range).await?;
-        Ok((scanned, began.elapsed()))
-    }
-
-    /// The last key of what was cut short; `None` if there is nothing behind it.
-    fn end_of(&self, scanned: &Scanned) -> Result<Option<Key>, SideError> {
-        match scanned.rows.last().filter(|_| scanned.cut) {
-            None => Ok(None),
-            Some(last) => self.key_of(last).map(Some),
-        }
-    }
-
-    /// A key by which its row can be found again.
-    fn key_of(&self, row: &EncodedRow) -> Result<Key, SideError> {
-        let key = self.plan.key_of(row);
-        let key = key.ok_or_else(|| cannot(self.plan, "a key cannot be read"))?;
-        match key.contains(&Value::Null) {
-            true => Err(cannot(
-                self.plan,
-                "a row's key holds NULL, which nothing is equal to; give the key's columns NOT NULL",
-            )),
-            false => Ok(key),
-        }
-    }
-
     /// Leaves the databases alone for as long as their load asks for.
-    async fn rest(&self, worked: Duration) {
+    async fn pause(&self, worked: Duration) {
         let load = self.comparing.load.clamp(0.01, 1.0);
-        let rest = worked.mul_f64((1.0 - load) / load);
-        if !rest.is_zero() {
-            tokio::time::sleep(rest).await;
+        let pause = worked.mul_f64((1.0 - load) / load);
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
         }
-    }
-}
-
-fn cannot(plan: &TablePlan, why: &str) -> SideError {
-    SideError {
-        kind: SideErrorKind::Table,
-        message: format!("table {} cannot be compared row by row: {why}", plan.origin),
-    }
-}
-
-fn changed(plan: &TablePlan) -> SideError {
-    SideError {
-        kind: SideErrorKind::Busy,
-        message: format!(
-            "table {} gets rows faster than they are read; compare it when less is written",
-            plan.origin
-        ),
     }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::reconcile::{
-    Figures, Finding, Key, Passage, Side, SideError, TablePlan, Untrue, self_test,
+    Figures, Finding, Key, Method, Passage, Side, SideError, TablePlan, Untrue, self_test,
 };
 use tokio::time::Instant;
 
+use super::by_rows::Seen;
 use super::confirm::confirm;
-use super::scan::{Scan, Seen};
+use super::scan::Scan;
 
 /// How a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Comparing {
     pub read_target: Duration,
     /// Bytes of one read.
     pub read_bytes_max: usize,
+    /// Whether rows are read, or added up in the databases where both can.
+    pub method: Method,
     /// The part of the time in which the databases are read, above 0 and up to 1; the rest is paused.
     pub load: f64,
     /// Without a log: the pause between the two looks at a difference.
@@ -30,6 +33,7 @@ impl Default for Comparing {
         Comparing {
             read_target: Duration::from_millis(200),
             read_bytes_max: 4 << 20,
+            method: Method::Auto,
             load: 1.0,
             look_pause: Duration::from_secs(1),
         }
@@ -98,7 +102,7 @@ pub async fn compare_table(
     observer: &mut dyn Observer,
 ) -> Result<Figures, CompareError> {
     self_test()?;
-    let mut scan = Scan::new(comparing, plan, after);
+    let mut scan = Scan::new(comparing, plan, between, after);
     let mut suspects: Vec<Seen> = Vec::new();
     let mut reached_at = Instant::now();
     loop {
@@ -122,7 +126,7 @@ pub async fn compare_table(
                 kept.map_err(CompareError::NotKept)?;
             }
         }
-        let kept = observer.reached(&figures, scan.after()).await;
+        let kept = observer.reached(&figures, scan.after().as_ref()).await;
         kept.map_err(CompareError::NotKept)?;
         if ended {
             return Ok(figures);
