@@ -236,9 +236,13 @@ fn a_road_with_parked_rows_and_lost_connections_prints_no_value_and_no_secret() 
     ask_around(&site, lease.port());
     // A default holds a value, too; the shape's change ends the capture.
     bed.ask("shop", "alter table too_long add column more text default 'rowmarker-default'; insert into too_long values (3, 'rowmarker')");
-    let ended = road.wait().expect("it ends");
+    let ended = wait_until("the road to end", PATIENCE, || {
+        Ok(road.try_wait().is_ok_and(|ended| ended.is_some()))
+    });
+    let _ = road.kill();
+    let code = road.wait().expect("it ends").code();
     let log = log_of(&site);
-    assert_eq!(ended.code(), Some(1), "{log}");
+    assert!(ended.is_ok() && code == Some(1), "{code:?}: {log}");
     assert!(
         log.contains("KL-CAPTURE-110") && log.contains("DEBUG"),
         "{log}"

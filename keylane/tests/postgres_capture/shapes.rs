@@ -1,11 +1,14 @@
 //! Changes of a table's shape: added columns flow through, everything else stops with a word.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keylane_core::capture::{Origin, OriginErrorKind, OriginEvent};
 use keylane_core::model::TableName;
 
-use super::harness::{Capturer, lines, on_every_version};
+use keylane_parts::{Postgres, PostgresOptions, PostgresVersion};
+
+use super::harness::{Capturer, Database, lines, on_every_version, runtime};
 
 #[test]
 fn an_added_column_flows_through_and_new_constraints_are_seen() {
@@ -167,5 +170,53 @@ fn transactions_from_before_an_added_column_pass_after_a_restart() {
             .until("both rows", |told| lines(told).len() == 2)
             .await;
         assert_eq!(lines(&told), ["I t 1|a", "I t 2|b|3"]);
+    });
+}
+
+#[test]
+fn a_change_of_shape_that_readers_do_not_see_yet_is_waited_for() {
+    if keylane_parts::quick() {
+        return;
+    }
+    // A server of its own: all that is committed there waits for a standby that is not there.
+    let options = PostgresOptions::new(PostgresVersion::V15);
+    let server = Postgres::start(options).expect("PostgreSQL starts");
+    let server: &'static Postgres = Box::leak(Box::new(server));
+    let name = "cap_unseen";
+    server.create_database(name).expect("a database");
+    let database = Database { server, name };
+    let standby = |named: &str| {
+        database.sql(&format!(
+            "ALTER SYSTEM SET synchronous_standby_names = '{named}'"
+        ));
+        database.sql("SELECT pg_reload_conf()");
+    };
+    database.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
+    runtime().block_on(async {
+        let mut capturer = database.open().await;
+        database.sql("INSERT INTO t VALUES (1, 'a')");
+        capturer.commits(1).await;
+        standby("nobody");
+        let writer = std::thread::spawn(move || {
+            database.sql(
+                "BEGIN; ALTER TABLE t ADD w int DEFAULT 7; INSERT INTO t VALUES (2, 'b'); COMMIT",
+            );
+        });
+        let early = tokio::time::timeout(
+            Duration::from_secs(2),
+            capturer.until("the second row", |told| lines(told).len() == 2),
+        );
+        assert!(early.await.is_err(), "it is not told by the former shape");
+        let columns =
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0";
+        assert_eq!(database.sql(columns), "2", "nobody sees it yet");
+        standby("");
+        let error = capturer.until_error("the changed shape").await;
+        assert!(
+            error.message.contains("column w was added with a default"),
+            "{}",
+            error.message
+        );
+        writer.join().expect("it is written");
     });
 }

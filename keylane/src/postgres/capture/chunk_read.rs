@@ -118,7 +118,7 @@ impl Reader {
                 &format!("LOCK TABLE {} IN ACCESS SHARE MODE", from_item(table)),
             )
             .await?;
-            if snapshot(client).await?.sees_all(&job.delivered) {
+            if Snapshot::now(client, DOING).await?.sees_all(&job.delivered) {
                 break;
             }
             run(client, "ROLLBACK").await?;
@@ -318,20 +318,6 @@ fn gone(name: &TableName) -> OriginError {
             "table {name} is gone from the origin while it was to be copied; start again without it"
         ),
     )
-}
-
-async fn snapshot(client: &Client) -> Result<Snapshot, OriginError> {
-    let row = client
-        .query_one("SELECT pg_current_snapshot()::text", &[])
-        .await
-        .map_err(failed)?;
-    let text: String = row.try_get(0).map_err(failed)?;
-    Snapshot::parse(&text).ok_or_else(|| {
-        refused(
-            code::MALFORMED,
-            "the origin told a snapshot that cannot be read",
-        )
-    })
 }
 
 async fn fetch_stream(

@@ -12,6 +12,7 @@ use super::catalog_query::{self, Which};
 use super::error::{code, refused};
 use super::pgoutput::Relation;
 use super::text::TextForm;
+use super::visibility;
 
 /// A table as the stream tells it.
 #[derive(Debug)]
@@ -128,6 +129,7 @@ impl Relations {
     pub fn ask(
         &mut self,
         told: &Told,
+        transaction: u32,
     ) -> Result<
         Option<impl Future<Output = Result<Answer, OriginError>> + Send + 'static>,
         OriginError,
@@ -147,6 +149,7 @@ impl Relations {
             .map(|column| column.type_modifier)
             .collect();
         Ok(Some(async move {
+            visibility::seen(&client, transaction).await?;
             let mut table = catalog_query::read(&client, Which::One(id, &captured)).await?;
             let types = catalog_query::type_names(&client, &oids, &modifiers).await?;
             Ok(Answer {

@@ -53,6 +53,8 @@ pub(super) struct Stream {
     ready: Vec<OriginEvent>,
     ready_bytes: usize,
     in_transaction: bool,
+    /// The id of the latest one, as the log tells it.
+    transaction: u32,
     idle_up_to: u64,
     /// What the stream has delivered, for chunks to see.
     pub delivered: Delivered,
@@ -81,6 +83,7 @@ impl Stream {
             ready: Vec::new(),
             ready_bytes: 0,
             in_transaction: false,
+            transaction: 0,
             idle_up_to: 0,
             delivered: Delivered::default(),
             chunk: None,
@@ -213,6 +216,7 @@ impl Stream {
                 commit_time_micros,
             }) => {
                 self.in_transaction = true;
+                self.transaction = xid;
                 self.delivered.add(xid);
                 let begin = OriginEvent::Begin {
                     commit: final_lsn.as_u64(),
@@ -284,7 +288,7 @@ impl Stream {
         match pgoutput::decode(data).map_err(malformed)? {
             Message::Relation(relation) => {
                 let told = Told::from(&relation);
-                if let Some(question) = self.relations.ask(&told)? {
+                if let Some(question) = self.relations.ask(&told, self.transaction)? {
                     self.held = Some((told, tokio::spawn(question)));
                 }
             }

@@ -2,6 +2,12 @@
 //! the log a moment before it is taken off the list of running ones (and seconds before, with a slow synchronous standby).
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use keylane_core::capture::OriginError;
+use tokio_postgres::Client;
+
+use super::error::{code, from_sql, refused, unreachable};
 
 /// Of how many transactions the ids are kept; as many could be delivered while one stays invisible.
 const KEPT: usize = 16_384;
@@ -31,7 +37,40 @@ pub(super) struct Snapshot {
     running: BTreeSet<u64>,
 }
 
+/// How long a transaction that the log told of may stay unseen before the origin counts as away: as long as its standby is.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Returns once readers see a transaction that the log told of: until then the catalog is that of before it.
+pub(super) async fn seen(client: &Client, id: u32) -> Result<(), OriginError> {
+    let until = Instant::now() + SEEN_WITHIN;
+    while !Snapshot::now(client, "reading the catalog").await?.sees(id) {
+        if Instant::now() >= until {
+            return Err(unreachable(
+                "the origin's log tells of a commit that its readers do not see: is its synchronous standby away?",
+            ));
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Ok(())
+}
+
 impl Snapshot {
+    /// That of the transaction, or of the statement outside of any.
+    pub async fn now(client: &Client, doing: &str) -> Result<Self, OriginError> {
+        let row = client
+            .query_one("SELECT pg_current_snapshot()::text", &[])
+            .await
+            .map_err(|error| from_sql(doing, &error))?;
+        let text: String = row.try_get(0).map_err(|error| from_sql(doing, &error))?;
+        Snapshot::parse(&text).ok_or_else(|| {
+            refused(
+                code::MALFORMED,
+                "the origin told a snapshot that cannot be read",
+            )
+        })
+    }
+
     /// From `xmin:xmax:id,id,…`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
@@ -48,10 +87,13 @@ impl Snapshot {
 
     /// Whether it sees everything that was delivered.
     pub fn sees_all(&self, delivered: &Delivered) -> bool {
-        delivered.ids.iter().all(|id| {
-            let whole = self.whole(*id);
-            whole < self.xmax && !self.running.contains(&whole)
-        })
+        delivered.ids.iter().all(|id| self.sees(*id))
+    }
+
+    /// Whether it sees this one.
+    fn sees(&self, id: u32) -> bool {
+        let whole = self.whole(id);
+        whole < self.xmax && !self.running.contains(&whole)
     }
 
     /// The id with its upper half: the one nearest to this snapshot's end.
