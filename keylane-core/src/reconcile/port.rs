@@ -147,11 +147,14 @@ pub enum PassageError {
 
 /// The road from the origin to the replica, as a proof needs it.
 ///
-/// *Order*: `begin`, `pass`, `touched`, each once for a look. What was committed at the origin before `pass` was called is applied at the replica when it returns, and every change that is applied then is in the log.
+/// *Order*: `begin`, `level`, `pass`, `touched`, each once for a look; `level` also alone. What was committed at the origin before `pass` was called is applied at the replica when it returns, and every change that is applied then is in the log.
 #[async_trait]
 pub trait Passage: Send {
     /// Notes where the log ends. `touched` tells of what was written behind it.
     async fn begin(&mut self) -> Result<(), PassageError>;
+
+    /// Returns once what the log held before the call can be read at the origin. An origin that waits for a synchronous standby tells its log of a commit before its readers see it.
+    async fn level(&mut self) -> Result<(), PassageError>;
 
     /// Returns once the replica holds everything that was committed at the origin before the call.
     async fn pass(&mut self) -> Result<(), PassageError>;

@@ -96,8 +96,7 @@ impl Mending<'_> {
         for some in done.chunks(MENDED_AT_ONCE) {
             let rows: Vec<ToMend> = some.iter().map(back).collect();
             let mut noting = Undone(self.journal, some);
-            let origin = &mut *between.origin;
-            let mended = mend_rows(self.plan, origin, &mut *mender, &rows, &mut noting).await?;
+            let mended = mend_rows(self.plan, between, &mut *mender, &rows, &mut noting).await?;
             let written = mended
                 .iter()
                 .filter(|it| it.how == HowMended::Written)
@@ -117,8 +116,7 @@ impl Mending<'_> {
         for some in open.chunks(MENDED_AT_ONCE) {
             let rows: Vec<ToMend> = some.iter().map(forth).collect();
             let mut noting = Kept(self.journal, some);
-            let origin = &mut *between.origin;
-            mend_rows(self.plan, origin, mender, &rows, &mut noting).await?;
+            mend_rows(self.plan, between, mender, &rows, &mut noting).await?;
         }
         Ok(())
     }

@@ -16,11 +16,16 @@ use keylane_core::model::{Change, Offset, Row, TableName, TopicPartition, Value}
 use keylane_core::publish::{Header, LogError, RawRecord, RecordKind};
 use keylane_core::reconcile::{Engine, Mender, Passage, PassageError, Side, TablePlan, Touched};
 
+use tokio::time::error::Elapsed;
+
 use super::road::Road;
 use crate::config::{self, Pipeline};
+use crate::exit_code::Failure;
 
 /// Bytes that are read of a partition at once.
 const READ_BYTES: usize = 1 << 20;
+/// How long a mark may take that is waited for behind a fence.
+const LEVEL_WAIT: Duration = Duration::from_secs(5);
 /// How often the replica is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -154,6 +159,14 @@ impl RoadPassage {
         Ok(ends)
     }
 
+    /// Writes a mark at the origin; its place.
+    async fn marked(&self, longest: Duration) -> Result<u64, PassageError> {
+        taken(
+            tokio::time::timeout(longest, self.road.marker()).await,
+            longest,
+        )
+    }
+
     /// Notes the rows that a record is about; false if that cannot be said.
     fn note(&self, plan: &TablePlan, record: &RawRecord, touched: &mut HashSet<Bytes>) -> bool {
         let header = record.keylane.as_ref().map(|raw| Header::decode(raw));
@@ -208,6 +221,12 @@ impl Passage for RoadPassage {
         Ok(())
     }
 
+    async fn level(&mut self) -> Result<(), PassageError> {
+        let longest = LEVEL_WAIT.min(self.longest);
+        let level = tokio::time::timeout(longest, self.road.level(&self.table));
+        taken(level.await, longest)
+    }
+
     async fn pass(&mut self) -> Result<(), PassageError> {
         let until = Instant::now() + self.longest;
         if !self.road.is_copied().await {
@@ -215,12 +234,7 @@ impl Passage for RoadPassage {
                 "the initial copy is not complete".to_owned(),
             ));
         }
-        let marked = tokio::time::timeout(self.longest, self.road.marker()).await;
-        self.mark = match marked {
-            Ok(Ok(place)) => place,
-            Ok(Err(failure)) => return Err(PassageError::Unreachable(failure.message)),
-            Err(_) => return Err(stalled(self.longest, "the origin took no mark")),
-        };
+        self.mark = self.marked(self.longest).await?;
         loop {
             match self.road.has_applied(self.mark).await {
                 Ok(true) => return Ok(()),
@@ -270,6 +284,18 @@ impl Passage for RoadPassage {
             .map(|(partition, end)| format!("{partition} at {}", end.0))
             .collect();
         format!("mark {} applied; {}", self.mark, ends.join(", "))
+    }
+}
+
+/// A mark that was taken in time.
+fn taken<T>(
+    answer: Result<Result<T, Failure>, Elapsed>,
+    longest: Duration,
+) -> Result<T, PassageError> {
+    match answer {
+        Ok(Ok(taken)) => Ok(taken),
+        Ok(Err(failure)) => Err(PassageError::Unreachable(failure.message)),
+        Err(_) => Err(stalled(longest, "the origin took no mark")),
     }
 }
 

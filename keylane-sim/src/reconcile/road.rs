@@ -26,7 +26,10 @@ pub(super) struct Partition {
 
 #[derive(Clone, Debug)]
 pub(super) struct Road {
+    /// As its readers see it.
     pub origin: Rows,
+    /// How many of its changes they see: the log may have more, while the origin waits for a synchronous standby.
+    visible: usize,
     pub replica: Rows,
     /// The replica's rows as they should be by now: every change that was passed took effect, and nothing else did.
     pub right: Rows,
@@ -44,6 +47,7 @@ impl Road {
         let rows: Rows = (0..keys).map(|key| (key, 0)).collect();
         Road {
             origin: rows.clone(),
+            visible: 0,
             replica: rows.clone(),
             right: rows,
             history: Vec::new(),
@@ -61,8 +65,17 @@ impl Road {
     pub fn commit(&mut self, keys: i64, lost: bool, chance: &mut Chance) {
         let key = chance.below(usize::try_from(keys).unwrap_or(1)) as i64;
         let value = (!chance.percent(30)).then(|| chance.below(3) as i64);
-        set(&mut self.origin, key, value);
         self.history.push(Change { key, value, lost });
+    }
+
+    /// The origin's readers see the next change. Whether there was one.
+    pub fn show(&mut self) -> bool {
+        let Some(change) = self.history.get(self.visible) else {
+            return false;
+        };
+        set(&mut self.origin, change.key, change.value);
+        self.visible += 1;
+        true
     }
 
     /// The log gets the next change. Whether there was one.
@@ -95,8 +108,9 @@ impl Road {
         true
     }
 
-    /// A mark at the origin: its place.
-    pub fn mark(&self) -> usize {
+    /// A mark at the origin: its place. It waits for whom all before it wait for, so that they are seen.
+    pub fn mark(&mut self) -> usize {
+        while self.show() {}
         self.history.len()
     }
 
@@ -134,6 +148,7 @@ impl Road {
 
     /// Everything is captured and applied.
     pub fn drain(&mut self) {
+        while self.show() {}
         while self.capture() {}
         for number in 0..self.partitions.len() {
             while self.apply(number) {}

@@ -16,6 +16,8 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("origin_read_first"),
         mutant("no_fence"),
         mutant("compare_and_set"),
+        mutant("proof_not_level"),
+        mutant("mending_not_level"),
     ],
     size: 40,
     run: world::run,
@@ -33,6 +35,8 @@ pub(super) struct Rules {
     pub begun_behind_the_read: bool,
     pub ended_before_the_read: bool,
     pub mending: Mending,
+    /// The origin is read without a mark before.
+    pub not_level: bool,
 }
 
 /// In which order a row is mended.
@@ -56,7 +60,8 @@ impl Rules {
             "compare_and_set" => Mending::CompareAndSet,
             _ => Mending::Fenced,
         };
-        let mends_any = variant == "mend" || mending != Mending::Fenced;
+        let mends_any =
+            matches!(variant, "mend" | "mending_not_level") || mending != Mending::Fenced;
         Rules {
             goes_wrong: !mends_any,
             mends_any,
@@ -65,6 +70,7 @@ impl Rules {
             begun_behind_the_read: variant == "begun_behind_the_read",
             ended_before_the_read: variant == "ended_before_the_read",
             mending,
+            not_level: matches!(variant, "proof_not_level" | "mending_not_level"),
         }
     }
 }

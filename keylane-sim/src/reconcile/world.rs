@@ -81,8 +81,11 @@ impl World {
                     self.findings.faults += u64::from(lost);
                     self.road.commit(self.keys, lost, &mut self.chance);
                 }
-                3..6 => {
+                3..5 => {
                     self.road.capture();
+                }
+                5 => {
+                    self.road.show();
                 }
                 6..9 => {
                     self.road.apply(number);
@@ -102,6 +105,8 @@ impl World {
     fn prove(&mut self, key: i64, busy: bool) -> Result<bool, Failure> {
         for tries in 1.. {
             let mut from = self.road.ends();
+            self.meanwhile(busy);
+            self.level();
             self.meanwhile(busy);
             let origin = row(&self.road.origin, key);
             if self.rules.begun_behind_the_read {
@@ -146,6 +151,12 @@ impl World {
         Ok(false)
     }
 
+    fn level(&mut self) {
+        if !self.rules.not_level {
+            self.road.mark();
+        }
+    }
+
     fn meanwhile(&mut self, busy: bool) {
         if busy {
             self.traffic();
@@ -163,6 +174,8 @@ impl World {
         }
         self.traffic();
         if mending == Mending::Fenced {
+            self.level();
+            self.traffic();
             origin = row(&self.road.origin, key);
         }
         self.traffic();

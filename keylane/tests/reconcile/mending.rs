@@ -47,8 +47,7 @@ async fn found(bed: &mut Bed) -> Vec<ToMend> {
 
 async fn mend(bed: &mut Bed, mender: &mut dyn Mender, rows: &[ToMend]) -> Noted {
     let mut noted = Noted::default();
-    let origin = &mut *bed.between.origin;
-    let done = mend_rows(&bed.plan, origin, mender, rows, &mut noted).await;
+    let done = mend_rows(&bed.plan, &mut bed.between, mender, rows, &mut noted).await;
     assert_eq!(done.as_deref(), Ok(&*noted.rows));
     assert_eq!(noted.committed, [None, Some(true)]);
     noted
@@ -188,8 +187,7 @@ async fn what_cannot_be_kept_is_not_written() {
         refuses: true,
         ..Noted::default()
     };
-    let origin_side = &mut *bed.between.origin;
-    let done = mend_rows(&bed.plan, origin_side, &mut mender, &rows, &mut noted).await;
+    let done = mend_rows(&bed.plan, &mut bed.between, &mut mender, &rows, &mut noted).await;
     assert!(done.is_err());
     assert_eq!(replica.sql("SELECT v FROM t"), "2");
     // The fence is lifted.

@@ -5,5 +5,6 @@ mod lag;
 mod repair;
 mod road;
 mod schedule;
+mod standby;
 mod trace;
 mod urls;

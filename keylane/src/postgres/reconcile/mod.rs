@@ -3,6 +3,9 @@
 mod side;
 pub use side::PostgresSide;
 
+mod level;
+pub use level::writers_end;
+
 mod mend;
 pub use mend::PostgresMender;
 

@@ -135,6 +135,9 @@ async fn around_a_mark(
     if let Err(error) = passage.begin().await {
         return Ok(Err(error));
     }
+    if let Err(error) = passage.level().await {
+        return Ok(Err(error));
+    }
     let origin = rows(plan, &mut **origin, open).await?;
     if let Err(error) = passage.pass().await {
         return Ok(Err(error));

@@ -7,8 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keylane_core::model::Row;
 use keylane_core::reconcile::{
-    Key, Mend, Mender, Side, SideError, SideErrorKind, TablePlan, mend, unmend,
+    Key, Mend, Mender, SideError, SideErrorKind, TablePlan, mend, unmend,
 };
+
+use super::table::Between;
 
 /// Rows that are mended under one fence.
 pub const MENDED_AT_ONCE: usize = 100;
@@ -82,13 +84,13 @@ pub enum MendError {
 /// [`MendError`]; nothing of these rows is written.
 pub async fn mend_rows(
     plan: &TablePlan,
-    origin: &mut dyn Side,
+    between: &mut Between,
     mender: &mut dyn Mender,
     rows: &[ToMend],
     noting: &mut dyn Noting,
 ) -> Result<Vec<Mended>, MendError> {
     fence(plan, mender).await?;
-    let done = under_fence(plan, origin, mender, rows).await;
+    let done = under_fence(plan, between, mender, rows).await;
     let done = match done {
         Ok(done) => done,
         Err(error) => {
@@ -120,7 +122,7 @@ async fn fence(plan: &TablePlan, mender: &mut dyn Mender) -> Result<(), SideErro
 
 async fn under_fence(
     plan: &TablePlan,
-    origin: &mut dyn Side,
+    between: &mut Between,
     mender: &mut dyn Mender,
     rows: &[ToMend],
 ) -> Result<Vec<Mended>, SideError> {
@@ -128,7 +130,7 @@ async fn under_fence(
     let needs_origin = rows.iter().any(|row| row.back.is_none());
     let ours = match needs_origin {
         // Once: writers wait behind the fence.
-        true => origin.rows(plan, &keys).await?,
+        true => origin_rows(plan, between, &keys).await?,
         false => Vec::new(),
     };
     let (ours, theirs) = (
@@ -177,6 +179,22 @@ async fn under_fence(
         ..mended
     }));
     Ok(done)
+}
+
+/// The origin's rows, none older than what the replica has of it behind the fence.
+async fn origin_rows(
+    plan: &TablePlan,
+    between: &mut Between,
+    keys: &[Key],
+) -> Result<Vec<Row>, SideError> {
+    if let Some(passage) = &mut between.passage {
+        let level = passage.level().await;
+        level.map_err(|error| SideError {
+            kind: SideErrorKind::Unreachable,
+            message: format!("table {} is not mended: {error}", plan.origin),
+        })?;
+    }
+    between.origin.rows(plan, keys).await
 }
 
 /// A write that was refused, and why.
