@@ -7,6 +7,7 @@
 //! - [`commit_order`]: do readers of the replica only see states that the origin had, where that is asked for?
 //! - [`capture_epoch`]: does each change enter the log's accepted part exactly once, over crashes, hangs and late appends?
 //! - [`reconcile`]: is a proved difference always one, and does mending never make a replica worse?
+//! - [`saga`]: does a saga end with all its effects or with none, whatever is lost, doubled, late or crashes?
 //! - [`road`]: all of it in one world, from origin rows to replica rows, and the initial snapshot.
 
 mod chance;
@@ -26,6 +27,8 @@ pub mod capture_epoch;
 pub mod reconcile;
 
 pub mod road;
+
+pub mod saga;
 
 mod suite;
 pub use suite::{Expect, Report, Simulation, Variant, all, first_failure, shrink};

@@ -1,7 +1,7 @@
 //! All simulations, how one seed is run, and how a failure is made small.
 
 use crate::verdict::{Failure, Findings};
-use crate::{capture_epoch, commit_order, cross_lane, reconcile, road};
+use crate::{capture_epoch, commit_order, cross_lane, reconcile, road, saga};
 
 /// What is expected of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,7 @@ pub fn all() -> Vec<Simulation> {
         commit_order::SIMULATION,
         capture_epoch::SIMULATION,
         reconcile::SIMULATION,
+        saga::SIMULATION,
         road::SIMULATION,
     ]
 }

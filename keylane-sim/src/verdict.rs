@@ -17,6 +17,10 @@ pub enum Checker {
     NoDuplicatePositionInAcceptedLog,
     /// Every state that a reader of the replica sees is one that the origin had.
     Torn,
+    /// A saga that ended has all its effects or none.
+    AllOrNothing,
+    /// No command is on the way that no row knows of.
+    NoUnknownCommand,
     /// Nothing is parked that the origin could do.
     NothingParked,
     /// The run comes to its end.
@@ -34,6 +38,8 @@ impl fmt::Display for Checker {
             Checker::Convergence => "convergence",
             Checker::NoDuplicatePositionInAcceptedLog => "no_duplicate_position_in_accepted_log",
             Checker::Torn => "torn",
+            Checker::AllOrNothing => "all_or_nothing",
+            Checker::NoUnknownCommand => "no_unknown_command",
             Checker::NothingParked => "nothing_parked",
             Checker::Progress => "progress",
             Checker::Contract => "contract",

@@ -88,6 +88,16 @@ fn each_short_cut_of_proof_and_mending_is_caught() {
 }
 
 #[test]
+fn sagas_end_with_all_their_effects_or_none_and_stay_so() {
+    sound_variants_hold("saga");
+}
+
+#[test]
+fn each_short_cut_of_orchestrators_and_participants_is_caught() {
+    mutants_are_caught("saga");
+}
+
+#[test]
 fn the_whole_road_ends_equal_over_crashes_hangs_and_lost_replies() {
     sound_variants_hold("road");
 }

@@ -18,25 +18,38 @@ impl Deciding<'_> {
 
     fn forward(&mut self) {
         let plan = self.plan;
-        let passes = |deciding: &Self, place: usize| {
-            deciding.status(place).is_some_and(StepStatus::lets_pass)
-        };
+        // It is done or passed over, and so is all that it waits for: somebody may pass over a step long before its turn.
+        let mut has_passed = vec![false; self.saga.steps.len()];
         for place in plan.order().iter().copied() {
-            let is_ready = plan.before(place).iter().all(|it| passes(self, *it));
-            if self.status(place) != Some(StepStatus::Pending) || !is_ready {
+            let before = plan.before(place);
+            if !before
+                .iter()
+                .all(|it| has_passed.get(*it).is_some_and(|it| *it))
+            {
                 continue;
             }
-            let condition = plan.step(place).and_then(|step| step.condition.as_ref());
-            if condition.is_none_or(|it| it.holds(&self.saga.scope(plan))) {
-                self.begin(place, StepStatus::Sent);
-            } else {
-                self.settle(place, StepStatus::Skipped);
-                let why = condition.map(|it| format!("{it} does not hold"));
-                self.note(What::Skipped, Some(place), why);
+            if self.status(place) == Some(StepStatus::Pending) {
+                self.take_turn(place);
+            }
+            if let Some(it) = has_passed.get_mut(place) {
+                *it = self.status(place).is_some_and(StepStatus::lets_pass);
             }
         }
-        if plan.order().iter().all(|place| passes(self, *place)) {
+        if has_passed.iter().all(|it| *it) {
             self.ended(Phase::Completed, What::Completed);
+        }
+    }
+
+    /// A step's turn has come: it begins, or is passed over.
+    fn take_turn(&mut self, place: usize) {
+        let plan = self.plan;
+        let condition = plan.step(place).and_then(|step| step.condition.as_ref());
+        if condition.is_none_or(|it| it.holds(&self.saga.scope(plan))) {
+            self.begin(place, StepStatus::Sent);
+        } else {
+            self.settle(place, StepStatus::Skipped);
+            let why = condition.map(|it| format!("{it} does not hold"));
+            self.note(What::Skipped, Some(place), why);
         }
     }
 

@@ -204,3 +204,14 @@ fn a_saga_that_ended_stays_as_it_ended() {
     saga.refuses("a");
     assert_eq!(saga.saga, ended);
 }
+
+#[test]
+fn a_step_that_is_passed_over_before_its_turn_lets_nothing_begin_before_its_turn() {
+    let mut saga = Driven::of(order());
+    saga.asks(skip("charge"));
+    saga.check(&["reserve/action"], State::Running);
+    saga.does("reserve");
+    saga.check(&["ship/action"], State::Running);
+    saga.does("ship");
+    saga.check(&[], State::Completed);
+}
