@@ -1,7 +1,8 @@
 //! Sagas: transactions that span services, as pure decisions.
 //!
 //! A [`Definition`] says which steps there are and how each is undone; [`check()`] refuses what could not be undone or would never end, and makes a [`Plan`] of the rest. A [`Saga`] is its rows; [`start`]
-//! and [`decide`] move it from event to event, and say what to send. A participant keeps its first verdict on each step for ever, by [`judge`] and [`conclude`].
+//! and [`decide`] move it from event to event, and say what to send. A participant keeps its first verdict on each step for ever, by [`judge`] and [`conclude`]. A saga that nobody drives is a
+//! choreography: a [`Track`] of it is put together from its events, and [`reaction`] is how its participants go back.
 
 mod limits;
 pub use limits::{
@@ -38,3 +39,9 @@ pub use decide::{Decision, Moment, StartError, decide, start};
 
 mod barrier;
 pub use barrier::{Asked, Conclusion, Judgement, Ran, Rows, Undone, Verdict, conclude, judge};
+
+mod choreography;
+pub use choreography::{
+    Alarm, Choreography, ChoreographyStep, Expected, Heard, Patience, Said, StepTrack, Track,
+    reaction, told,
+};

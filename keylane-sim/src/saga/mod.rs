@@ -17,3 +17,6 @@ mod world;
 
 mod exhaustive;
 pub use exhaustive::{CASES, Case, Seen, explore};
+
+#[cfg(test)]
+mod choreography;

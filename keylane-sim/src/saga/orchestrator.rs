@@ -145,15 +145,16 @@ fn what_happens(world: &mut World) -> Option<(String, Event)> {
     let sagas: Vec<&Saga> = world.store.sagas().filter(|it| !it.has_ended()).collect();
     let saga = world.chance.pick(&sagas)?;
     let id = saga.id.clone();
-    if saga.next_us().is_some_and(|at| at <= world.now_us) {
-        return Some((id, Event::Due));
-    }
     let by_hand = |(place, row): (usize, &keylane_core::saga::StepRow)| {
         (row.by_hand && row.status == StepStatus::Compensating).then_some(place)
     };
+    // Before what is due: else nobody gets round to it where something always is.
     if let Some(place) = saga.steps.iter().enumerate().find_map(by_hand) {
         let step = world.plan.step(place)?.id.clone();
         return Some((id, asked(Operation::MarkCompensated { step })));
+    }
+    if saga.next_us().is_some_and(|at| at <= world.now_us) {
+        return Some((id, Event::Due));
     }
     let count = saga.steps.len();
     match world.chance.below(100) {

@@ -26,7 +26,32 @@ pub(super) enum Will {
     Fail,
 }
 
+const VERDICTS: [Verdict; 3] = [Verdict::Done, Verdict::Failed, Verdict::Fenced];
+const UNDOS: [Undone; 2] = [Undone::Undone, Undone::Noop];
+
 impl Participant {
+    /// All of it in eight bits, but for what was answered.
+    pub fn packed(&self) -> u8 {
+        let verdict = self.rows.action.as_ref().map_or(0, |(it, _)| *it as u8 + 1);
+        let undo = self.rows.undo.as_ref().map_or(0, |(it, _)| *it as u8 + 1);
+        verdict | undo << 2 | self.acted << 4 | self.undone << 6
+    }
+
+    /// What [`Participant::packed`] made a number of, with null for what was answered.
+    pub fn of_packed(packed: u8) -> Participant {
+        let part = |shift: u8| packed >> shift & 3;
+        let verdict = usize::from(part(0)).checked_sub(1).map(|it| VERDICTS[it]);
+        let undo = usize::from(part(2)).checked_sub(1).map(|it| UNDOS[it]);
+        Participant {
+            rows: Rows {
+                action: verdict.map(|it| (it, Value::Null)),
+                undo: undo.map(|it| (it, Value::Null)),
+            },
+            acted: part(4),
+            undone: part(6),
+        }
+    }
+
     /// Carries a command out in one transaction; what is answered, if anything is.
     pub fn carry_out(
         &mut self,

@@ -125,8 +125,8 @@ impl World {
                 None => self.faults_left = self.faults_left.saturating_sub(1),
             }
         }
-        let states: Vec<_> = self.store.sagas().map(|it| it.state().code()).collect();
-        let seen = format!("the sagas do not end: {states:?}");
+        let open = self.store.sagas().find(|it| !it.has_ended());
+        let seen = format!("a saga does not end: {open:?}");
         Err(Failure::new(Checker::Progress, seen))
     }
 

@@ -1,8 +1,6 @@
 //! A state in a few numbers, so that millions of them fit, and back again.
 
-use keylane_core::saga::{
-    Command, Op, Outcome, Phase, Plan, Rows, Saga, StepRow, StepStatus, Undone, Verdict,
-};
+use keylane_core::saga::{Command, Op, Outcome, Phase, Plan, Saga, StepRow, StepStatus};
 use serde_json::Value;
 
 use super::{NOW_US, Participant, State};
@@ -109,24 +107,7 @@ impl Packed {
         }
         let mut participants = Bits(0, 0);
         for it in &state.participants {
-            let verdict = it
-                .rows
-                .action
-                .as_ref()
-                .map_or(0, |(verdict, _)| *verdict as usize + 1);
-            let undone = it
-                .rows
-                .undo
-                .as_ref()
-                .map_or(0, |(undone, _)| *undone as usize + 1);
-            for value in [
-                verdict,
-                undone,
-                usize::from(it.acted),
-                usize::from(it.undone),
-            ] {
-                participants.put(value, 2);
-            }
+            participants.put(usize::from(it.packed()), u8::BITS);
         }
         Packed {
             net: state.net,
@@ -143,7 +124,9 @@ impl Packed {
         let has_ended = matches!(phase, Phase::Completed | Phase::Compensated);
         let steps = (0..count).map(|_| row(&mut bits)).collect();
         let mut bits = Bits(self.participants, 0);
-        let participants = (0..count).map(|_| participant(&mut bits)).collect();
+        let participants = (0..count)
+            .map(|_| Participant::of_packed(bits.take(u8::BITS) as u8))
+            .collect();
         State {
             net: self.net,
             saga: Saga {
@@ -181,20 +164,5 @@ fn row(bits: &mut Bits) -> StepRow {
         by_hand,
         reply: has_reply.then_some(Value::Null),
         error: None,
-    }
-}
-
-fn participant(bits: &mut Bits) -> Participant {
-    let verdicts = [Verdict::Done, Verdict::Failed, Verdict::Fenced];
-    let undos = [Undone::Undone, Undone::Noop];
-    let verdict = bits.take(2).checked_sub(1).map(|it| verdicts[it]);
-    let undone = bits.take(2).checked_sub(1).map(|it| undos[it]);
-    Participant {
-        rows: Rows {
-            action: verdict.map(|it| (it, Value::Null)),
-            undo: undone.map(|it| (it, Value::Null)),
-        },
-        acted: bits.take(2) as u8,
-        undone: bits.take(2) as u8,
     }
 }

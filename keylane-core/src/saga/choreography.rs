@@ -1,0 +1,237 @@
+//! Choreographed sagas: nobody drives them, so where they stand is put together from what is heard.
+//!
+//! What is known of a saga ([`Track`]) is a join of all events that were heard: for each step and each thing that may be said of it, when it was said first. Joining is the same in any
+//! order and with any repetition, so that a tracker that starts anew over the topics knows, to the byte, what it knew. All that grows is bounded in a way that keeps this: of too many
+//! names the first in their order stay.
+//!
+//! A participant answers a failure anywhere in its saga, and an abort, as it answers the command to undo its step ([`reaction`]): by its barrier, so that whatever the order of failures
+//! each step is undone at most once, and one that has not run yet never will.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::limits::STEPS_MAX;
+use super::message::{Op, Outcome};
+
+mod alarm;
+pub use alarm::{Alarm, Expected, Patience};
+
+/// The most event types that are kept of a saga.
+const TYPES_MAX: usize = 256;
+/// The most services that are kept of a step.
+const SERVICES_MAX: usize = 4;
+
+/// What an event says of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Said {
+    /// It is done.
+    Done,
+    /// It is not done and never will be: business said no.
+    Failed,
+    /// It was undone.
+    Undone,
+    /// It was not done and never will be: it was kept from running.
+    Fenced,
+}
+
+impl Said {
+    /// Everything that may be said.
+    pub const ALL: [Said; 4] = [Said::Done, Said::Failed, Said::Undone, Said::Fenced];
+
+    /// Its name in messages.
+    pub fn code(self) -> &'static str {
+        match self {
+            Said::Done => "done",
+            Said::Failed => "failed",
+            Said::Undone => "compensated",
+            Said::Fenced => "fenced",
+        }
+    }
+}
+
+/// An event that belongs to a saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Its type.
+    pub type_name: String,
+    /// Which step it is about, and what it says of it; `None`: it began the saga, or is none of the steps'.
+    pub step: Option<(String, Said)>,
+    /// Who sent it.
+    pub service: String,
+    /// The steps that it is expected to set going, if it says so; empty: none.
+    pub next: Option<Vec<String>>,
+    /// It aborts the saga.
+    pub aborts: bool,
+    /// When it was made, by its own word, microseconds since 1970: a repeat has the same.
+    pub at_us: i64,
+}
+
+/// What a registered choreography is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choreography {
+    /// Its name.
+    pub name: String,
+    /// Its steps.
+    pub steps: Vec<ChoreographyStep>,
+}
+
+/// A step of a choreography.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChoreographyStep {
+    /// Its name within the saga.
+    pub id: String,
+    /// The types of events any of which sets it going.
+    pub consumes: Vec<String>,
+    /// The types of events that it ends with.
+    pub emits: Vec<String>,
+}
+
+/// What is known of a saga.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Track {
+    /// The steps that were heard of.
+    pub steps: BTreeMap<String, StepTrack>,
+    /// The types of events that were heard, and when first.
+    pub types: BTreeMap<String, i64>,
+    /// When it was aborted first.
+    pub aborted_us: Option<i64>,
+    /// When its first event was made.
+    pub first_us: Option<i64>,
+    /// When its last event was made.
+    pub last_us: Option<i64>,
+}
+
+/// What is known of a step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepTrack {
+    /// What was said of it, and when first.
+    pub said: BTreeMap<Said, i64>,
+    /// When an event was first expected to set it going.
+    pub announced_us: Option<i64>,
+    /// It was said to be done by an event that does not say what comes next.
+    pub leaves_open: bool,
+    /// Who spoke of it.
+    pub services: BTreeSet<String>,
+}
+
+impl Track {
+    /// Takes an event in. The order and the number of times do not matter.
+    pub fn hear(&mut self, heard: &Heard) {
+        let at_us = heard.at_us;
+        sooner(&mut self.first_us, at_us);
+        self.last_us = Some(self.last_us.map_or(at_us, |last| last.max(at_us)));
+        if heard.aborts {
+            sooner(&mut self.aborted_us, at_us);
+        }
+        let first = self.types.entry(heard.type_name.clone()).or_insert(at_us);
+        *first = at_us.min(*first);
+        bound(&mut self.types, TYPES_MAX);
+        if let Some((id, said)) = &heard.step {
+            let step = self.steps.entry(id.clone()).or_default();
+            let first = step.said.entry(*said).or_insert(at_us);
+            *first = at_us.min(*first);
+            step.leaves_open |= *said == Said::Done && heard.next.is_none();
+            step.services.insert(heard.service.clone());
+            if step.services.len() > SERVICES_MAX {
+                step.services.pop_last();
+            }
+            bound(&mut self.steps, STEPS_MAX);
+        }
+        for next in heard.next.iter().flatten() {
+            let step = self.steps.entry(next.clone()).or_default();
+            sooner(&mut step.announced_us, at_us);
+            bound(&mut self.steps, STEPS_MAX);
+        }
+    }
+
+    /// Puts together what was heard in two places.
+    pub fn join(&mut self, other: &Track) {
+        for (id, theirs) in &other.steps {
+            self.steps.entry(id.clone()).or_default().join(theirs);
+        }
+        bound(&mut self.steps, STEPS_MAX);
+        for (name, at_us) in &other.types {
+            let first = self.types.entry(name.clone()).or_insert(*at_us);
+            *first = (*at_us).min(*first);
+        }
+        bound(&mut self.types, TYPES_MAX);
+        for (mine, theirs) in [
+            (&mut self.aborted_us, other.aborted_us),
+            (&mut self.first_us, other.first_us),
+        ] {
+            if let Some(at_us) = theirs {
+                sooner(mine, at_us);
+            }
+        }
+        self.last_us = self.last_us.max(other.last_us);
+    }
+
+    /// Since when it goes back, if it does.
+    pub fn goes_back_us(&self) -> Option<i64> {
+        let failed = self
+            .steps
+            .values()
+            .filter_map(|step| step.said.get(&Said::Failed));
+        failed.copied().chain(self.aborted_us).min()
+    }
+}
+
+impl StepTrack {
+    /// Whether this was said of it.
+    pub fn is(&self, said: Said) -> bool {
+        self.said.contains_key(&said)
+    }
+
+    /// Whether it has no effect and never will have.
+    pub fn is_back(&self) -> bool {
+        self.is(Said::Undone)
+            || (!self.is(Said::Done) && (self.is(Said::Failed) || self.is(Said::Fenced)))
+    }
+
+    fn join(&mut self, other: &StepTrack) {
+        for (said, at_us) in &other.said {
+            let first = self.said.entry(*said).or_insert(*at_us);
+            *first = (*at_us).min(*first);
+        }
+        if let Some(at_us) = other.announced_us {
+            sooner(&mut self.announced_us, at_us);
+        }
+        self.leaves_open |= other.leaves_open;
+        self.services.extend(other.services.iter().cloned());
+        while self.services.len() > SERVICES_MAX {
+            self.services.pop_last();
+        }
+    }
+}
+
+fn sooner(first: &mut Option<i64>, at_us: i64) {
+    *first = Some(first.map_or(at_us, |first| first.min(at_us)));
+}
+
+fn bound<T>(map: &mut BTreeMap<String, T>, max: usize) {
+    while map.len() > max {
+        map.pop_last();
+    }
+}
+
+/// What a participant does when it hears an event of its saga: the operation that it asks its own barrier for. `step` is its step, `consumes` what sets that going.
+pub fn reaction(step: &str, consumes: &[String], heard: &Heard) -> Option<Op> {
+    let is_failure = |said: &(String, Said)| said.1 == Said::Failed && said.0 != step;
+    if heard.aborts || heard.step.as_ref().is_some_and(is_failure) {
+        return Some(Op::Compensate);
+    }
+    consumes.contains(&heard.type_name).then_some(Op::Action)
+}
+
+/// What a participant tells the others once its transaction is committed, if that changed its rows.
+pub fn told(op: Op, outcome: &Outcome) -> Option<Said> {
+    match (op, outcome) {
+        (Op::Action, Outcome::Ok(_)) => Some(Said::Done),
+        (Op::Action, Outcome::Rejected(_)) => Some(Said::Failed),
+        (Op::Compensate, Outcome::Ok(_)) => Some(Said::Undone),
+        (Op::Compensate, Outcome::Noop) | (Op::Fence, Outcome::Fenced) => Some(Said::Fenced),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

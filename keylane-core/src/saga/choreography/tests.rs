@@ -1,0 +1,227 @@
+//! What is known of a saga after which events, in whatever order.
+
+use super::*;
+use crate::saga::state::State;
+
+const PATIENCE: Patience = Patience {
+    step_ms: 10,
+    undo_ms: 20,
+    silence_ms: 30,
+};
+
+/// order.placed → flight → flight.booked → {hotel, car} → hotel.booked, car.booked.
+fn trip() -> Choreography {
+    let step = |id: &str, consumes: &str| ChoreographyStep {
+        id: id.into(),
+        consumes: vec![consumes.into()],
+        emits: vec![format!("{id}.booked")],
+    };
+    Choreography {
+        name: "trip".into(),
+        steps: vec![
+            step("flight", "order.placed"),
+            step("hotel", "flight.booked"),
+            step("car", "flight.booked"),
+        ],
+    }
+}
+
+fn placed() -> Heard {
+    Heard {
+        type_name: "order.placed".into(),
+        step: None,
+        service: "shop".into(),
+        next: None,
+        aborts: false,
+        at_us: 0,
+    }
+}
+
+fn heard(step: &str, said: Said, at_ms: i64) -> Heard {
+    Heard {
+        type_name: match said {
+            Said::Done => format!("{step}.booked"),
+            _ => format!("{step}.{}", said.code()),
+        },
+        step: Some((step.into(), said)),
+        service: step.into(),
+        at_us: at_ms * 1000,
+        ..placed()
+    }
+}
+
+fn announcing(next: &[&str], heard: Heard) -> Heard {
+    let next = next.iter().map(|it| (*it).to_owned()).collect();
+    Heard {
+        next: Some(next),
+        ..heard
+    }
+}
+
+fn track(events: &[Heard]) -> Track {
+    let mut track = Track::default();
+    events.iter().for_each(|event| track.hear(event));
+    track
+}
+
+/// The state and the alarms at a time, by the definition.
+fn check(events: &[Heard], at_ms: i64, state: State, alarms: &[Alarm]) {
+    let trip = trip();
+    let expected = Expected::ByDefinition(&trip);
+    let track = track(events);
+    assert_eq!(track.alarms(expected, PATIENCE, at_ms * 1000), alarms);
+    assert_eq!(track.state(expected, PATIENCE, at_ms * 1000), state);
+}
+
+#[test]
+fn a_saga_has_completed_when_every_step_that_was_set_going_is_done() {
+    let mut events = vec![placed()];
+    check(&events, 1, State::Running, &[]);
+    events.push(heard("flight", Said::Done, 1));
+    check(&events, 2, State::Running, &[]);
+    events.push(heard("hotel", Said::Done, 2));
+    check(&events, 3, State::Running, &[]);
+    events.push(heard("car", Said::Done, 3));
+    check(&events, 1_000, State::Completed, &[]);
+}
+
+#[test]
+fn a_saga_is_compensated_when_nothing_of_it_is_left_nor_will_be() {
+    let mut events = vec![placed(), heard("flight", Said::Done, 1)];
+    events.push(heard("hotel", Said::Failed, 2));
+    check(&events, 3, State::Compensating, &[]);
+    events.push(heard("flight", Said::Undone, 3));
+    // The car may still be on its way.
+    check(&events, 4, State::Compensating, &[]);
+    events.push(heard("car", Said::Fenced, 4));
+    check(&events, 1_000, State::Compensated, &[]);
+}
+
+#[test]
+fn what_does_not_come_or_is_not_undone_is_told_in_time() {
+    let late = |step: &str, since_us| Alarm::Late {
+        step: step.into(),
+        since_us,
+    };
+    check(&[placed()], 9, State::Running, &[]);
+    check(&[placed()], 10, State::Stuck, &[late("flight", 0)]);
+    let mut events = vec![placed(), heard("flight", Said::Done, 1)];
+    let both = [late("car", 1_000), late("hotel", 1_000)];
+    check(&events, 11, State::Stuck, &both);
+    events.extend([heard("hotel", Said::Failed, 2), heard("car", Said::Done, 3)]);
+    check(&events, 21, State::Compensating, &[]);
+    let not_undone = |step: &str| Alarm::NotUndone {
+        step: step.into(),
+        since_us: 2_000,
+    };
+    check(
+        &events,
+        22,
+        State::Stuck,
+        &[not_undone("car"), not_undone("flight")],
+    );
+}
+
+#[test]
+fn contradictions_are_told() {
+    let other = Heard {
+        service: "another".into(),
+        ..heard("flight", Said::Done, 1)
+    };
+    let events = [
+        placed(),
+        heard("flight", Said::Fenced, 1),
+        other,
+        heard("hotel", Said::Undone, 2),
+        heard("boat", Said::Failed, 2),
+        heard("car", Said::Fenced, 2),
+        heard("flight", Said::Undone, 2),
+    ];
+    let step = || "flight".to_owned();
+    let alarms = [
+        Alarm::UndoneWithoutDone {
+            step: "hotel".into(),
+        },
+        Alarm::TwoVerdicts { step: step() },
+        Alarm::TwoServices {
+            step: step(),
+            services: vec!["another".into(), "flight".into()],
+        },
+        Alarm::UnknownStep {
+            step: "boat".into(),
+        },
+    ];
+    check(&events, 3, State::Compensated, &alarms);
+}
+
+#[test]
+fn without_a_definition_a_saga_has_completed_when_all_that_was_announced_is_done() {
+    let state = |events: &[Heard]| track(events).state(Expected::ByAnnouncement, PATIENCE, 5_000);
+    let mut events = vec![
+        announcing(&["flight"], placed()),
+        announcing(&["hotel"], heard("flight", Said::Done, 1)),
+    ];
+    assert_eq!(state(&events), State::Running);
+    events.push(announcing(&[], heard("hotel", Said::Done, 2)));
+    assert_eq!(state(&events), State::Completed);
+    // One that does not say what comes next leaves it open for ever.
+    events.push(heard("car", Said::Done, 3));
+    assert_eq!(state(&events), State::Running);
+    let silent = track(&events).alarms(Expected::ByAnnouncement, PATIENCE, 33_000);
+    assert_eq!(silent, [Alarm::Silent { since_us: 3_000 }]);
+}
+
+#[test]
+fn an_abort_takes_it_back() {
+    let abort = Heard {
+        aborts: true,
+        ..placed()
+    };
+    let events = [placed(), heard("flight", Said::Done, 1), abort];
+    check(&events, 2, State::Compensating, &[]);
+}
+
+#[test]
+fn a_participant_acts_on_what_it_waits_for_and_goes_back_on_any_others_failure() {
+    let consumes = ["flight.booked".to_owned()];
+    let reacts = |event: &Heard| reaction("hotel", &consumes, event);
+    assert_eq!(reacts(&heard("flight", Said::Done, 1)), Some(Op::Action));
+    assert_eq!(reacts(&heard("car", Said::Failed, 1)), Some(Op::Compensate));
+    assert_eq!(reacts(&heard("hotel", Said::Failed, 1)), None);
+    assert_eq!(reacts(&heard("car", Said::Done, 1)), None);
+    assert_eq!(reacts(&heard("car", Said::Undone, 1)), None);
+    let abort = Heard {
+        aborts: true,
+        ..placed()
+    };
+    assert_eq!(reacts(&abort), Some(Op::Compensate));
+}
+
+#[test]
+fn too_many_names_are_bounded_in_any_order_alike() {
+    let many: Vec<Heard> = (0..STEPS_MAX + 50)
+        .map(|number| heard(&format!("s{number:06}"), Said::Done, 1))
+        .collect();
+    let mut backwards = many.clone();
+    backwards.reverse();
+    let forwards = track(&many);
+    assert_eq!(forwards, track(&backwards));
+    assert_eq!(forwards.steps.len(), STEPS_MAX);
+    assert_eq!(forwards.types.len(), TYPES_MAX);
+}
+
+#[test]
+fn what_was_heard_in_two_places_is_put_together() {
+    let events = [
+        placed(),
+        heard("flight", Said::Done, 1),
+        heard("hotel", Said::Failed, 2),
+        heard("flight", Said::Undone, 3),
+    ];
+    for split in 0..=events.len() {
+        let (here, there) = events.split_at(split);
+        let mut joined = track(there);
+        joined.join(&track(here));
+        assert_eq!(joined, track(&events));
+    }
+}
