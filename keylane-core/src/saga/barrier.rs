@@ -31,6 +31,43 @@ pub enum Undone {
     Noop,
 }
 
+impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Verdict; 3] = [Verdict::Done, Verdict::Failed, Verdict::Fenced];
+
+    /// Its name in tables.
+    pub fn code(self) -> &'static str {
+        match self {
+            Verdict::Done => "done",
+            Verdict::Failed => "failed",
+            Verdict::Fenced => "fenced",
+        }
+    }
+
+    /// The verdict of a name.
+    pub fn named(code: &str) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|it| it.code() == code)
+    }
+}
+
+impl Undone {
+    /// Everything that may become of an undo.
+    pub const ALL: [Undone; 2] = [Undone::Undone, Undone::Noop];
+
+    /// Its name in tables.
+    pub fn code(self) -> &'static str {
+        match self {
+            Undone::Undone => "done",
+            Undone::Noop => "noop",
+        }
+    }
+
+    /// What a name says of an undo.
+    pub fn named(code: &str) -> Option<Undone> {
+        Undone::ALL.into_iter().find(|it| it.code() == code)
+    }
+}
+
 /// The rows of one step of one saga.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {

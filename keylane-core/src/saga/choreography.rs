@@ -46,6 +46,11 @@ impl Said {
             Said::Fenced => "fenced",
         }
     }
+
+    /// What a name says.
+    pub fn named(code: &str) -> Option<Said> {
+        Said::ALL.into_iter().find(|it| it.code() == code)
+    }
 }
 
 /// An event that belongs to a saga.

@@ -79,6 +79,11 @@ impl StepKind {
             StepKind::Retriable => "retriable",
         }
     }
+
+    /// The kind of a name.
+    pub fn named(code: &str) -> Option<StepKind> {
+        StepKind::ALL.into_iter().find(|it| it.code() == code)
+    }
 }
 
 /// Who carries a step's commands out.

@@ -8,6 +8,8 @@ pub const KEY_BYTES_MAX: usize = 256;
 pub const NAME_BYTES_MAX: usize = 64;
 /// The longest command type, topic, address or participant's name, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 512;
+/// How much of what a participant says of a refusal or a failure is kept, in characters.
+pub const REASON_CHARACTERS_MAX: usize = 500;
 /// The most steps of a saga.
 pub const STEPS_MAX: usize = 2_000;
 /// The longest of all times of a definition: ten years.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::definition::{Participant, StepKind};
+use super::limits::REASON_CHARACTERS_MAX;
 
 /// What a participant is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +27,11 @@ impl Op {
             Op::Compensate => "compensate",
             Op::Fence => "fence",
         }
+    }
+
+    /// The operation of a name.
+    pub fn named(code: &str) -> Option<Op> {
+        Op::ALL.into_iter().find(|it| it.code() == code)
     }
 }
 
@@ -103,5 +109,62 @@ impl Outcome {
             Outcome::Working => "working",
             Outcome::Unclear(_) => "retry",
         }
+    }
+
+    /// The answer of a name with what it carries. A name that means nothing is [`Outcome::Unclear`]; so no answer is lost, and none is guessed.
+    pub fn named(code: &str, body: Value) -> Outcome {
+        match code {
+            "ok" => Outcome::Ok(body),
+            "failed" => Outcome::Rejected(told(body)),
+            "fenced" => Outcome::Fenced,
+            "done" => Outcome::Done(body),
+            "noop" => Outcome::Noop,
+            "working" => Outcome::Working,
+            "retry" => Outcome::Unclear(told(body)),
+            _ => Outcome::Unclear(format!("{:?} is no outcome", shortened(code))),
+        }
+    }
+}
+
+/// What a body says, as a text that fits a column.
+fn told(body: Value) -> String {
+    match body {
+        Value::String(text) => shortened(&text),
+        Value::Null => String::new(),
+        other => shortened(&other.to_string()),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(REASON_CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_answer_is_read_back_from_its_name_and_what_it_carries() {
+        for (outcome, body) in [
+            (Outcome::Ok(json!({"a": 1})), json!({"a": 1})),
+            (Outcome::Rejected("sold out".into()), json!("sold out")),
+            (Outcome::Rejected("{\"left\":0}".into()), json!({"left": 0})),
+            (Outcome::Fenced, json!(null)),
+            (Outcome::Done(json!(5)), json!(5)),
+            (Outcome::Noop, json!(null)),
+            (Outcome::Working, json!(null)),
+            (Outcome::Unclear("503".into()), json!("503")),
+        ] {
+            assert_eq!(Outcome::named(outcome.code(), body), outcome);
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_is_unclear_and_short() {
+        let garbage = Outcome::named(&"<".repeat(1_000_000), json!("ok"));
+        assert!(matches!(garbage, Outcome::Unclear(why) if why.len() < 1_000));
+        let huge = Outcome::named("failed", json!("x".repeat(1_000_000)));
+        assert!(matches!(huge, Outcome::Rejected(why) if why.len() == REASON_CHARACTERS_MAX));
     }
 }

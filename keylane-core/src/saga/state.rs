@@ -235,6 +235,11 @@ impl StepStatus {
         }
     }
 
+    /// The status of a name.
+    pub fn named(code: &str) -> Option<StepStatus> {
+        StepStatus::ALL.into_iter().find(|it| it.code() == code)
+    }
+
     /// The operation whose answer is waited for.
     pub fn op(self) -> Option<Op> {
         match self {
@@ -274,6 +279,11 @@ impl Phase {
             Phase::Compensated => "compensated",
         }
     }
+
+    /// The phase of a name.
+    pub fn named(code: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|it| it.code() == code)
+    }
 }
 
 impl State {
@@ -295,5 +305,10 @@ impl State {
             State::Completed => "completed",
             State::Compensated => "compensated",
         }
+    }
+
+    /// The state of a name.
+    pub fn named(code: &str) -> Option<State> {
+        State::ALL.into_iter().find(|it| it.code() == code)
     }
 }

@@ -63,3 +63,33 @@ fn pauses_grow_up_to_the_cap_and_chance_only_shortens_them() {
     assert_eq!(retry.pause_ms(2, 1.0), 150);
     assert_eq!(retry.pause_ms(u32::MAX, 0.0), 1_000);
 }
+
+#[test]
+fn each_name_that_is_stored_is_read_back() {
+    use crate::saga::{Op, Phase, Said, State, StepStatus, Undone, Verdict};
+    for it in StepKind::ALL {
+        assert_eq!(StepKind::named(it.code()), Some(it));
+    }
+    for it in Op::ALL {
+        assert_eq!(Op::named(it.code()), Some(it));
+    }
+    for it in StepStatus::ALL {
+        assert_eq!(StepStatus::named(it.code()), Some(it));
+    }
+    for it in Phase::ALL {
+        assert_eq!(Phase::named(it.code()), Some(it));
+    }
+    for it in State::ALL {
+        assert_eq!(State::named(it.code()), Some(it));
+    }
+    for it in Said::ALL {
+        assert_eq!(Said::named(it.code()), Some(it));
+    }
+    for it in Verdict::ALL {
+        assert_eq!(Verdict::named(it.code()), Some(it));
+    }
+    for it in Undone::ALL {
+        assert_eq!(Undone::named(it.code()), Some(it));
+    }
+    assert_eq!(Op::named("Action"), None);
+}
