@@ -36,7 +36,7 @@ pub struct Decision {
     pub saga: Saga,
     /// What is to be sent, once the rows are written.
     pub commands: Vec<Command>,
-    /// What happened, in order.
+    /// What happened, in order. What was asked for is kept, also where the revision is what it was; [`What::Ignored`] need not be.
     pub log: Vec<Entry>,
 }
 
@@ -91,9 +91,14 @@ pub fn start(plan: &Plan, start: Start, at: Moment) -> Result<Decision, StartErr
     Ok(deciding.end())
 }
 
-/// Decides what an event means for a saga. `plan` is that of the definition that the saga names.
+/// Decides what an event means for a saga. `plan` is that of the definition that the saga names; with any other one nothing changes, and that is noted.
 pub fn decide(plan: &Plan, saga: Saga, event: Event, at: Moment) -> Decision {
     let mut deciding = Deciding::new(plan, saga, at);
+    if deciding.saga.hash != plan.hash() {
+        let why = "it was decided upon by another definition than its own";
+        deciding.note(What::Ignored, None, Some(why.to_owned()));
+        return deciding.end();
+    }
     match event {
         Event::Reply(reply) => deciding.reply(reply),
         Event::Due => deciding.due(),
@@ -201,13 +206,13 @@ impl<'a> Deciding<'a> {
             }
             row.status = status;
             row.since_us = Some(now_us);
-            (row.tries, row.stuck) = (0, false);
+            (row.tries, row.stuck, row.error) = (0, false, None);
         });
-        self.send(place);
+        self.send(place, What::Sent);
     }
 
     /// Sends the command of a step's present operation, for the first time or again.
-    fn send(&mut self, place: usize) {
+    fn send(&mut self, place: usize, what: fn(Op) -> What) {
         let Some((step, row)) = self.look(place) else {
             return;
         };
@@ -221,7 +226,7 @@ impl<'a> Deciding<'a> {
             );
             return;
         }
-        let (attempt, is_first) = (row.attempts + 1, row.tries == 0);
+        let attempt = row.attempts + 1;
         let command = Command {
             saga: self.saga.id.clone(),
             step: step.id.clone(),
@@ -246,10 +251,9 @@ impl<'a> Deciding<'a> {
             row.tries += 1;
             row.next_us = Some(next_us);
         });
-        if is_first {
-            self.note(What::Sent(op), Some(place), None);
-        } else {
-            self.note_repeated(What::Resent(op), place, None);
+        match what(op) {
+            first @ What::Sent(_) => self.note(first, Some(place), None),
+            again => self.note_repeated(again, place, None),
         }
     }
 
@@ -260,10 +264,12 @@ impl<'a> Deciding<'a> {
         Some(later(row.since_us?, step.timeout_ms.filter(|_| may_be)?))
     }
 
-    /// When a step's present operation needs help; `None`: it has it, or is given up before.
+    /// When a step's present operation needs help; `None`: it is told to already, or ends by a time.
     fn patience_us(&self, place: usize) -> Option<i64> {
-        let (_, row) = self.look(place)?;
-        if row.stuck || self.given_up_us(place).is_some() {
+        let (step, row) = self.look(place)?;
+        let may_be_given_up = row.status == StepStatus::Sent && step.kind != StepKind::Retriable;
+        let has_end = step.timeout_ms.is_some() || self.saga.deadline_us.is_some();
+        if row.stuck || (may_be_given_up && has_end) {
             return None;
         }
         Some(later(row.since_us?, self.plan.definition().patience_ms))

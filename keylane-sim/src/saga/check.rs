@@ -1,6 +1,6 @@
 //! What must hold of a saga and its effects, at every moment. It shares nothing with how they came about.
 
-use keylane_core::saga::{Phase, Saga, StepStatus};
+use keylane_core::saga::{Phase, Plan, Saga, StepStatus};
 
 use super::participant::Participant;
 use crate::verdict::{Checker, Failure};
@@ -38,6 +38,49 @@ pub(super) fn effects<'a>(
         }
     }
     Ok(())
+}
+
+/// No step has begun before all that it waits for had passed, and none is undone before all that waited for it is back.
+pub(super) fn order(plan: &Plan, saga: &Saga) -> Result<(), Failure> {
+    for (place, row) in saga.steps.iter().enumerate() {
+        let status_of = |it: &usize| saga.steps[*it].status;
+        let is_undone = matches!(
+            row.status,
+            StepStatus::Compensating | StepStatus::Compensated | StepStatus::Noop
+        );
+        let too_early = match row.status {
+            StepStatus::Pending | StepStatus::Skipped | StepStatus::Failed => None,
+            _ if is_undone => plan.behind(place).iter().find(|it| !is_back(status_of(it))),
+            _ => plan
+                .before(place)
+                .iter()
+                .find(|it| !has_passed(status_of(it))),
+        };
+        if let Some(other) = too_early {
+            let (is, other_is) = (row.status.code(), status_of(other).code());
+            let seen = format!(
+                "{}: step {place} is {is}, but step {other} is {other_is}",
+                saga.id
+            );
+            return Err(Failure::new(Checker::Order, seen));
+        }
+    }
+    Ok(())
+}
+
+fn has_passed(status: StepStatus) -> bool {
+    matches!(status, StepStatus::Ok | StepStatus::Skipped)
+}
+
+fn is_back(status: StepStatus) -> bool {
+    matches!(
+        status,
+        StepStatus::Pending
+            | StepStatus::Skipped
+            | StepStatus::Failed
+            | StepStatus::Compensated
+            | StepStatus::Noop
+    )
 }
 
 /// A saga that has not ended is looked at again, and one that ended is not.

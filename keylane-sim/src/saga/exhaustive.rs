@@ -16,7 +16,7 @@ pub use cases::CASES;
 mod packed;
 use packed::{Net, Packed};
 
-use super::check::{effects, is_found_again};
+use super::check::{effects, is_found_again, order};
 use super::participant::{Participant, Will};
 use super::variants::{Rules, rolls_back};
 use crate::verdict::{Checker, Failure};
@@ -112,6 +112,7 @@ impl Explorer<'_> {
             let state = packed.state(self.plan);
             self.came_from = next;
             let failure = effects(&state.saga, state.participants.iter())
+                .and_then(|()| order(self.plan, &state.saga))
                 .and_then(|()| is_found_again(&state.saga))
                 .and_then(|()| self.follow(&state))
                 .err();

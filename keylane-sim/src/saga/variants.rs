@@ -2,7 +2,7 @@
 
 use keylane_core::saga::{
     Decision, Event, Moment, Op, Operation, Outcome, Phase, Plan, Reply, Saga, StepKind, StepRow,
-    StepStatus, decide,
+    StepStatus, check, decide,
 };
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ pub const SIMULATION: Simulation = Simulation {
         mutant("replies_unmatched"),
         mutant("pivot_goes_back"),
         mutant("pivot_goes_forward"),
+        mutant("undone_at_once"),
         mutant("publish_before_commit"),
         mutant("no_compare_and_set"),
     ],
@@ -45,6 +46,8 @@ pub(super) enum Orchestrator {
     PivotGoesBack,
     /// A pivot without a verdict in time counts as done.
     PivotGoesForward,
+    /// Steps are undone in no order.
+    UndoneAtOnce,
 }
 
 /// What participants make of the rules.
@@ -81,6 +84,7 @@ impl Rules {
             "replies_unmatched" => Orchestrator::RepliesUnmatched,
             "pivot_goes_back" => Orchestrator::PivotGoesBack,
             "pivot_goes_forward" => Orchestrator::PivotGoesForward,
+            "undone_at_once" => Orchestrator::UndoneAtOnce,
             _ => Orchestrator::Real,
         };
         let barrier = match variant {
@@ -114,6 +118,7 @@ impl Orchestrator {
                 given_up(plan, saga, at, StepKind::Pivot, StepStatus::Failed)
             }
             (Orchestrator::PivotGoesForward, Event::Due) => goes_forward(plan, saga, at),
+            (Orchestrator::UndoneAtOnce, event) => undone_at_once(plan, saga, event, at),
             (Orchestrator::InFlightNotUndone, event) => forgets_in_flight(plan, saga, event, at),
             (_, event) => decide(plan, saga, event, at),
         }
@@ -196,6 +201,23 @@ fn forgets_in_flight(plan: &Plan, mut saga: Saga, event: Event, at: Moment) -> D
         _ => rolls_back("given up"),
     };
     decide(plan, saga, event, at)
+}
+
+fn undone_at_once(plan: &Plan, mut saga: Saga, event: Event, at: Moment) -> Decision {
+    let decision = decide(plan, saga.clone(), event.clone(), at);
+    let mut definition = plan.definition().clone();
+    for step in &mut definition.steps {
+        step.after = Some(Vec::new());
+    }
+    match check(definition) {
+        Ok(without_order) if decision.saga.phase == Phase::Compensating => {
+            saga.hash = without_order.hash();
+            let mut decision = decide(&without_order, saga, event, at);
+            decision.saga.hash = plan.hash();
+            decision
+        }
+        _ => decision,
+    }
 }
 
 fn forget(row: &mut StepRow, becomes: StepStatus) {

@@ -8,7 +8,7 @@ use keylane_core::saga::{
 };
 use serde_json::json;
 
-use super::check::{effects, is_found_again};
+use super::check::{effects, is_found_again, order};
 use super::orchestrator::Orchestrator;
 use super::participant::{Participant, Will};
 use super::store::Store;
@@ -251,6 +251,7 @@ impl World {
             return Ok(());
         };
         is_found_again(saga)?;
+        order(&self.plan, saga)?;
         match self.participants.get(id) {
             None => effects(saga, vec![Participant::default(); saga.steps.len()].iter()),
             Some(participants) => effects(saga, participants.iter()),

@@ -241,3 +241,12 @@ fn all_breaches_are_told_and_each_says_what_to_do() {
     let ids: std::collections::BTreeSet<_> = Rule::ALL.iter().map(|it| it.id()).collect();
     assert_eq!(ids.len(), Rule::ALL.len());
 }
+
+#[test]
+fn the_guide_tells_every_rule() {
+    let guide = include_str!("../../../../docs/guides/sagas.md");
+    for rule in Rule::ALL {
+        assert!(guide.contains(&format!("\n| {} | ", rule.id())), "{rule}");
+        assert!(!rule.why().is_empty());
+    }
+}

@@ -164,7 +164,7 @@ impl Deciding<'_> {
             let error = row.error.clone();
             self.ask_for_help(place, error.as_deref().unwrap_or("no answer"));
         }
-        self.send(place);
+        self.send(place, What::Resent);
     }
 
     /// What a participant was sent in vain is sent again.
@@ -175,7 +175,7 @@ impl Deciding<'_> {
             });
             if is_waiting {
                 self.change(place, |row| row.tries = 0);
-                self.send(place);
+                self.send(place, What::Resent);
             }
         }
     }

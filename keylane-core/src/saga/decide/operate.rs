@@ -58,7 +58,7 @@ impl Deciding<'_> {
                     row.since_us = Some(now_us);
                 }
             });
-            self.send(place);
+            self.send(place, What::Resent);
             found = true;
         }
         found

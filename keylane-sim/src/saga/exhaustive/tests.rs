@@ -96,3 +96,8 @@ fn a_late_pivot_that_is_taken_for_undone_may_have_run() {
 fn a_late_pivot_that_is_taken_for_done_may_never_run() {
     check_caught("pivot", "pivot_goes_forward", Checker::AllOrNothing);
 }
+
+#[test]
+fn undone_in_no_order_a_step_goes_before_what_was_built_on_it() {
+    check_caught("sequence", "undone_at_once", Checker::Order);
+}

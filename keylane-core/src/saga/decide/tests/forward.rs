@@ -156,3 +156,13 @@ fn ids_and_keys_that_fit_no_column_start_nothing() {
     );
     assert_eq!(begin("a".into(), Some("x".repeat(256))), Ok(()));
 }
+
+#[test]
+fn by_another_definition_nothing_is_decided() {
+    let mut saga = Driven::of(order());
+    saga.plan = check(diamond()).unwrap();
+    saga.sent();
+    saga.does("a");
+    saga.check(&[], State::Running);
+    assert_eq!(saga.last_note(), What::Ignored);
+}

@@ -162,3 +162,18 @@ fn a_clock_that_goes_back_makes_nothing_due() {
     saga.does("reserve");
     saga.check(&["charge/action"], State::Running);
 }
+
+#[test]
+fn what_the_deadline_will_end_is_not_told_as_stuck() {
+    let mut step = can_be_undone("a").retry(RETRY);
+    step.timeout_ms = None;
+    let mut definition = steps([step]).deadline_ms(60_000);
+    definition.patience_ms = 5_000;
+    let mut saga = Driven::of(definition);
+    while next_ms(&saga) < 60_000 {
+        saga.at_ms(next_ms(&saga));
+        assert_eq!(saga.saga.state(), State::Running);
+    }
+    saga.at_ms(60_000);
+    assert_eq!(saga.saga.state(), State::Compensating);
+}
