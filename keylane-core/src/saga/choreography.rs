@@ -218,13 +218,30 @@ fn bound<T>(map: &mut BTreeMap<String, T>, max: usize) {
     }
 }
 
-/// What a participant does when it hears an event of its saga: the operation that it asks its own barrier for. `step` is its step, `consumes` what sets that going.
-pub fn reaction(step: &str, consumes: &[String], heard: &Heard) -> Option<Op> {
-    let is_failure = |said: &(String, Said)| said.1 == Said::Failed && said.0 != step;
+/// How a participant takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Its step.
+    pub step: &'a str,
+    /// The types of events any of which sets it going.
+    pub consumes: &'a [String],
+    /// Whether what it did can be undone.
+    pub can_be_undone: bool,
+}
+
+/// What a participant does when it hears an event of its saga: the operation that it asks its own barrier for. A step that cannot be undone is only kept from running; where it was done, a
+/// tracker tells that it was not undone.
+pub fn reaction(part: Part<'_>, heard: &Heard) -> Option<Op> {
+    let is_failure = |said: &(String, Said)| said.1 == Said::Failed && said.0 != part.step;
     if heard.aborts || heard.step.as_ref().is_some_and(is_failure) {
-        return Some(Op::Compensate);
+        return Some(match part.can_be_undone {
+            true => Op::Compensate,
+            false => Op::Fence,
+        });
     }
-    consumes.contains(&heard.type_name).then_some(Op::Action)
+    part.consumes
+        .contains(&heard.type_name)
+        .then_some(Op::Action)
 }
 
 /// What a participant tells the others once its transaction is committed, if that changed its rows.

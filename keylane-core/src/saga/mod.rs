@@ -42,6 +42,6 @@ pub use barrier::{Asked, Conclusion, Judgement, Ran, Rows, Undone, Verdict, conc
 
 mod choreography;
 pub use choreography::{
-    Alarm, Choreography, ChoreographyStep, Expected, Heard, Patience, Said, StepTrack, Track,
+    Alarm, Choreography, ChoreographyStep, Expected, Heard, Part, Patience, Said, StepTrack, Track,
     reaction, told,
 };

@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use keylane_core::saga::{
-    Asked, Choreography, ChoreographyStep, Heard, Op, Outcome, Said, State, StepKind, reaction,
-    told,
+    Asked, Choreography, ChoreographyStep, Heard, Op, Outcome, Part, Said, State, StepKind,
+    reaction, told,
 };
 
 use super::participant::{Participant, Will};
@@ -102,7 +102,12 @@ fn deliver(node: &Node, service: usize, event: Event, will: Will, variant: Varia
     let mut after = node.clone();
     let (id, trigger) = STEPS[service];
     let consumes = [done_type(trigger)];
-    let Some(op) = reaction(id, &consumes, &heard(event)) else {
+    let part = Part {
+        step: id,
+        consumes: &consumes,
+        can_be_undone: true,
+    };
+    let Some(op) = reaction(part, &heard(event)) else {
         return after;
     };
     let will = if op == Op::Action && service != FIRST {

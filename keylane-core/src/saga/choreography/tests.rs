@@ -184,7 +184,12 @@ fn an_abort_takes_it_back() {
 #[test]
 fn a_participant_acts_on_what_it_waits_for_and_goes_back_on_any_others_failure() {
     let consumes = ["flight.booked".to_owned()];
-    let reacts = |event: &Heard| reaction("hotel", &consumes, event);
+    let part = Part {
+        step: "hotel",
+        consumes: &consumes,
+        can_be_undone: true,
+    };
+    let reacts = |event: &Heard| reaction(part, event);
     assert_eq!(reacts(&heard("flight", Said::Done, 1)), Some(Op::Action));
     assert_eq!(reacts(&heard("car", Said::Failed, 1)), Some(Op::Compensate));
     assert_eq!(reacts(&heard("hotel", Said::Failed, 1)), None);
@@ -195,6 +200,11 @@ fn a_participant_acts_on_what_it_waits_for_and_goes_back_on_any_others_failure()
         ..placed()
     };
     assert_eq!(reacts(&abort), Some(Op::Compensate));
+    let for_good = Part {
+        can_be_undone: false,
+        ..part
+    };
+    assert_eq!(reaction(for_good, &abort), Some(Op::Fence));
 }
 
 #[test]
