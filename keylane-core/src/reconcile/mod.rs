@@ -32,6 +32,9 @@ pub use chunk::ChunkSize;
 mod verdict;
 pub use verdict::{Difference, Found, Judged, Look, TRIES_MAX, difference, judge};
 
+mod cause;
+pub use cause::{Cause, cause};
+
 mod finding;
 pub use finding::{Figures, Finding, Outcome};
 

@@ -1,6 +1,6 @@
 //! A side of a comparison: what a database must be able to tell, and how.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -165,6 +165,14 @@ pub trait Passage: Send {
         plan: &TablePlan,
         among: &HashSet<Bytes>,
     ) -> Result<Touched, PassageError>;
+
+    /// Of these rows, those of which the log has records still, up to a bound: as the latest records leave them, in the plan's columns, `None` if they are deleted. What no record tells is
+    /// [`Value::Absent`].
+    async fn told(
+        &mut self,
+        plan: &TablePlan,
+        among: &HashSet<Bytes>,
+    ) -> Result<HashMap<Bytes, Option<Row>>, PassageError>;
 
     /// Where the look was taken, in words (positions, offsets).
     fn position(&self) -> String;

@@ -1,6 +1,6 @@
 //! The two databases of a comparison, and the road between them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ use crate::exit_code::Failure;
 const READ_BYTES: usize = 1 << 20;
 /// How long a mark may take that is waited for behind a fence.
 const LEVEL_WAIT: Duration = Duration::from_secs(5);
+/// Records of a partition that are looked through, from its end, for what they told of a row last.
+const TOLD_RECORDS_MAX: u64 = 50_000;
 /// How often the replica is asked how far it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -167,6 +169,21 @@ impl RoadPassage {
         )
     }
 
+    /// The change of the table that a record tells, if it tells one.
+    fn change(&self, record: &RawRecord) -> Option<Change> {
+        let header = record
+            .keylane
+            .as_ref()
+            .map(|raw| Header::decode(raw))?
+            .ok()?;
+        if header.kind != RecordKind::Change {
+            return None;
+        }
+        let value = record.value.as_deref().unwrap_or_default();
+        let change = decode(value, Some(&header), &self.road.schemas).ok()?;
+        (change.schema.table == self.table).then_some(change)
+    }
+
     /// Notes the rows that a record is about; false if that cannot be said.
     fn note(&self, plan: &TablePlan, record: &RawRecord, touched: &mut HashSet<Bytes>) -> bool {
         let header = record.keylane.as_ref().map(|raw| Header::decode(raw));
@@ -207,6 +224,51 @@ fn rows_of(plan: &TablePlan, change: &Change, touched: &mut HashSet<Bytes>) -> b
         };
     }
     !rows.is_empty()
+}
+
+/// What a change leaves of the rows that are asked for. A row that takes a new key has a record of its own under either key.
+fn leave(
+    plan: &TablePlan,
+    change: &Change,
+    among: &HashSet<Bytes>,
+    told: &mut HashMap<Bytes, Option<Row>>,
+) {
+    let in_plan = |row: &Row| -> Row {
+        let columns = plan.columns.iter().map(|column| {
+            let place = change.schema.column_index(&column.name);
+            let value = place.and_then(|place| row.get(place));
+            value.cloned().unwrap_or(Value::Absent)
+        });
+        columns.collect()
+    };
+    let identity = |row: &Row| {
+        let key = row.get(..plan.key)?;
+        let whole = key.iter().all(Value::is_present);
+        whole
+            .then(|| plan.identity(key))
+            .filter(|identity| among.contains(identity))
+    };
+    let Some(after) = change.after.as_ref().map(in_plan) else {
+        let gone = change.before.as_ref().or(change.moved_from.as_ref());
+        if let Some(identity) = gone.map(in_plan).and_then(|gone| identity(&gone)) {
+            told.insert(identity, None);
+        }
+        return;
+    };
+    if let Some(identity) = identity(&after) {
+        let before = told.remove(&identity).flatten();
+        let row = after
+            .into_iter()
+            .enumerate()
+            .map(|(place, value)| match value {
+                Value::Absent => {
+                    let kept = before.as_ref().and_then(|row| row.get(place));
+                    kept.cloned().unwrap_or(Value::Absent)
+                }
+                value => value,
+            });
+        told.insert(identity, Some(row.collect()));
+    }
 }
 
 #[async_trait]
@@ -275,6 +337,32 @@ impl Passage for RoadPassage {
             }
         }
         Ok(Touched::Keys(touched))
+    }
+
+    async fn told(
+        &mut self,
+        plan: &TablePlan,
+        among: &HashSet<Bytes>,
+    ) -> Result<HashMap<Bytes, Option<Row>>, PassageError> {
+        let mut told = HashMap::new();
+        for partition in &self.partitions {
+            let bounds = self.road.log.bounds(partition).await;
+            let bounds = bounds.map_err(unreachable)?;
+            let latest = bounds.end.0.saturating_sub(TOLD_RECORDS_MAX);
+            let mut from = Offset(bounds.start.0.max(latest));
+            while from < bounds.end {
+                let read = self.road.log.read(partition, from, READ_BYTES).await;
+                let records = read.map_err(unreachable)?;
+                let Some(last) = records.last() else { break };
+                from = last.offset.next();
+                for record in &records {
+                    if let Some(change) = self.change(record) {
+                        leave(plan, &change, among, &mut told);
+                    }
+                }
+            }
+        }
+        Ok(told)
     }
 
     fn position(&self) -> String {

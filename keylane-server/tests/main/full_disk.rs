@@ -12,6 +12,9 @@ use crate::running::Running;
 /// What a single small write of an application may take.
 const WRITE_MAX: Duration = Duration::from_secs(5);
 
+/// What an append waits for room, and what a busy machine adds to it.
+const IN_VAIN_MAX: Duration = Duration::from_secs(20);
+
 /// A device of a few megabytes, until it is dropped.
 struct Device(tempfile::TempDir);
 
@@ -69,9 +72,21 @@ fn is_told(bed: &Bed, road: &Running, log: &Path) {
         status["state"] == "degraded" && told.iter().all(|word| why.contains(word))
     });
     let attempts = || road.log().matches("the log has no room").count();
-    let before = attempts();
+    let (before, mut taken) = (attempts(), bed.status()["published"].clone());
+    let mut taken_at = None;
     bed.wait(road, "two more attempts", || {
-        assert_eq!(bed.status()["state"], "degraded", "{}", road.log());
+        let status = bed.status();
+        if status["published"] != taken {
+            // A little fitted in still: the log works until the next append has waited in vain.
+            taken = status["published"].clone();
+            taken_at = Some(Instant::now());
+        }
+        let works = taken_at.is_some_and(|at: Instant| at.elapsed() < IN_VAIN_MAX);
+        assert!(
+            works || status["state"] == "degraded",
+            "{status}: {}",
+            road.log()
+        );
         attempts() >= before + 2
     });
 }

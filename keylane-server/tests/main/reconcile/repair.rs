@@ -109,3 +109,33 @@ fn the_brakes_hold_what_would_do_more_than_allowed() {
     assert_eq!(table(&run, "public.orders")["repaired"], 500);
     road.terminate();
 }
+
+#[test]
+fn where_nobody_knows_which_keys_are_parked_nothing_is_mended() {
+    if left_out() {
+        return;
+    }
+    let bed = filled("repair_unknown");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.replica_sql("update orders set note = 'rogue' where id = 7");
+    bed.replica_sql("alter table keylane.parked rename to away");
+    let asked = [
+        "reconcile",
+        "--repair",
+        "--table",
+        "orders",
+        "--mark-within",
+        "3s",
+    ];
+    let run = bed.run(&asked);
+    bed.replica_sql("alter table keylane.away rename to parked");
+    let told = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert_eq!(run.status.code(), Some(3), "{told}");
+    assert!(told.contains("unproved"), "{told}");
+    let note = bed.replica_sql("select note from orders where id = 7");
+    assert_eq!(note, "rogue", "{told}");
+    bed.json(&["reconcile", "--repair", "--format", "json"], 0);
+    bed.assert_equal(&["orders"]);
+    road.terminate();
+}

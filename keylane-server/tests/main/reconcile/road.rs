@@ -56,6 +56,13 @@ fn a_rogue_write_and_a_lost_change_are_found_and_proved_and_nothing_else() {
         proof.contains("mark") && proof.contains(".orders"),
         "{proof}"
     );
+    let all = rows["rows"].as_array().expect("rows");
+    let written = |row: &Value| {
+        let proof = row["proof"].as_str().unwrap_or_default();
+        proof.contains("somebody else wrote the replica's row")
+    };
+    // Of the row that only the replica has, the log has no record: nothing is said of it.
+    assert_eq!(all.iter().filter(|row| written(row)).count(), 2, "{rows}");
 
     // What the origin writes again is right again.
     bed.origin_sql("update orders set note = note || '.' where id = 7; update orders set note = 'y' where id = 2999");
@@ -92,5 +99,41 @@ fn a_road_that_stands_still_proves_nothing_and_says_so() {
     let road = bed.start(&[]);
     bed.settle(&road);
     bed.json(&still, 0);
+    road.terminate();
+}
+
+#[test]
+fn a_change_that_the_road_lost_is_named_so_and_mended() {
+    if left_out() {
+        return;
+    }
+    let bed = Bed::new("reconcile_lost", TABLES);
+    bed.configure(&[bed.wiring()]);
+    bed.origin_sql("insert into orders select n, 1, 'o' || n from generate_series(1, 100) n");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.origin_sql("update orders set note = 'told' where id < 50");
+    bed.settle(&road);
+    // While the table is not published, nobody tells of its changes.
+    let publication = bed.origin_sql("select pubname from pg_publication");
+    bed.origin_sql(&format!(
+        "alter publication {publication} drop table orders; update orders set note = 'lost' where id = 7; delete from orders where id = 8;
+         insert into orders values (200, 1, 'lost'); alter publication {publication} add table orders"
+    ));
+    bed.origin_sql("update orders set note = 'again' where id = 9");
+    bed.settle(&road);
+    let found = bed.json(&["reconcile", "--table", "orders", "--format", "json"], 3);
+    let orders = table(&found, "public.orders");
+    let counts = ["missing", "extra", "different"].map(|name| orders[name].as_u64());
+    assert_eq!(counts, [Some(1); 3], "{orders}");
+    let rows = bed.json(&["reconcile", "show", "--rows", "--format", "json"], 0);
+    for row in rows["rows"].as_array().expect("rows") {
+        let proof = row["proof"].as_str().unwrap_or_default();
+        let named = proof.contains("a change was lost before it came there");
+        // Of the row that came and was never told, the log has no record.
+        assert_eq!(named, row["kind"] != "missing", "{row}");
+    }
+    bed.json(&["reconcile", "--repair", "--format", "json"], 0);
+    bed.assert_equal(&["orders"]);
     road.terminate();
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use keylane_core::model::Row;
 use keylane_core::reconcile::{
     Figures, Finding, Found, Judged, Key, Look, PassageError, Side, SideError, TablePlan, Touched,
-    difference, judge,
+    cause, difference, judge,
 };
 
 use super::super::stats::now_us;
@@ -73,7 +73,33 @@ pub(super) async fn confirm(
         }
         open = again;
     }
+    name_causes(plan, between, &mut findings).await;
     Ok(findings)
+}
+
+/// Says with each proof what the log told of the row last, if it tells anything of it still.
+async fn name_causes(plan: &TablePlan, between: &mut Between, findings: &mut [Finding]) {
+    let Some(passage) = &mut between.passage else {
+        return;
+    };
+    let identities = findings.iter().map(|it| plan.identity(&it.key));
+    let among: HashSet<Bytes> = identities.collect();
+    if among.is_empty() {
+        return;
+    }
+    let told = match passage.told(plan, &among).await {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::warn!(table = %plan.origin, "the log does not say why rows differ: {error}");
+            return;
+        }
+    };
+    for finding in findings {
+        if let Some(told) = told.get(&plan.identity(&finding.key)) {
+            let cause = cause(plan, finding.origin.as_ref(), told.as_ref());
+            finding.proof = format!("{}; {}", finding.proof, cause.words());
+        }
+    }
 }
 
 /// Looks at these rows as at any that differ; those that are proved to.
@@ -160,11 +186,9 @@ async fn twice(
     between: &mut Between,
     open: &[(Bytes, &Seen)],
 ) -> Result<Result<Looked, PassageError>, SideError> {
-    let first_origin = rows(plan, &mut *between.origin, open).await?;
-    let first_replica = rows(plan, &mut *between.replica, open).await?;
+    let (first_origin, first_replica) = both(plan, between, open).await?;
     tokio::time::sleep(comparing.look_pause).await;
-    let origin = rows(plan, &mut *between.origin, open).await?;
-    let replica = rows(plan, &mut *between.replica, open).await?;
+    let (origin, replica) = both(plan, between, open).await?;
     let changed = |identity: &Bytes| {
         origin.get(identity) != first_origin.get(identity)
             || replica.get(identity) != first_replica.get(identity)
@@ -178,6 +202,18 @@ async fn twice(
         touched: Touched::Keys(touched),
         position,
     }))
+}
+
+/// Both sides' rows, read side by side: without a log their order says nothing.
+async fn both(
+    plan: &TablePlan,
+    between: &mut Between,
+    open: &[(Bytes, &Seen)],
+) -> Result<(Rows, Rows), SideError> {
+    let origin = rows(plan, &mut *between.origin, open);
+    let replica = rows(plan, &mut *between.replica, open);
+    let (origin, replica) = tokio::join!(origin, replica);
+    Ok((origin?, replica?))
 }
 
 async fn rows(
