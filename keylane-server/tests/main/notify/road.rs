@@ -105,6 +105,30 @@ fn a_half_that_was_killed_is_told_by_the_other() {
 }
 
 #[test]
+fn a_replica_that_falls_behind_is_told_once_and_again_when_it_has_caught_up() {
+    let bed = Bed::new(Behaviour::Slack);
+    bed.configure("  rules: { lag: { above: 2s, for: 1s } }", "");
+    let road = bed.start(&[], "run.log");
+    bed.wait("the copy to be applied", || bed.site.replicated() == 2);
+    // Somebody else writes the replica, so that nothing can be applied.
+    let held = rusqlite::Connection::open(bed.site.path("replica.db")).expect("a database");
+    held.execute_batch("BEGIN IMMEDIATE").expect("its writer");
+    bed.sql("origin.db", "INSERT INTO customers VALUES (9, 'good')");
+    let told = bed.wait_taken(1);
+    let is_behind =
+        |title: &str| title.starts_with("shop: the replica is ") && title.ends_with(" behind");
+    assert!(told.iter().all(|title| is_behind(title)), "{told:?}");
+    held.execute_batch("ROLLBACK").expect("it lets go");
+    let told = bed.wait_taken(2);
+    assert_eq!(
+        told.last().map(String::as_str),
+        Some("shop: the lag is below 2.0 s again")
+    );
+    bed.terminate(road, "run.log");
+    assert_eq!(bed.slack.received().len(), 2);
+}
+
+#[test]
 fn a_refusal_is_seen_in_the_status_and_in_the_log_and_can_be_tried_again() {
     let bed = Bed::new(Behaviour::Answer(403, "action_prohibited", None));
     let config = bed.site.path("keylane.yaml");
