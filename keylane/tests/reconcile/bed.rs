@@ -48,7 +48,13 @@ impl Pg {
     }
 
     pub fn sql(&self, sql: &str) -> String {
-        self.server.psql(&self.database, sql).expect(sql)
+        self.try_sql(sql).expect(sql)
+    }
+
+    /// What the server answers, or why it refuses.
+    pub fn try_sql(&self, sql: &str) -> Result<String, String> {
+        let answer = self.server.psql(&self.database, sql);
+        answer.map_err(|error| error.to_string())
     }
 }
 

@@ -224,3 +224,38 @@ async fn a_file_is_mended_and_put_back() {
     assert_eq!(written(&mend(&mut bed, &mut mender, &undo).await), 4);
     assert_eq!(found(&mut bed).await.len(), 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fence_holds_back_every_writer_also_of_rows_that_are_not_there_and_no_reader() {
+    let Some((origin, replica)) = two_databases("mend_fence") else {
+        return;
+    };
+    for side in [&origin, &replica] {
+        side.sql("CREATE TABLE t (id int PRIMARY KEY, v int)");
+    }
+    origin.sql("INSERT INTO t VALUES (1, 1), (2, 1)");
+    replica.sql("INSERT INTO t VALUES (1, 2)");
+    let mut bed = Bed::postgres(&origin, &replica, "t", None).await;
+    let mut mender = PostgresMender::new(replica.url(), false);
+    mender.fence(&bed.plan).await.expect("the fence");
+    assert_eq!(replica.sql("SELECT v FROM t"), "2");
+    // What the road would do meanwhile: a delete that matches no row would be nothing, and the row would come back for ever.
+    for change in [
+        "DELETE FROM t WHERE id = 2",
+        "INSERT INTO t VALUES (3, 1)",
+        "UPDATE t SET v = 3 WHERE id = 1",
+    ] {
+        let held = format!("SET lock_timeout = '200ms'; {change}");
+        let refused = replica.try_sql(&held).expect_err(change);
+        assert!(refused.contains("lock timeout"), "{change}: {refused}");
+    }
+    mender.give_up().await;
+    replica.sql("DELETE FROM t WHERE id = 2; UPDATE t SET v = 3 WHERE id = 1");
+    let rows = found(&mut bed).await;
+    let noted = mend(&mut bed, &mut mender, &rows).await;
+    assert_eq!(written(&noted), 2);
+    // The origin deletes a row that was mended: its record comes behind the fence and finds it.
+    origin.sql("DELETE FROM t WHERE id = 2");
+    replica.sql("DELETE FROM t WHERE id = 2");
+    bed.check(&[]).await;
+}
