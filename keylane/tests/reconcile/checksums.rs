@@ -103,7 +103,7 @@ async fn checksums_send_next_to_nothing_and_find_what_reading_finds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_network_is_slow_checksums_are_chosen_along_the_way() {
-    let Some((mut bed, links)) = slow_bed("sums_auto", 2 << 20).await else {
+    let Some((mut bed, links)) = slow_bed("sums_auto", 512 << 10).await else {
         return;
     };
     let (notes, bytes) = compare(&mut bed, &links, Method::Auto).await;
