@@ -8,6 +8,9 @@ pub use rule::Rule;
 
 mod figures;
 
+/// Of the steps that one waits for in a circle, so many are named.
+const CIRCLING_TOLD_MAX: usize = 5;
+
 /// Where in a definition. A parser keeps the line of each, so that a finding can name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -26,6 +29,8 @@ pub struct Finding {
     pub place: Place,
     /// The step's name, where it is one's.
     pub step: Option<String>,
+    /// Which part of the field: a step of `after`, a path of `input` or `if`, a figure of `retry`; `None`: the field as a whole.
+    pub part: Option<String>,
     /// What is wrong.
     pub what: String,
     /// What to do.
@@ -83,9 +88,17 @@ impl<'a> Checker<'a> {
             rule,
             place: Place { step, field },
             step: named.map(|step| step.id.clone()),
+            part: None,
             what: what.into(),
             fix: fix.into(),
         });
+    }
+
+    /// Says which part of its field the last finding means.
+    fn part(&mut self, part: impl Into<String>) {
+        if let Some(finding) = self.findings.last_mut() {
+            finding.part = Some(part.into());
+        }
     }
 
     /// Whether every name means one thing.
@@ -113,6 +126,7 @@ impl<'a> Checker<'a> {
                         format!("there is no step {id}"),
                         "name a step of this saga, or leave after out to follow the step above",
                     );
+                    self.part(id);
                 }
             }
         }
@@ -121,22 +135,17 @@ impl<'a> Checker<'a> {
 
     /// Whether every step can begin.
     fn cycle(&mut self) -> bool {
-        let ordered = |place: &usize| self.graph.order.contains(place);
+        let ordered: std::collections::BTreeSet<usize> = self.graph.order.iter().copied().collect();
         let circling: Vec<usize> = (0..self.definition.steps.len())
-            .filter(|place| !ordered(place))
+            .filter(|place| !ordered.contains(place))
             .collect();
         for place in &circling {
-            let waits_for: Vec<&str> = self
-                .steps()
-                .filter(|(other, _)| {
-                    circling.contains(other)
-                        && self
-                            .graph
-                            .before
-                            .get(*place)
-                            .is_some_and(|it| it.contains(other))
-                })
-                .map(|(_, step)| step.id.as_str())
+            let before = self.graph.before.get(*place).into_iter().flatten();
+            let waits_for: Vec<&str> = before
+                .filter(|earlier| !ordered.contains(earlier))
+                .filter_map(|earlier| self.definition.steps.get(*earlier))
+                .map(|step| step.id.as_str())
+                .take(CIRCLING_TOLD_MAX)
                 .collect();
             self.find(
                 Rule::Cycle,
@@ -203,6 +212,8 @@ impl<'a> Checker<'a> {
 
     /// Paths lead into replies that are there.
     fn paths(&mut self, all_before: &[Vec<bool>]) {
+        let known: std::collections::BTreeMap<&str, usize> =
+            self.steps().map(|(at, it)| (it.id.as_str(), at)).collect();
         for (place, step) in self.steps() {
             let input = step.input.paths().into_iter().map(|path| ("input", path));
             let condition = step.condition.iter().flat_map(|it| it.paths());
@@ -211,7 +222,7 @@ impl<'a> Checker<'a> {
                 let Some(id) = path.step() else {
                     continue;
                 };
-                let earlier = self.steps().find(|(_, other)| other.id == id);
+                let earlier = known.get(id).copied();
                 let before = all_before.get(place);
                 let is_before = |at: usize| before.and_then(|it| it.get(at)).is_some_and(|it| *it);
                 let (what, fix) = match earlier {
@@ -219,13 +230,14 @@ impl<'a> Checker<'a> {
                         format!("{path}: there is no step {id}"),
                         "name an earlier step, or begin with $. for the saga's data".to_owned(),
                     ),
-                    Some((at, _)) if !is_before(at) => (
+                    Some(at) if !is_before(at) => (
                         format!("{path}: step {id} has not ended when this one begins"),
                         format!("let it come after {id}"),
                     ),
                     Some(_) => continue,
                 };
                 self.find(Rule::ReplyNotThere, Some(place), field, what, fix);
+                self.part(path.to_string());
             }
         }
     }

@@ -94,13 +94,16 @@ impl Checker<'_> {
     fn ends(&mut self, place: usize, step: &Step) {
         let bounds = (step.timeout_ms.is_some(), step.retry.attempts_max.is_some());
         match (step.kind, bounds) {
-            (StepKind::Retriable, (_, true)) => self.find(
-                Rule::RetriableGivenUp,
-                Some(place),
-                "retry",
-                "attempts_max on a retriable step: after the pivot there is only forward",
-                "leave attempts_max out; patience_ms says when the saga is told as stuck",
-            ),
+            (StepKind::Retriable, (_, true)) => {
+                self.find(
+                    Rule::RetriableGivenUp,
+                    Some(place),
+                    "retry",
+                    "attempts_max on a retriable step: after the pivot there is only forward",
+                    "leave attempts_max out; patience_ms says when the saga is told as stuck",
+                );
+                self.part("attempts_max");
+            }
             (StepKind::Retriable, (true, _)) => self.find(
                 Rule::RetriableGivenUp,
                 Some(place),
@@ -135,38 +138,45 @@ impl Checker<'_> {
         let retry = &step.retry;
         let wrong = [
             (
+                "answer_ms",
                 !(1..=MS_MAX).contains(&retry.answer_ms),
                 format!("answer_ms is {}", retry.answer_ms),
                 "1 ms or more: an attempt must be able to be answered",
             ),
             (
+                "first_ms",
                 retry.first_ms == 0,
                 "first_ms is 0".to_owned(),
                 "1 ms or more: without a pause a failing participant gets no rest",
             ),
             (
+                "cap_ms",
                 retry.cap_ms < retry.first_ms || retry.cap_ms > MS_MAX,
                 format!("cap_ms is {}, first_ms {}", retry.cap_ms, retry.first_ms),
                 "cap_ms is the longest pause: at least first_ms",
             ),
             (
+                "factor",
                 !(retry.factor.is_finite() && retry.factor >= 1.0),
                 format!("factor is {}", retry.factor),
                 "1 or more: pauses do not shrink",
             ),
             (
+                "jitter",
                 !(0.0..=1.0).contains(&retry.jitter),
                 format!("jitter is {}", retry.jitter),
                 "a share of the pause, 0 to 1",
             ),
             (
+                "attempts_max",
                 retry.attempts_max == Some(0),
                 "attempts_max is 0".to_owned(),
                 "1 or more, or leave it out",
             ),
         ];
-        for (_, what, fix) in wrong.into_iter().filter(|(is_wrong, ..)| *is_wrong) {
+        for (name, _, what, fix) in wrong.into_iter().filter(|(_, is_wrong, ..)| *is_wrong) {
             self.find(Rule::Retry, Some(place), "retry", what, fix);
+            self.part(name);
         }
     }
 }
