@@ -20,6 +20,8 @@ pub mod check;
 
 pub mod topics;
 
+pub mod saga;
+
 pub mod http;
 
 pub mod exit_code;

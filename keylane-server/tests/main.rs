@@ -74,6 +74,12 @@ mod restored;
 mod roles;
 #[path = "main/running.rs"]
 mod running;
+#[path = "main/saga_check.rs"]
+mod saga_check;
+#[path = "main/saga_definitions.rs"]
+mod saga_definitions;
+#[path = "main/saga_mutations.rs"]
+mod saga_mutations;
 #[path = "main/secrets.rs"]
 mod secrets;
 #[path = "main/settle.rs"]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    check, completions, consume, demo, examples, init, notify, parked, reconcile, run, settle,
-    status, threads, topics, trace,
+    check, completions, consume, demo, examples, init, notify, parked, reconcile, run, saga,
+    settle, status, threads, topics, trace,
 };
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
@@ -115,6 +115,9 @@ enum Command {
     /// Topics: plan them out of the origin's tables, find what is wrong with a cluster's, change what is safe.
     #[command(after_help = examples::TOPICS)]
     Topics(topics::TopicsArguments),
+    /// Sagas: transactions that span services. Check that a definition can be undone and always ends.
+    #[command(after_help = examples::SAGA)]
+    Saga(saga::SagaArguments),
     /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -169,6 +172,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Notify(notify) => notify::run(&arguments.config, &notify),
         Command::Consume(consume) => consume::run(&consume),
         Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),
+        Command::Saga(saga) => Ok(saga::run(&saga, arguments.quiet)),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

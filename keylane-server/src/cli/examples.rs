@@ -173,6 +173,22 @@ Examples:
   keylane topics apply
       Do it.";
 
+pub(super) const SAGA: &str = "\
+Examples:
+  keylane saga check travel.yaml
+      Whether it can be undone and always ends, and in which order its steps go.";
+
+pub(super) const SAGA_CHECK: &str = "\
+Exit codes:
+  0  every definition is right
+  2  one is wrong, or cannot be read
+
+Examples:
+  keylane saga check travel.yaml order.yaml
+      Several, for instance before they are committed.
+  keylane saga check travel.yaml --format json
+      For a script.";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   keylane completions bash

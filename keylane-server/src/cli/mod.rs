@@ -32,4 +32,6 @@ mod consume;
 
 mod topics;
 
+mod saga;
+
 mod completions;

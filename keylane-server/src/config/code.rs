@@ -1,7 +1,9 @@
-//! The stable codes of configuration mistakes. A code is never reused for another meaning; each has a page
+//! The stable codes of mistakes in files that people write. A code is never reused for another meaning; each has a page
 //! `docs/errors/<code>.md`.
 
 use std::fmt;
+
+use super::saga::SagaCode;
 
 /// What kind of mistake a [`Problem`](super::Problem) is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,10 +50,12 @@ pub enum Code {
     Version,
     /// Something that this build of Keylane leaves out.
     NotBuilt,
+    /// A mistake that only the definition of a saga can have.
+    Saga(SagaCode),
 }
 
 impl Code {
-    /// All codes, in numeric order.
+    /// All codes of the configuration, in numeric order.
     pub const ALL: [Code; 21] = [
         Code::FileUnreadable,
         Code::FileRefused,
@@ -100,6 +104,7 @@ impl Code {
             Code::OrderKeyTable => "KL-CONFIG-019",
             Code::Version => "KL-CONFIG-020",
             Code::NotBuilt => "KL-CONFIG-021",
+            Code::Saga(code) => code.as_str(),
         }
     }
 }

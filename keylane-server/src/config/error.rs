@@ -7,7 +7,7 @@ use super::code::Code;
 /// Problems beyond this many are counted, not printed.
 const PROBLEMS_SHOWN_MAX: usize = 40;
 
-/// Everything that is wrong with one configuration file. Its `Display` is the text for a person; the command ends with
+/// Everything that is wrong with one configuration file, or one saga's definition. Its `Display` is the text for a person; the command ends with
 /// exit code 2 on it. Holds no secret and no unmasked line of the file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {

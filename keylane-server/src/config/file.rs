@@ -23,7 +23,7 @@ use super::tree::{self, Tree};
 /// A larger file is refused.
 pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Problems kept at most; a file with more is the wrong file.
-const PROBLEMS_MAX: usize = 200;
+pub(super) const PROBLEMS_MAX: usize = 200;
 
 pub(super) const KEYS: &[Key] = &[
     Key {
@@ -97,7 +97,7 @@ impl Config {
         path: &Path,
         lookup: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Config, ConfigError> {
-        let text = read_text(path).map_err(|issue| ConfigError {
+        let text = read_text(path, &EXPECTED).map_err(|issue| ConfigError {
             file: path.display().to_string(),
             problems: vec![issue.into_problem(None, None)],
         })?;
@@ -140,7 +140,7 @@ fn parse(text: &str, file: &str, dir: PathBuf, lookup: Lookup<'_>) -> Result<Con
     let reader = Reader {
         source,
         dir,
-        lookup,
+        lookup: Some(lookup),
         issues: RefCell::new(issues),
         shown: RefCell::new(Vec::new()),
     };
@@ -237,12 +237,29 @@ fn read_pipelines(block: &Block<'_>) -> Read<(Vec<PipelineRead>, Read<()>)> {
     Ok((pipelines, all_read))
 }
 
-fn read_text(path: &Path) -> Result<String, Issue> {
+/// What a caller hopes to read, for the messages if it is something else.
+pub(super) struct Expected {
+    /// What to do if there is no file.
+    pub missing: &'static str,
+    /// What to do about one that is too large.
+    pub too_large: &'static str,
+    /// What the file should be.
+    pub what: &'static str,
+}
+
+const EXPECTED: Expected = Expected {
+    missing: "name it with --config FILE or KEYLANE_CONFIG, or write one with 'keylane init --from URL --to URL'",
+    too_large: "check that this is the configuration; patterns such as \"billing.*\" keep long lists of tables short",
+    what: "the configuration",
+};
+
+/// The text of a file that people write.
+pub(super) fn read_text(path: &Path, expected: &Expected) -> Result<String, Issue> {
     let unreadable = |error: std::io::Error| {
         Issue::whole_file(
             Code::FileUnreadable,
             format!("cannot be read: {error}"),
-            "name it with --config FILE or KEYLANE_CONFIG, or write one with 'keylane init --from URL --to URL'",
+            expected.missing,
         )
     };
     let refused =
@@ -253,21 +270,18 @@ fn read_text(path: &Path) -> Result<String, Issue> {
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
-        return Err(refused(
-            "is larger than 1MiB",
-            "check that this is the configuration; patterns such as \"billing.*\" keep long lists of tables short",
-        ));
+        return Err(refused("is larger than 1MiB", expected.too_large));
     }
     let text = String::from_utf8(bytes).map_err(|_| {
         refused(
             "is not UTF-8 text",
-            "check that this is the configuration; save it as UTF-8",
+            &format!("check that this is {}; save it as UTF-8", expected.what),
         )
     })?;
     if text.contains('\0') {
         return Err(refused(
             "holds zero bytes, so it is not text",
-            "check that this is the configuration",
+            &format!("check that this is {}", expected.what),
         ));
     }
     Ok(text)

@@ -19,18 +19,26 @@ pub struct FromTopics {
     pub debezium: Vec<String>,
 }
 
-pub(super) fn read(block: &Block<'_>) -> Read<FromTopics> {
+/// What is said of a text that [`is_topic`] refuses.
+pub(super) const NO_TOPIC: &str =
+    "is not the name of a Kafka topic (letters, digits, '.', '_', '-')";
+
+/// Whether Kafka takes a text as a topic's name.
+pub(super) fn is_topic(text: &str) -> bool {
     const BYTES_MAX: usize = 249;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && text.len() <= BYTES_MAX && text.chars().all(legal)
+}
+
+pub(super) fn read(block: &Block<'_>) -> Read<FromTopics> {
     let texts = block.texts("debezium")?;
     if texts.is_empty() {
         return Err(block.missing("debezium"));
     }
     let mut debezium: Vec<String> = Vec::with_capacity(texts.len());
     let names = lists::all(texts.into_iter().map(|text| {
-        if text.value.is_empty() || text.value.len() > BYTES_MAX || !text.value.chars().all(legal) {
-            let fault = "is not the name of a Kafka topic (letters, digits, '.', '_', '-')";
-            return Err(block.bad(Code::BadName, "debezium", &text, fault));
+        if !is_topic(&text.value) {
+            return Err(block.bad(Code::BadName, "debezium", &text, NO_TOPIC));
         }
         Ok(text)
     }))?;

@@ -65,6 +65,22 @@ pub(super) fn expand(text: &str, lookup: Lookup<'_>, insert: Insert) -> Result<E
     Ok(expanded)
 }
 
+/// A text in which variables have no meaning.
+pub(super) fn none_in(text: &str) -> Result<Expanded, Fault> {
+    if text.contains("${") {
+        return Err(Fault {
+            needle: "${".to_owned(),
+            message: "variables have no meaning here".to_owned(),
+            remedy: "write the value itself: a definition is the same wherever it is read"
+                .to_owned(),
+        });
+    }
+    Ok(Expanded {
+        text: text.to_owned(),
+        variables: Vec::new(),
+    })
+}
+
 fn resolve(body: &str, lookup: Lookup<'_>, used: &mut Vec<String>) -> Result<String, Fault> {
     let (name, default) = match body.split_once(":-") {
         Some((name, default)) => (name, Some(default)),

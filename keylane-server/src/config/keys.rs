@@ -42,6 +42,8 @@ pub(super) enum Takes {
     Named(&'static str),
     /// A block with these keys.
     Block(&'static [Key]),
+    /// A list of blocks with these keys.
+    Blocks(&'static [Key]),
     /// A block for each name the user chooses; the name as the reference page writes it.
     Each(&'static str, &'static [Key]),
 }
@@ -63,6 +65,7 @@ impl Takes {
             | Takes::Secret(_)
             | Takes::Named(_)
             | Takes::Block(_)
+            | Takes::Blocks(_)
             | Takes::Each(..) => false,
         }
     }

@@ -96,7 +96,7 @@ fn known_keys(name: &str) -> Option<Showing> {
                 };
                 *found = Some(showing);
             }
-            if let Takes::Block(inner) | Takes::Each(_, inner) = key.takes {
+            if let Takes::Block(inner) | Takes::Blocks(inner) | Takes::Each(_, inner) = key.takes {
                 visit(inner, name, found);
             }
         }

@@ -8,6 +8,8 @@
 //! checked against its table of keys ([`keys`]) → checks across blocks ([`cross_check`]). The same tables give the
 //! defaults and the reference page, so that neither can disagree with what is accepted.
 //!
+//! A saga's definition ([`saga`]) is read the same way.
+//!
 //! **Invariant:** a secret is never printed. Secrets live in [`Secret`]; snippets show only values that were read as
 //! something other than a secret (a list of what may be shown, not of what may not).
 
@@ -49,6 +51,8 @@ mod url;
 mod reference;
 mod template;
 
+mod saga;
+
 pub use apply::{Apply, ExhaustedAction, ForeignKeys, MissingRows, OnError};
 pub use capture::{Capture, Snapshot};
 pub use code::Code;
@@ -63,6 +67,7 @@ pub use origin::{Origin, PostgresOrigin};
 pub use pipeline::{Pipeline, PipelineName};
 pub use reconcile::{Reconcile, Schedule};
 pub use replica::Replica;
+pub use saga::{SagaCode, load_saga, parse_saga, saga_keys, saga_reference_markdown};
 pub use secret::Secret;
 pub use tables::{TableName, TablePattern};
 pub use template::{InitAnswers, InitTable, SecretFile, Template, TemplateError};

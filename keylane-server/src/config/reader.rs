@@ -9,7 +9,7 @@ use super::interpolate::{self, Insert, Lookup};
 use super::issue::{self, Issue};
 use super::keys::{self, Absent, Key, Takes};
 use super::scalar;
-use super::source::{Place, Source, Span};
+use super::source::{Source, Span};
 use super::tree::{Entry, Node, Value, printable, printable_key};
 
 /// The value could not be read; the reason has been recorded.
@@ -24,7 +24,8 @@ pub(super) struct Reader<'a> {
     pub source: Source<'a>,
     /// Relative paths start here: the directory of the file.
     pub dir: PathBuf,
-    pub lookup: Lookup<'a>,
+    /// None: what is read is the same wherever it is read, so it holds no variables.
+    pub lookup: Option<Lookup<'a>>,
     pub issues: RefCell<Vec<Issue>>,
     /// Values that snippets may show, since they were read as something other than a secret.
     pub shown: RefCell<Vec<Span>>,
@@ -48,32 +49,6 @@ impl Reader<'_> {
 
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.dir.join(path)
-    }
-
-    /// Where `needle` stands inside `span`, or `span`.
-    fn locate(&self, span: Span, needle: &str) -> Span {
-        for number in span.start.line..=span.end.line {
-            let line = self.source.line(number).unwrap_or_default();
-            let skip = if number == span.start.line {
-                usize::try_from(span.start.column.saturating_sub(1)).unwrap_or(0)
-            } else {
-                0
-            };
-            let from = line
-                .char_indices()
-                .nth(skip)
-                .map_or(line.len(), |(at, _)| at);
-            let tail = line.get(from..).unwrap_or_default();
-            if let Some((before, _)) = tail.split_once(needle) {
-                let column = u32::try_from(skip + before.chars().count() + 1).unwrap_or(u32::MAX);
-                let start = Place {
-                    line: number,
-                    column,
-                };
-                return Span::on_line(start, needle.chars().count());
-            }
-        }
-        span
     }
 }
 
@@ -303,9 +278,12 @@ impl<'a> Block<'a> {
         if !hidden {
             self.reader.shown.borrow_mut().push(node.span);
         }
-        let expanded = interpolate::expand(&written.text, self.reader.lookup, insert);
+        let expanded = match self.reader.lookup {
+            Some(lookup) => interpolate::expand(&written.text, lookup, insert),
+            None => interpolate::none_in(&written.text),
+        };
         let expanded = expanded.map_err(|fault| {
-            let span = self.reader.locate(node.span, &fault.needle);
+            let span = self.reader.source.locate(node.span, &fault.needle);
             let message = format!("{} (in {})", fault.message, self.path_of(name));
             self.report(Code::Variable, span, message, &fault.remedy)
         })?;

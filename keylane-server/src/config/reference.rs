@@ -22,6 +22,13 @@ impl Config {
     }
 }
 
+/// The full name of every key of a table.
+pub(super) fn paths(keys: &'static [Key]) -> Vec<String> {
+    let mut all = Vec::new();
+    collect(&mut all, "", keys);
+    all.into_iter().map(|(path, _)| path).collect()
+}
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
@@ -34,6 +41,7 @@ fn inner(path: &str, key: &Key) -> Option<(String, &'static [Key])> {
     let path = join(path, key.name);
     match key.takes {
         Takes::Block(keys) => Some((path, keys)),
+        Takes::Blocks(keys) => Some((format!("{path}[]"), keys)),
         Takes::Each(name, keys) => Some((join(&path, name), keys)),
         _ => None,
     }
@@ -53,7 +61,7 @@ fn collect(into: &mut Vec<(String, Option<&'static str>)>, path: &str, keys: &'s
 }
 
 /// Writing to a `String` cannot fail, so the results are dropped.
-fn section(page: &mut String, path: &str, keys: &'static [Key]) {
+pub(super) fn section(page: &mut String, path: &str, keys: &'static [Key]) {
     if path.is_empty() {
         page.push_str("## The file\n\n");
     } else {
@@ -117,6 +125,7 @@ pub(super) fn takes_in_words(takes: &Takes) -> String {
         Takes::Texts(what) => format!("a list of {what}"),
         Takes::Named(what) => format!("a block of {what}"),
         Takes::Block(_) => "a block".to_owned(),
+        Takes::Blocks(_) => "a list of blocks".to_owned(),
         Takes::Each(name, _) => format!("a block with one block per {name}"),
     }
 }

@@ -66,6 +66,47 @@ impl<'a> Source<'a> {
         self.text.lines().nth(index)
     }
 
+    /// Where `needle` stands inside `span`, or `span`.
+    pub fn locate(&self, span: Span, needle: &str) -> Span {
+        for number in span.start.line..=span.end.line {
+            let line = self.line(number).unwrap_or_default();
+            let skip = if number == span.start.line {
+                usize::try_from(span.start.column.saturating_sub(1)).unwrap_or(0)
+            } else {
+                0
+            };
+            let from = line
+                .char_indices()
+                .nth(skip)
+                .map_or(line.len(), |(at, _)| at);
+            let tail = line.get(from..).unwrap_or_default();
+            if let Some((before, _)) = tail.split_once(needle) {
+                let column = u32::try_from(skip + before.chars().count() + 1).unwrap_or(u32::MAX);
+                let start = Place {
+                    line: number,
+                    column,
+                };
+                return Span::on_line(start, needle.chars().count());
+            }
+        }
+        span
+    }
+
+    /// Where a character (from 1) of a value stands, if the value is written as it reads, bare or in quotes; else the whole value.
+    pub fn character(&self, span: Span, value: &str, at: usize) -> Span {
+        let line = self.line(span.start.line).unwrap_or_default();
+        let before = usize::try_from(span.start.column.saturating_sub(1)).unwrap_or(0);
+        let written: String = line.chars().skip(before).collect();
+        let quote = usize::from(written.starts_with(['"', '\'']));
+        if !written.get(quote..).is_some_and(|it| it.starts_with(value)) {
+            return span;
+        }
+        let skip = u32::try_from(quote + at.saturating_sub(1)).unwrap_or(u32::MAX);
+        let column = span.start.column.saturating_add(skip);
+        let line = span.start.line;
+        Span::on_line(Place { line, column }, 1)
+    }
+
     /// The line under `span.start` with everything in `masked` replaced, and the carets moved along.
     pub fn snippet(&self, span: Span, masked: &[Span]) -> Option<Snippet> {
         let number = span.start.line;

@@ -126,6 +126,8 @@ enum OpenKind {
     List(Vec<Node>),
     Map {
         entries: Vec<Entry>,
+        /// The line of each key.
+        lines: HashMap<String, u32>,
         pending: Option<(String, Span)>,
     },
 }
@@ -177,6 +179,7 @@ impl Builder {
                     anchor,
                     OpenKind::Map {
                         entries,
+                        lines: HashMap::new(),
                         pending: None,
                     },
                 )
@@ -207,7 +210,7 @@ impl Builder {
             Code::TooComplex,
             span,
             "too many values in one file (aliases count wherever they are used)",
-            "write the settings out, or split the pipelines over several files",
+            "write the values out, or split what the file holds over several",
         )))
     }
 
@@ -216,11 +219,7 @@ impl Builder {
             return Err(too_deep(span));
         }
         if let Some(Open {
-            kind:
-                OpenKind::Map {
-                    pending: None,
-                    entries: _,
-                },
+            kind: OpenKind::Map { pending: None, .. },
             ..
         }) = self.open.last()
         {
@@ -316,7 +315,11 @@ impl Builder {
         open.weight = open.weight.saturating_add(node.weight);
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map { entries, pending } => {
+            OpenKind::Map {
+                entries,
+                lines,
+                pending,
+            } => {
                 let Some((key, key_span)) = pending.take() else {
                     return Err(Box::new(Issue::new(
                         Code::Syntax,
@@ -325,8 +328,7 @@ impl Builder {
                         "write the key out",
                     )));
                 };
-                if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                    let line = first.key_span.start.line;
+                if let Some(line) = lines.get(&key) {
                     issues.push(Issue::new(
                         Code::DuplicateKey,
                         key_span,
@@ -342,6 +344,7 @@ impl Builder {
                 if node.is_null() {
                     self.values.push(key_span);
                 }
+                lines.insert(key.clone(), key_span.start.line);
                 entries.push(Entry {
                     key,
                     key_span,
@@ -411,7 +414,7 @@ fn second_document(span: Span) -> Box<Issue> {
         Code::Syntax,
         span,
         "a second document begins here ('---')",
-        "keep one document per file; put further pipelines under 'pipelines:'",
+        "keep one document per file",
     ))
 }
 
@@ -429,6 +432,6 @@ pub(super) fn too_deep(span: Span) -> Box<Issue> {
         Code::TooComplex,
         span,
         format!("blocks nested more than {DEPTH_MAX} deep"),
-        "the format needs six levels; look for an indentation or bracket that went wrong",
+        "look for an indentation or bracket that went wrong",
     ))
 }

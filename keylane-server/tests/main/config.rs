@@ -58,7 +58,7 @@ fn updating() -> bool {
 }
 
 /// Compares with the file, or rewrites it if `UPDATE_GOLDEN` is set.
-fn check_golden(path: &Path, actual: &str) -> Result<(), String> {
+pub(crate) fn check_golden(path: &Path, actual: &str) -> Result<(), String> {
     if updating() {
         fs::write(path, actual).expect("the golden file is written");
         return Ok(());

@@ -45,10 +45,10 @@ pipelines:
 "#;
 
 /// A small generator, so that a failure can be repeated from its seed.
-struct Dice(u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -57,7 +57,7 @@ impl Dice {
 }
 
 /// One slip: a character lost, changed, doubled, put in, or a line lost, doubled, or indented.
-fn slip(text: &str, dice: &mut Dice) -> String {
+pub(crate) fn slip(text: &str, dice: &mut Dice) -> String {
     const TYPED: [char; 22] = [
         ':', ' ', '\t', '\n', '"', '\'', '{', '}', '[', ']', ',', '#', '&', '*', '!', '|', '-',
         '$', '\\', 'x', 'é', '\u{1}',

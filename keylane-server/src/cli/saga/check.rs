@@ -1,0 +1,48 @@
+//! `keylane saga check`: every mistake of a definition at once, or what it comes to.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::{Format, print};
+use crate::config::load_saga;
+use crate::exit_code::Exit;
+use crate::saga::{mistakes_wire, plan_text, plan_wire};
+
+/// The arguments of `keylane saga check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Definitions, in YAML or JSON, one a file.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// How plans and mistakes are printed.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Looks at each file; 2 if one is wrong. Mistakes go to stderr, plans and JSON to stdout.
+pub(super) fn run(arguments: &CheckArguments, quiet: bool) -> Exit {
+    let mut is_right = true;
+    let mut wires = Vec::new();
+    for path in &arguments.files {
+        let file = path.display().to_string();
+        let read = load_saga(path);
+        is_right &= read.is_ok();
+        match (arguments.format, read) {
+            (Format::Json, Ok(plan)) => wires.push(plan_wire(&file, &plan)),
+            (Format::Json, Err(error)) => wires.push(mistakes_wire(&error)),
+            (Format::Text, Ok(_)) if quiet => {}
+            (Format::Text, Ok(plan)) => print(plan_text(&file, &plan).as_bytes()),
+            (Format::Text, Err(error)) => {
+                // Nobody may be reading: the code tells all the same.
+                let _ = write!(std::io::stderr(), "{error}");
+            }
+        }
+    }
+    if arguments.format == Format::Json {
+        print(format!("{:#}\n", json!({ "files": wires })).as_bytes());
+    }
+    if is_right { Exit::Ok } else { Exit::Usage }
+}

@@ -1,0 +1,6 @@
+//! `keylane saga`: transactions that span services.
+
+mod arguments;
+pub(super) use arguments::{SagaArguments, run};
+
+mod check;
