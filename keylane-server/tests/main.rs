@@ -78,6 +78,8 @@ mod running;
 mod saga_check;
 #[path = "main/saga_definitions.rs"]
 mod saga_definitions;
+#[path = "main/saga_mistakes.rs"]
+mod saga_mistakes;
 #[path = "main/saga_mutations.rs"]
 mod saga_mutations;
 #[path = "main/secrets.rs"]

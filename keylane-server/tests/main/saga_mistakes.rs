@@ -1,0 +1,67 @@
+//! Every mistake of a definition as it is told, and the pages of its codes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use keylane_server::config::{Code, SagaCode, load_saga};
+
+use crate::config::check_golden;
+use crate::saga_definitions::{golden_dir, repository};
+
+fn mistakes() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(golden_dir())
+        .expect("the golden directory")
+        .map(|entry| entry.expect("a directory entry").path())
+        .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_mistake_of_a_definition_is_told_as_recorded_and_shows_no_secret() {
+    let mut faults = Vec::new();
+    let mut codes = BTreeSet::new();
+    for path in mistakes() {
+        let Err(error) = load_saga(&path) else {
+            faults.push(format!("{} is right", path.display()));
+            continue;
+        };
+        codes.extend(error.problems().iter().map(|problem| problem.code));
+        let dir = format!("{}/", golden_dir().display());
+        let shown = error.to_string().replace(&dir, "");
+        if shown.contains("hunter2") {
+            faults.push(format!("{} prints a secret:\n{shown}", path.display()));
+        }
+        faults.extend(check_golden(&path.with_extension("out"), &shown).err());
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    let all = SagaCode::all().into_iter().map(Code::Saga);
+    let missing: Vec<_> = all.filter(|code| !codes.contains(code)).collect();
+    assert!(missing.is_empty(), "without a golden mistake: {missing:?}");
+}
+
+#[test]
+fn every_code_has_a_page_with_a_mistake_as_it_is_told() {
+    let told: String = mistakes()
+        .iter()
+        .map(|path| fs::read_to_string(path.with_extension("out")).expect("a golden file"))
+        .collect();
+    for code in SagaCode::all() {
+        let code = code.as_str();
+        let path = repository().join(format!("docs/errors/{code}.md"));
+        let page = fs::read_to_string(&path).unwrap_or_default();
+        assert!(page.starts_with(&format!("# {code}: ")), "{code}: no title");
+        for part in ["## What happened", "## Why", "## What to do", "## Example"] {
+            assert!(page.contains(part), "{code} has no '{part}'");
+        }
+        let of_code = format!("error[{code}]: ");
+        let examples = page.lines().filter_map(|line| line.split_once(&of_code));
+        let examples: Vec<&str> = examples.map(|(_, message)| message).collect();
+        assert!(!examples.is_empty(), "{code} has no example");
+        for message in examples {
+            assert!(told.contains(message), "{code}: nothing tells '{message}'");
+        }
+    }
+}
