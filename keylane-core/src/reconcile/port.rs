@@ -166,8 +166,8 @@ pub trait Passage: Send {
         among: &HashSet<Bytes>,
     ) -> Result<Touched, PassageError>;
 
-    /// Of these rows, those of which the log has records still, up to a bound: as the latest records leave them, in the plan's columns, `None` if they are deleted. What no record tells is
-    /// [`Value::Absent`].
+    /// Of these rows, those of which the log has records still, up to a bound: as the records before the end of the look leave them, in the plan's columns, `None` if they are deleted. What no
+    /// record tells is [`Value::Absent`].
     async fn told(
         &mut self,
         plan: &TablePlan,

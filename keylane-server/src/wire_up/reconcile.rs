@@ -12,7 +12,7 @@ use keylane::postgres::connect::redacted;
 use keylane::postgres::reconcile::{PostgresMender, PostgresSide};
 use keylane::sqlite::reconcile::{SqliteMender, SqliteSide};
 use keylane::sqlite::replica_name;
-use keylane_core::model::{Change, Offset, Row, TableName, TopicPartition, Value};
+use keylane_core::model::{Change, Offset, Op, Row, TableName, TopicPartition, Value};
 use keylane_core::publish::{Header, LogError, RawRecord, RecordKind};
 use keylane_core::reconcile::{Engine, Mender, Passage, PassageError, Side, TablePlan, Touched};
 
@@ -344,25 +344,31 @@ impl Passage for RoadPassage {
         plan: &TablePlan,
         among: &HashSet<Bytes>,
     ) -> Result<HashMap<Bytes, Option<Row>>, PassageError> {
-        let mut told = HashMap::new();
-        for partition in &self.partitions {
+        let mut all = HashMap::new();
+        // What came behind the look says nothing of it.
+        for (partition, to) in &self.to {
+            let mut told = HashMap::new();
             let bounds = self.road.log.bounds(partition).await;
-            let bounds = bounds.map_err(unreachable)?;
-            let latest = bounds.end.0.saturating_sub(TOLD_RECORDS_MAX);
-            let mut from = Offset(bounds.start.0.max(latest));
-            while from < bounds.end {
+            let start = bounds.map_err(unreachable)?.start;
+            let latest = to.0.saturating_sub(TOLD_RECORDS_MAX);
+            let mut from = Offset(start.0.max(latest));
+            while from < *to {
                 let read = self.road.log.read(partition, from, READ_BYTES).await;
                 let records = read.map_err(unreachable)?;
                 let Some(last) = records.last() else { break };
                 from = last.offset.next();
-                for record in &records {
-                    if let Some(change) = self.change(record) {
-                        leave(plan, &change, among, &mut told);
+                for record in records.iter().filter(|record| record.offset < *to) {
+                    match self.change(record) {
+                        // It is about all of the table's rows, and tells none of them.
+                        Some(change) if change.op == Op::Truncate => told.clear(),
+                        Some(change) => leave(plan, &change, among, &mut told),
+                        None => {}
                     }
                 }
             }
+            all.extend(told);
         }
-        Ok(told)
+        Ok(all)
     }
 
     fn position(&self) -> String {

@@ -48,6 +48,7 @@ pub(super) async fn confirm(
             }
         };
         let mut again = Vec::new();
+        let proved_before = findings.len();
         for (identity, seen) in open {
             let (origin, replica) = (looked.origin.get(&identity), looked.replica.get(&identity));
             let found = difference(plan, origin, replica);
@@ -71,13 +72,14 @@ pub(super) async fn confirm(
                 }
             }
         }
+        let proved_now = findings.get_mut(proved_before..).unwrap_or_default();
+        name_causes(plan, between, proved_now).await;
         open = again;
     }
-    name_causes(plan, between, &mut findings).await;
     Ok(findings)
 }
 
-/// Says with each proof what the log told of the row last, if it tells anything of it still.
+/// Says with each proof of this look what the log had told of the row by then, if it tells anything of it still.
 async fn name_causes(plan: &TablePlan, between: &mut Between, findings: &mut [Finding]) {
     let Some(passage) = &mut between.passage else {
         return;
