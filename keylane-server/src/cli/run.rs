@@ -233,7 +233,7 @@ async fn caught_up(road: &Road) {
 /// Marks the origin, again until it takes it; where.
 async fn marked(road: &Road) -> u64 {
     loop {
-        match road.marker().await {
+        match road.marker().mark().await {
             Ok(place) => return place,
             Err(failure) => warn!(
                 pipeline = &*road.name,

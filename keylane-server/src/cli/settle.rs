@@ -136,7 +136,7 @@ fn left(until: Instant) -> Duration {
 
 /// Marks the origin; where.
 async fn mark(road: &Road, until: Instant) -> Result<u64, Failure> {
-    match tokio::time::timeout(left(until), road.marker()).await {
+    match tokio::time::timeout(left(until), road.marker().mark()).await {
         Ok(place) => place,
         Err(_) => {
             let message = format!("{}: the origin took no marker in time", road.name);

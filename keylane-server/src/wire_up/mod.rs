@@ -3,6 +3,8 @@
 mod road;
 pub use road::Road;
 
+mod marker;
+
 mod roads;
 pub use roads::roads;
 

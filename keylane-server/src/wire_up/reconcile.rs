@@ -18,6 +18,7 @@ use keylane_core::reconcile::{Engine, Mender, Passage, PassageError, Side, Table
 
 use tokio::time::error::Elapsed;
 
+use super::marker::Marker;
 use super::road::Road;
 use crate::config::{self, Pipeline};
 use crate::exit_code::Failure;
@@ -136,12 +137,14 @@ pub struct RoadPassage {
     from: BTreeMap<TopicPartition, Offset>,
     to: BTreeMap<TopicPartition, Offset>,
     mark: u64,
+    marker: Marker,
 }
 
 impl RoadPassage {
     /// Waits so long for a mark at most.
     pub fn new(road: Arc<Road>, table: TableName, longest: Duration) -> Self {
         RoadPassage {
+            marker: road.marker(),
             road,
             table,
             longest,
@@ -162,11 +165,26 @@ impl RoadPassage {
     }
 
     /// Writes a mark at the origin; its place.
-    async fn marked(&self, longest: Duration) -> Result<u64, PassageError> {
-        taken(
-            tokio::time::timeout(longest, self.road.marker()).await,
-            longest,
-        )
+    async fn marked(&mut self, longest: Duration) -> Result<u64, PassageError> {
+        let answer = tokio::time::timeout(longest, self.marker.mark()).await;
+        self.taken(answer, longest)
+    }
+
+    /// A mark that was taken in time.
+    fn taken<T>(
+        &mut self,
+        answer: Result<Result<T, Failure>, Elapsed>,
+        longest: Duration,
+    ) -> Result<T, PassageError> {
+        match answer {
+            Ok(Ok(taken)) => Ok(taken),
+            Ok(Err(failure)) => Err(PassageError::Unreachable(failure.message)),
+            Err(_) => {
+                // The next one does not wait behind what this one waits for.
+                self.marker = self.road.marker();
+                Err(stalled(longest, "the origin took no mark"))
+            }
+        }
     }
 
     /// The change of the table that a record tells, if it tells one.
@@ -285,8 +303,9 @@ impl Passage for RoadPassage {
 
     async fn level(&mut self) -> Result<(), PassageError> {
         let longest = LEVEL_WAIT.min(self.longest);
-        let level = tokio::time::timeout(longest, self.road.level(&self.table));
-        taken(level.await, longest)
+        let level = self.marker.level(&self.table);
+        let answer = tokio::time::timeout(longest, level).await;
+        self.taken(answer, longest)
     }
 
     async fn pass(&mut self) -> Result<(), PassageError> {
@@ -378,18 +397,6 @@ impl Passage for RoadPassage {
             .map(|(partition, end)| format!("{partition} at {}", end.0))
             .collect();
         format!("mark {} applied; {}", self.mark, ends.join(", "))
-    }
-}
-
-/// A mark that was taken in time.
-fn taken<T>(
-    answer: Result<Result<T, Failure>, Elapsed>,
-    longest: Duration,
-) -> Result<T, PassageError> {
-    match answer {
-        Ok(Ok(taken)) => Ok(taken),
-        Ok(Err(failure)) => Err(PassageError::Unreachable(failure.message)),
-        Err(_) => Err(stalled(longest, "the origin took no mark")),
     }
 }
 

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane::envelope::SchemaCache;
-use keylane::postgres;
-use keylane::sqlite;
 use keylane::workers::apply::ApplySettings;
 use keylane::workers::capture::{CaptureSettings, SessionSource};
 use keylane::workers::control::{ControlReader, ControlState, TableTopic};
 use keylane_core::apply::{ApplyError, PartitionProgress, Replica};
 use keylane_core::capture::TablePhase;
-use keylane_core::model::{Offset, Position, TableName, TopicPartition};
+use keylane_core::model::{Offset, Position, TopicPartition};
 use keylane_core::publish::{Acceptance, Log};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio_postgres::Client;
 use tracing::debug;
 
+use super::marker::Marker;
 use crate::config;
 use crate::exit_code::{Exit, Failure};
 
@@ -45,48 +43,9 @@ pub struct Road {
 }
 
 impl Road {
-    /// Writes a marker into the origin. Everything committed there before the call stands below the place it returns.
-    ///
-    /// # Errors
-    /// If the origin cannot be written to.
-    pub async fn marker(&self) -> Result<u64, Failure> {
-        match &self.origin {
-            None => Err(Failure::new(
-                Exit::Error,
-                "this pipeline applies topics of another tool: there is no origin to mark",
-            )),
-            Some(config::Origin::Sqlite { path }) => {
-                let path = path.clone();
-                let emitted =
-                    tokio::task::spawn_blocking(move || sqlite::capture::emit_settle_marker(&path))
-                        .await;
-                emitted
-                    .map_err(|error| took_no_marker(&error))?
-                    .map_err(|error| took_no_marker(&error))
-            }
-            Some(config::Origin::Postgres(origin)) => {
-                let client = marking(origin).await?;
-                postgres::capture::emit_settle_marker(&client)
-                    .await
-                    .map_err(|error| took_no_marker(&error))
-            }
-        }
-    }
-
-    /// Returns once the origin's readers see everything of a table that the log holds.
-    ///
-    /// # Errors
-    /// If the origin cannot be written to.
-    pub async fn level(&self, table: &TableName) -> Result<(), Failure> {
-        // A file's readers see a commit with its triggers' records or neither.
-        let Some(config::Origin::Postgres(origin)) = &self.origin else {
-            return Ok(());
-        };
-        let client = marking(origin).await?;
-        let marked = postgres::capture::emit_settle_marker(&client).await;
-        marked.map_err(|error| took_no_marker(&error))?;
-        let ended = postgres::reconcile::writers_end(&client, table).await;
-        ended.map_err(|error| took_no_marker(&error))
+    /// Who writes marks into its origin.
+    pub fn marker(&self) -> Marker {
+        Marker::new(self.origin.clone())
     }
 
     /// How far each partition of its topics is. What is stored of other topics is left out, since nobody applies them any more: of a former prefix, of tables
@@ -156,24 +115,6 @@ impl Road {
                 .iter()
                 .all(|partition| partition.low_position.commit >= place))
     }
-}
-
-/// A connection for marks. Their commits are waited for as long as anybody's, so that those before them were waited for, too.
-async fn marking(origin: &config::PostgresOrigin) -> Result<Client, Failure> {
-    let options = postgres::connect::ConnectOptions {
-        settings: vec![("synchronous_commit", "remote_apply".to_owned())],
-        ..postgres::connect::ConnectOptions::default()
-    };
-    let url = origin.url.expose();
-    let client = postgres::connect::connect(url, "keylane settle", &options).await;
-    client.map_err(|error| took_no_marker(&error))
-}
-
-fn took_no_marker(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(
-        Exit::Unreachable,
-        format!("the origin took no marker: {error}"),
-    )
 }
 
 /// What is stored of topics that count.

@@ -291,6 +291,7 @@ impl Play<'_> {
                 None => stage
                     .road
                     .marker()
+                    .mark()
                     .await
                     .map(|found| place = Some(found))
                     .map(|()| false),
