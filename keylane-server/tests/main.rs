@@ -24,6 +24,8 @@ mod config_init;
 mod config_mutations;
 #[path = "main/consume.rs"]
 mod consume;
+#[path = "main/consume_redrive.rs"]
+mod consume_redrive;
 #[path = "main/copying.rs"]
 mod copying;
 #[path = "main/debezium.rs"]

@@ -17,17 +17,17 @@ use keylane_parts::{KafkaHandle, wait_until};
 use crate::bed::{PATIENCE, left_out};
 use crate::running::Running;
 
-struct Topic {
-    name: String,
-    bootstrap: String,
-    folder: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
-    log: KafkaLog,
+pub struct Topic {
+    pub name: String,
+    pub bootstrap: String,
+    pub folder: tempfile::TempDir,
+    pub runtime: tokio::runtime::Runtime,
+    pub log: KafkaLog,
 }
 
 impl Topic {
     /// Three partitions, and a topic for dead letters.
-    fn new(name: &str) -> Topic {
+    pub fn new(name: &str) -> Topic {
         let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -290,7 +290,7 @@ fn without_a_handler_or_with_two_or_with_a_url_that_is_none_nothing_is_begun() {
 }
 
 /// Runs to its end; what it has printed.
-fn redrive(topic: &Topic, more: &[&str]) -> serde_json::Value {
+pub fn redrive(topic: &Topic, more: &[&str]) -> serde_json::Value {
     let dead = format!("{}.dead", topic.name);
     let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
     command.args(["consume", "redrive", "--bootstrap", &topic.bootstrap]);
@@ -327,15 +327,15 @@ fn dead_letters_go_back_once_with_what_tells_a_repeat_and_are_handled_then() {
     std::fs::write(topic.folder.path().join("mended"), "").expect("written");
     assert_eq!(
         redrive(&topic, &["--max", "2"]),
-        serde_json::json!({"put_back": 2, "left": 1})
+        serde_json::json!({"put_back": 2, "left": 1, "gone": 0})
     );
     assert_eq!(
         redrive(&topic, &[]),
-        serde_json::json!({"put_back": 1, "left": 0})
+        serde_json::json!({"put_back": 1, "left": 0, "gone": 0})
     );
     assert_eq!(
         redrive(&topic, &[]),
-        serde_json::json!({"put_back": 0, "left": 0})
+        serde_json::json!({"put_back": 0, "left": 0, "gone": 0})
     );
     let again = topic.consume(&more);
     topic.wait(&again, "what came back", || lines().len() == 21);

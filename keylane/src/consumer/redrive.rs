@@ -42,6 +42,8 @@ pub struct Redriven {
     pub put_back: u64,
     /// Offsets that were there at the beginning and are left: letters beyond the most that were asked for, in partitions that this process had.
     pub left: u64,
+    /// Offsets that no redrive of this group had put back and that are not in the topic any more: its retention removed them.
+    pub gone: u64,
 }
 
 /// A partition of letters, from where it goes on to where it ended at the beginning.
@@ -49,6 +51,8 @@ struct Part {
     partition: TopicPartition,
     next: Offset,
     end: Offset,
+    /// Offsets before `next` that are lost.
+    gone: u64,
 }
 
 impl Redrive {
@@ -129,6 +133,7 @@ impl Redrive {
         let mut done = Redriven::default();
         let mut topics = BTreeMap::new();
         while let Some(mut part) = parts.pop_front() {
+            done.gone += std::mem::take(&mut part.gone);
             if part.next >= part.end {
                 continue;
             }
@@ -245,11 +250,12 @@ async fn hear(
             for partition in partitions {
                 let bounds = log.bounds(&partition).await?;
                 let found = committed.iter().find(|it| it.partition == partition);
-                let next = found.map_or(bounds.start, |found| found.offset.max(bounds.start));
+                let stood = found.map_or(Offset(0), |found| found.offset);
                 parts.push_back(Part {
                     partition,
-                    next,
+                    next: stood.max(bounds.start),
                     end: bounds.end,
+                    gone: bounds.start.0.saturating_sub(stood.0),
                 });
             }
         }

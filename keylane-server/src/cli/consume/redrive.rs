@@ -57,10 +57,14 @@ pub(super) fn run(arguments: &RedriveArguments) -> Result<Exit, Failure> {
         redrive.run(stop).await.map_err(|error| failure(&error))
     })?;
     let text = match arguments.format {
+        Format::Text if done.gone > 0 => format!(
+            "{} put back, {} left, {} gone: the retention of {} removed them before they were put back\n",
+            done.put_back, done.left, done.gone, arguments.dead_letter
+        ),
         Format::Text => format!("{} put back, {} left\n", done.put_back, done.left),
         Format::Json => format!(
             "{}\n",
-            json!({"put_back": done.put_back, "left": done.left})
+            json!({"put_back": done.put_back, "left": done.left, "gone": done.gone})
         ),
     };
     print(text.as_bytes());
