@@ -6,6 +6,9 @@ pub use target::{Target, from_urls, of_pipelines};
 mod run;
 pub use run::{RunTerms, journal, last_compared, not_kept, resume, start, undo};
 
+mod planned;
+pub use planned::{Cell, Planned, PlannedRow};
+
 mod repair;
 pub use repair::RepairTerms;
 

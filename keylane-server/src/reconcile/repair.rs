@@ -11,6 +11,7 @@ use keylane_core::apply::ParkedFilter;
 use keylane_core::model::TableName;
 use keylane_core::reconcile::{Brakes, Key, Mender, TablePlan};
 
+use super::planned::Planned;
 use super::run::{Trouble, not_kept_table};
 use super::target::{Target, named_in_config};
 use super::view::TableView;
@@ -73,12 +74,15 @@ impl Mending<'_> {
         }
         let parked = self.parked().await?;
         let skipped = |noted: &Noted| parked.contains(&self.plan.identity(&noted.key));
+        let (held, open) = self.open(&skipped).await?;
         if terms.dry_run {
-            view.would_repair = self.open(&skipped).await?.len() as u64;
+            let planned = Planned::of(self.plan, &open);
+            view.would_repair = planned.total();
+            view.would = Some(planned);
+            view.parked = held.len() as u64;
             return Ok(());
         }
         let mut mender = self.target.mender();
-        let open = self.open(&skipped).await?;
         self.mend_all(between, &mut *mender, &open).await?;
         self.verify(comparing, between).await?;
         self.tell(view, &skipped).await
@@ -174,13 +178,14 @@ impl Mending<'_> {
         Ok(())
     }
 
-    /// Rows that are to be mended still.
-    async fn open(&self, skipped: &impl Fn(&Noted) -> bool) -> Result<Vec<Noted>, Trouble> {
+    /// Rows that are not mended yet: those that a redrive mends, and those that are to be mended.
+    async fn open(
+        &self,
+        skipped: &impl Fn(&Noted) -> bool,
+    ) -> Result<(Vec<Noted>, Vec<Noted>), Trouble> {
         let mut all = self.noted().await?;
-        all.retain(|noted| {
-            matches!(noted.repair, Repair::None | Repair::Failed(_)) && !skipped(noted)
-        });
-        Ok(all)
+        all.retain(|noted| matches!(noted.repair, Repair::None | Repair::Failed(_)));
+        Ok(all.into_iter().partition(|noted| skipped(noted)))
     }
 
     async fn noted(&self) -> Result<Vec<Noted>, Trouble> {

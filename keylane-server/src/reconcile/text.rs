@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use keylane::sqlite::journal::Noted;
 use keylane_core::model::Value;
 
+use super::planned::Planned;
 use super::view::{RunView, TableView};
 
 /// Characters of a value that are shown at most.
@@ -113,12 +114,8 @@ fn notes(table: &TableView, text: &mut String) {
             table.repaired
         );
     }
-    if table.would_repair > 0 {
-        let _ = writeln!(
-            text,
-            "{name}: a repair would write {} rows: {} inserted, {} updated, {} deleted",
-            table.would_repair, table.missing, table.different, table.extra
-        );
+    if let Some(planned) = &table.would {
+        planned_text(name, planned, text);
     }
     if table.parked > 0 {
         let _ = writeln!(
@@ -143,6 +140,41 @@ fn notes(table: &TableView, text: &mut String) {
             "{name}: {} rows changed too fast to be proved; compare again when less is written",
             table.hot
         );
+    }
+}
+
+/// What a repair would write.
+fn planned_text(name: &str, planned: &Planned, text: &mut String) {
+    let _ = writeln!(
+        text,
+        "{name}: a repair would write {} rows: {} inserted, {} updated, {} deleted",
+        planned.total(),
+        planned.insert,
+        planned.update,
+        planned.delete
+    );
+    for row in &planned.rows {
+        let key = row.key.iter();
+        let key: Vec<String> = key
+            .map(|it| format!("{}={}", it.column, shown(Some(&it.values.1))))
+            .collect();
+        let set = row.set.iter();
+        let set: Vec<String> = set
+            .map(|it| {
+                let to = shown(Some(&it.values.1));
+                match &it.values.0 {
+                    Some(from) => format!("{} from {} to {to}", it.column, shown(Some(from))),
+                    None => format!("{}={to}", it.column),
+                }
+            })
+            .collect();
+        let colon = if set.is_empty() { "" } else { ": " };
+        let (key, set) = (key.join(" "), set.join(", "));
+        let _ = writeln!(text, "  {} {key}{colon}{set}", row.write);
+    }
+    let more = planned.total() - planned.rows.len() as u64;
+    if more > 0 {
+        let _ = writeln!(text, "  and {more} more");
     }
 }
 

@@ -6,6 +6,7 @@ use keylane_core::reconcile::{Figures, TablePlan};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use super::planned::Planned;
 use super::run::counted;
 use crate::exit_code::Exit;
 
@@ -67,6 +68,9 @@ pub struct TableView {
     pub parked: u64,
     /// A dry run's: they would be written.
     pub would_repair: u64,
+    /// What a dry run's would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<Planned>,
     /// Why nothing, or not all, was repaired.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_repaired: Option<String>,

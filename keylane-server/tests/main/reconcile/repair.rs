@@ -49,6 +49,11 @@ fn what_is_proved_is_mended_seen_again_and_can_be_put_back() {
         (&orders["would_repair"], &orders["repaired"]),
         (&11.into(), &0.into())
     );
+    assert_eq!(
+        [&orders["would"]["insert"], &orders["would"]["delete"]],
+        [10, 1]
+    );
+    let before = (records_of(&bed, "orders", 4), bed.origin_sql(VERSIONS));
     let run = bed.json(&["reconcile", "--repair", "--format", "json"], 0);
     assert_eq!(table(&run, "public.orders")["repaired"], 11);
     let customers = table(&run, "public.customers");
@@ -58,6 +63,11 @@ fn what_is_proved_is_mended_seen_again_and_can_be_put_back() {
     );
     bed.assert_equal(&["customers", "orders"]);
     bed.json(&["reconcile", "--format", "json"], 0);
+    let after = (records_of(&bed, "orders", 4), bed.origin_sql(VERSIONS));
+    assert_eq!(
+        after, before,
+        "what is mended does not come by the road again"
+    );
 
     // One of the rows has changed since: it stays.
     bed.origin_sql("update customers set mail = 'new' where id = 7");
@@ -79,6 +89,75 @@ fn what_is_proved_is_mended_seen_again_and_can_be_put_back() {
     );
     road.terminate();
 }
+
+/// Which transactions wrote the origin's rows.
+const VERSIONS: &str = "select sum(xmin::text::bigint), count(*) from (select xmin from orders union all select xmin from customers) it";
+
+/// Records of a row that the log holds.
+fn records_of(bed: &Bed, table: &str, key: u64) -> usize {
+    let key = key.to_string();
+    let traced = bed.json(&["trace", table, &key, "--format", "json"], 0);
+    traced["records"].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn a_dry_run_tells_each_write_and_exactly_those_follow() {
+    if left_out() {
+        return;
+    }
+    let bed = filled("repair_dry");
+    let road = bed.start(&[]);
+    bed.settle(&road);
+    bed.replica_sql(PLANTED);
+    let before = bed.replica_sql(ROWS);
+    let dry = bed.run(&["reconcile", "--repair", "--dry-run"]);
+    let told = String::from_utf8_lossy(&dry.stdout).into_owned();
+    assert_eq!(dry.status.code(), Some(3), "{told}");
+    for line in [
+        "customers: a repair would write 2 rows: 1 inserted, 1 updated, 0 deleted",
+        "  insert id=5: mail=\"c5\"",
+        "  update id=7: mail from \"rogue\" to \"c7\"",
+        "orders: a repair would write 11 rows: 10 inserted, 0 updated, 1 deleted",
+        "  insert id=4: customer=5, note=\"o4\"",
+        "  delete id=90000",
+    ] {
+        assert!(told.contains(line), "{line} in {told}");
+    }
+    assert_eq!(bed.replica_sql(ROWS), before, "nothing is written");
+    let would = bed.json(
+        &["reconcile", "--repair", "--dry-run", "--format", "json"],
+        3,
+    );
+    let run = bed.json(&["reconcile", "--repair", "--format", "json"], 0);
+    let name = run["run"].as_str().expect("a name");
+    let shown = ["reconcile", "show", name, "--rows", "--format", "json"];
+    let shown = bed.json(&shown, 0);
+    let rows = shown["rows"].as_array().into_iter().flatten();
+    let mut written: Vec<String> = rows
+        .filter(|row| row["repair"] == "repaired")
+        .map(|row| format!("{} {} {}", row["table"], row["kind"], row["key"]))
+        .collect();
+    let mut planned = Vec::new();
+    for name in ["public.customers", "public.orders"] {
+        let rows = table(&would, name)["would"]["rows"].as_array();
+        for row in rows.into_iter().flatten() {
+            let kind = match row["write"].as_str() {
+                Some("insert") => "missing",
+                Some("delete") => "extra",
+                _ => "different",
+            };
+            let key = row["key"][0]["to"].to_string();
+            planned.push(format!("\"{name}\" \"{kind}\" [{key}]"));
+        }
+    }
+    written.sort();
+    planned.sort();
+    assert_eq!(written.len(), 13, "{shown}");
+    assert_eq!(written, planned);
+    road.terminate();
+}
+
+const ROWS: &str = "select md5(string_agg(it, ',' order by it)) from (select o::text it from orders o union all select c::text from customers c) both_tables";
 
 #[test]
 fn the_brakes_hold_what_would_do_more_than_allowed() {
