@@ -28,6 +28,8 @@ mod consume;
 mod consume_redrive;
 #[path = "main/copying.rs"]
 mod copying;
+#[path = "main/cut_off.rs"]
+mod cut_off;
 #[path = "main/debezium.rs"]
 mod debezium;
 #[path = "main/demo.rs"]

@@ -60,6 +60,23 @@ impl Kafka {
         Ok(partitions)
     }
 
+    /// The node that coordinates this consumer group: the one that leads the group's partition of the offsets' topic.
+    ///
+    /// # Errors
+    /// When no node answers, or nobody has ever been in a group.
+    pub fn coordinator(&self, group: &str) -> Result<u32> {
+        let offsets = self.partitions("__consumer_offsets")?;
+        // As Java hashes a text.
+        let hash = group.encode_utf16().fold(0_u32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(unit.into())
+        });
+        let count = u32::try_from(offsets.len()).unwrap_or(0);
+        let number = (hash & 0x7fff_ffff).checked_rem(count);
+        let found = offsets.iter().find(|it| Some(it.partition) == number);
+        let leader = found.and_then(|it| it.leader);
+        leader.ok_or_else(|| PartsError::Invalid(format!("nobody coordinates group {group}")))
+    }
+
     /// Waits until each of these partitions has a leader and all its copies in sync: then any one node may go.
     ///
     /// # Errors

@@ -3,10 +3,14 @@
 use super::security::Security;
 use crate::authority::Certificate;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// What keeps rights at Kafka.
 const AUTHORIZER: &str = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+
+/// What the listeners speak, where there are gates and no certificate.
+const GATED: &str = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GATED:PLAINTEXT";
 
 /// How to start a [`Kafka`](crate::Kafka).
 #[derive(Clone, Debug)]
@@ -15,6 +19,7 @@ pub struct KafkaOptions {
     pub(crate) heap_mb: u32,
     pub(crate) settings: BTreeMap<String, String>,
     pub(crate) security: Option<Security>,
+    pub(crate) gates: Vec<u16>,
 }
 
 impl Default for KafkaOptions {
@@ -24,6 +29,7 @@ impl Default for KafkaOptions {
             heap_mb: 512,
             settings: BTreeMap::new(),
             security: None,
+            gates: Vec::new(),
         }
     }
 }
@@ -54,6 +60,13 @@ impl KafkaOptions {
     #[must_use]
     pub fn secured(mut self, certificate: &Certificate, users: &[(&str, &str)]) -> Self {
         self.security = Some(Security::new(certificate, users));
+        self
+    }
+
+    /// One more listener without TLS for each node, whose clients are sent to these ports of this machine, a node's each: what a test opens there and shuts again leads to [`Kafka::gated`](crate::Kafka::gated).
+    #[must_use]
+    pub fn gated(mut self, gates: &[u16]) -> Self {
+        self.gates = gates.to_vec();
         self
     }
 
@@ -89,6 +102,13 @@ impl KafkaOptions {
         let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", own.broker);
         if let Some(security) = &self.security {
             security.listeners(own, &mut listeners, &mut advertised);
+        }
+        let place = ports.iter().position(|ports| ports.id == id);
+        if let Some(gate) = place.and_then(|place| self.gates.get(place)) {
+            let _ = write!(listeners, ",GATED://127.0.0.1:{}", own.gated);
+            let _ = write!(advertised, ",GATED://127.0.0.1:{gate}");
+            set("listener.security.protocol.map", GATED.into());
+            set("inter.broker.listener.name", "PLAINTEXT".into());
         }
         set("listeners", listeners);
         set("advertised.listeners", advertised);
@@ -141,4 +161,6 @@ pub(crate) struct NodePorts {
     pub(crate) controller: u16,
     /// Those of the secured listeners, in the order of `KafkaListener::ALL`.
     pub(crate) secured: [u16; 4],
+    /// That of the listener behind a gate.
+    pub(crate) gated: u16,
 }

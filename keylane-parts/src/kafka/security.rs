@@ -86,7 +86,7 @@ impl Security {
         let mut settings: Vec<(String, String)> = [
             (
                 "listener.security.protocol.map",
-                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,MTLS:SSL,LOGIN:SASL_SSL,CLEAR:SASL_PLAINTEXT",
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GATED:PLAINTEXT,TLS:SSL,MTLS:SSL,LOGIN:SASL_SSL,CLEAR:SASL_PLAINTEXT",
             ),
             ("inter.broker.listener.name", "PLAINTEXT"),
             ("ssl.keystore.type", "PEM"),

@@ -35,7 +35,7 @@ pub(super) struct Node {
     pub(super) ports: NodePorts,
     properties: PathBuf,
     pub(super) log: PathBuf,
-    _leases: [PortLease; 6],
+    _leases: [PortLease; 7],
 }
 
 impl Kafka {
@@ -92,13 +92,15 @@ impl Kafka {
                 free_port()?,
                 free_port()?,
                 free_port()?,
+                free_port()?,
             ];
-            let [broker, controller, secured @ ..] = own.each_ref().map(PortLease::port);
+            let [broker, controller, gated, secured @ ..] = own.each_ref().map(PortLease::port);
             let ports = NodePorts {
                 id,
                 broker,
                 controller,
                 secured,
+                gated,
             };
             leases.push((ports, own));
         }
@@ -154,6 +156,13 @@ impl Kafka {
         let ports = ports.filter_map(|ports| ports.get(place?).copied());
         let addresses: Vec<String> = ports.map(|port| format!("localhost:{port}")).collect();
         addresses.join(",")
+    }
+
+    /// Where the gate before the node `id` (from 1) leads to. See [`KafkaOptions::gated`].
+    #[must_use]
+    pub fn gated(&self, id: u32) -> Option<String> {
+        let node = self.nodes.iter().find(|node| node.ports.id == id);
+        node.map(|node| format!("127.0.0.1:{}", node.ports.gated))
     }
 
     /// Allows `principal` (`User:NAME`) what `words` say in the language of Kafka's own command, such as `--operation Write --topic t`.

@@ -29,14 +29,26 @@ struct Passing {
 impl Gate {
     /// To the server of this URL; shut at first.
     pub fn to(url: &str) -> Gate {
+        let mut gate = Gate::to_be_led();
+        gate.lead_to(place_of(url));
+        gate
+    }
+
+    /// To a server that is not there yet.
+    pub fn to_be_led() -> Gate {
         Gate {
             lease: free_port().expect("a free port"),
-            target: place_of(url).to_owned(),
+            target: String::new(),
             open: None,
         }
     }
 
-    fn port(&self) -> u16 {
+    /// To this place, when it is opened the next time.
+    pub fn lead_to(&mut self, place: &str) {
+        place.clone_into(&mut self.target);
+    }
+
+    pub fn port(&self) -> u16 {
         self.lease.port()
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::bed::{Bed, left_out};
 use crate::chaos::Random;
 use crate::check_mends::checks;
+use crate::gate::Gate;
 use crate::members::{Group, moves};
 
 /// Every topic, Kafka's own among them: groups change their coordinators too.
@@ -18,7 +19,12 @@ const COPIES: usize = 3;
 
 /// Three brokers for the tests here, for one at a time.
 fn on_three_brokers(test: impl FnOnce(&mut Kafka)) {
-    static BROKERS: Mutex<Option<Kafka>> = Mutex::new(None);
+    on_three_gated_brokers(|kafka, _gates| test(kafka));
+}
+
+/// The same, with the gates before them.
+pub fn on_three_gated_brokers(test: impl FnOnce(&mut Kafka, &mut [Gate])) {
+    static BROKERS: Mutex<Option<(Kafka, Vec<Gate>)>> = Mutex::new(None);
     if left_out() {
         return;
     }
@@ -30,11 +36,22 @@ fn on_three_brokers(test: impl FnOnce(&mut Kafka)) {
         brokers
     });
     // As brokers have it by default: what the road's topics need is for the road to say.
-    let options = || {
+    let (kafka, gates) = brokers.get_or_insert_with(|| {
+        let mut gates: Vec<Gate> = (0..3).map(|_| Gate::to_be_led()).collect();
+        let ports: Vec<u16> = gates.iter().map(Gate::port).collect();
         let small = KafkaOptions::default().nodes(3).heap_mb_max(256);
-        small.set("min.insync.replicas", 1)
-    };
-    test(brokers.get_or_insert_with(|| Kafka::start_with(options()).expect("Kafka starts")));
+        let small = small
+            .set("min.insync.replicas", 1)
+            // Without a word of its member for so long, a coordinator gives its partitions to others.
+            .set("group.consumer.heartbeat.interval.ms", 500)
+            .set("group.consumer.session.timeout.ms", 3_000);
+        let kafka = Kafka::start_with(small.gated(&ports)).expect("Kafka starts");
+        for (id, gate) in (1..).zip(&mut gates) {
+            gate.lead_to(&kafka.gated(id).expect("one of three"));
+        }
+        (kafka, gates)
+    });
+    test(kafka, gates);
 }
 
 /// The topics of this road have three copies and need two, and `keylane check` says so.
