@@ -77,6 +77,13 @@ pub trait Side: Send {
     /// A table's columns and key; `None` if it is not there.
     async fn table(&mut self, name: &TableName) -> Result<Option<SideTable>, SideError>;
 
+    /// Takes a table for one comparison: until this side is dropped or loses its connection, no other side of this database is given it, on whatever machine. False if another has it. A database
+    /// that one machine alone can reach gives it to everybody.
+    async fn claim(&mut self, name: &TableName) -> Result<bool, SideError> {
+        let _ = name;
+        Ok(true)
+    }
+
     /// How many rows there are.
     async fn count(&mut self, name: &TableName) -> Result<u64, SideError>;
 

@@ -9,6 +9,8 @@ pub use run::{RunTerms, journal, last_compared, not_kept, resume, start, undo};
 mod planned;
 pub use planned::{Cell, Planned, PlannedRow};
 
+mod claim;
+
 mod repair;
 pub use repair::RepairTerms;
 

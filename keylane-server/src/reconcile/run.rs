@@ -15,6 +15,7 @@ use keylane_core::reconcile::{
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 
+use super::claim::{Wait, claim};
 use super::keeper::Keeper;
 use super::repair::{Mending, RepairTerms};
 use super::target::Target;
@@ -269,8 +270,7 @@ impl Compared<'_> {
     }
 
     async fn repaired(&self, repair: &RepairTerms, view: &mut TableView) -> Result<(), Trouble> {
-        let _claim = self.claim()?;
-        let (plan, mut between) = self.open().await?;
+        let (_claim, plan, mut between) = self.open().await?;
         let mending = Mending {
             journal: self.journal,
             run: self.run,
@@ -282,9 +282,10 @@ impl Compared<'_> {
     }
 
     /// The table's sides and what lies between them, to write by. Without the filter: a row that it leaves out at the origin is there all the same, and must not be deleted.
-    async fn open(&self) -> Result<(TablePlan, Between), Trouble> {
+    async fn open(&self) -> Result<(Claim, TablePlan, Between), Trouble> {
         let mut origin = self.target.origin.origin(None);
         let mut replica = self.target.replica.replica(None);
+        let claim = self.claim(&mut *replica).await?;
         let plan = self.plan(&mut *origin, &mut *replica).await?.compared?;
         let passage = self.passage();
         let between = Between {
@@ -292,24 +293,23 @@ impl Compared<'_> {
             replica,
             passage,
         };
-        Ok((plan, between))
+        Ok((claim, plan, between))
     }
 
-    fn claim(&self) -> Result<Claim, Trouble> {
-        let claim = Claim::take(self.state_dir, &self.claimed());
-        let claim = claim.map_err(|error| Trouble::NotKept(error.to_string()))?;
-        claim.ok_or_else(|| {
-            let why = format!("another run compares table {} now", self.table);
-            Trouble::Table(Exit::Error, why)
-        })
+    async fn claim(&self, replica: &mut dyn Side) -> Result<Claim, Trouble> {
+        let wait = match self.terms.scheduled {
+            true => Wait::UntilFree,
+            false => Wait::Shortly,
+        };
+        claim(self.state_dir, self.target, self.table, replica, wait).await
     }
 
     async fn compared(&self, known: &KnownTable) -> Result<TableView, Trouble> {
         let name = self.table.to_string();
-        let _claim = self.claim()?;
         let filter = || self.terms.filter.clone();
         let mut origin = self.target.origin.origin(filter());
         let mut replica = self.target.replica.replica(filter());
+        let _claim = self.claim(&mut *replica).await?;
         let plan = self.plan(&mut *origin, &mut *replica).await?;
         if self.terms.count_only {
             let counts = tokio::join!(origin.count(&plan.origin), replica.count(&plan.replica));
@@ -344,14 +344,6 @@ impl Compared<'_> {
         let figures = compare_table(comparing, &plan, &mut between, known, &mut keeper).await;
         keeper.watch.end();
         Ok(TableView::compared(&plan, &figures?))
-    }
-
-    /// What is compared, told from everything else.
-    fn claimed(&self) -> String {
-        let Target {
-            origin, replica, ..
-        } = self.target;
-        format!("{}\n{}\n{}", origin.place(), replica.place(), self.table)
     }
 
     fn passage(&self) -> Option<Box<dyn Passage>> {
@@ -468,8 +460,7 @@ pub async fn undo(
     for table in &target.tables {
         let compared = compared(table);
         let undone = async {
-            let _claim = compared.claim()?;
-            let (plan, mut between) = compared.open().await?;
+            let (_claim, plan, mut between) = compared.open().await?;
             let mending = Mending {
                 journal,
                 run,

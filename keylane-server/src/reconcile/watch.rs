@@ -48,12 +48,12 @@ impl Watch {
     pub(super) fn show(&mut self, figures: &Figures) {
         match &self.live {
             Some(bar) => {
-                bar.set_message(self.words(figures));
+                bar.set_message(self.words(figures, self.began.elapsed()));
                 bar.tick();
             }
             None if !self.quiet && self.line_at.elapsed() >= LINE_INTERVAL => {
                 self.line_at = Instant::now();
-                eprintln!("{}", self.words(figures));
+                eprintln!("{}", self.words(figures, self.began.elapsed()));
             }
             None => {}
         }
@@ -65,9 +65,9 @@ impl Watch {
         }
     }
 
-    fn words(&self, figures: &Figures) -> String {
+    fn words(&self, figures: &Figures, took: Duration) -> String {
         let rows = figures.rows_origin;
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let seconds = took.as_secs_f64().max(0.001);
         let rate = (rows - self.before.min(rows)) as f64 / seconds;
         let of = match self.estimate {
             Some(all) if all > rows => format!(" of about {}", count(all)),
@@ -90,5 +90,36 @@ impl Watch {
             count(rows),
             count(rate as u64)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_rows_rate_what_is_left_and_what_differs() {
+        let at = |rows_origin, different| Figures {
+            rows_origin,
+            different,
+            ..Figures::default()
+        };
+        let took = Duration::from_secs(10);
+        let words = |before, estimate, now: &Figures| {
+            Watch::new("public.orders", &at(before, 0), estimate, true).words(now, took)
+        };
+        assert_eq!(
+            words(0, Some(1_000_000), &at(250_000, 3)),
+            "public.orders: 250,000 of about 1,000,000 rows, 25,000 rows/s, about 30 s left; 3 differ"
+        );
+        // What was compared before a restart is no part of the rate.
+        assert_eq!(
+            words(200_000, Some(1_000_000), &at(250_000, 0)),
+            "public.orders: 250,000 of about 1,000,000 rows, 5,000 rows/s, about 2 min 30 s left"
+        );
+        assert_eq!(
+            words(0, Some(100), &at(250_000, 0)),
+            "public.orders: 250,000 rows, 25,000 rows/s"
+        );
     }
 }

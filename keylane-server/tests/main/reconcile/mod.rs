@@ -1,5 +1,6 @@
 //! `keylane reconcile`: what differs is found while the road is at work, and nothing else is.
 
+mod at_once;
 mod killed;
 mod lag;
 mod repair;

@@ -29,6 +29,9 @@ SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', (
   JOIN pg_namespace n ON n.oid = o.opcnamespace WHERE m.amname = 'btree' AND n.nspname NOT IN ('pg_catalog', 'public')), '\"$user\"', 'public'), false);
 SET enable_sort = off; SET enable_bitmapscan = off; SET default_transaction_read_only = on; SET jit = off";
 
+/// Needs no right, holds nobody up, and ends with its connection.
+const CLAIM: &str = "SELECT pg_try_advisory_lock(hashtextextended('keylane reconcile ' || $1, 0))";
+
 /// As the server last counted, with the partitions of a partitioned table.
 const ESTIMATE: &str = "
 SELECT CASE WHEN bool_or(c.reltuples >= 0) THEN sum(greatest(c.reltuples, 0))::int8 END FROM pg_class c
@@ -133,6 +136,13 @@ impl Side for PostgresSide {
     async fn table(&mut self, name: &TableName) -> Result<Option<SideTable>, SideError> {
         let table = tables::table(self.client().await?, name).await;
         table.map_err(|error| self.failed(&format!("reading the shape of {name}"), &error))
+    }
+
+    async fn claim(&mut self, name: &TableName) -> Result<bool, SideError> {
+        let (client, table) = (self.client().await?.clone(), name.to_string());
+        let taken = client.query_one(CLAIM, &[&table]).await;
+        let taken = taken.and_then(|row| row.try_get(0));
+        taken.map_err(|error| self.failed(&format!("taking {name} for a comparison"), &error))
     }
 
     async fn count(&mut self, name: &TableName) -> Result<u64, SideError> {
