@@ -14,6 +14,7 @@ pub(crate) mod cell;
 pub(crate) mod keys;
 mod matrix;
 pub(crate) mod member;
+mod nap;
 pub(crate) mod task;
 mod timer;
 mod topics;

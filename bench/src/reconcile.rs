@@ -5,15 +5,18 @@
 use crate::Peer;
 use crate::Sizes;
 use crate::report::{Report, Result, float, median, per};
-use keylane_parts::{Postgres, PostgresOptions, PostgresVersion, cpu_with_ended_children};
+use keylane_parts::{
+    Postgres, PostgresOptions, PostgresVersion, cpu_with_ended_children, wait_until,
+};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const DATABASE: &str = "postgres";
 const ROWS: u64 = 1_000_000;
 const ROUNDS: u64 = 3;
+const IDLE_WITHIN: Duration = Duration::from_secs(60);
 const DIFFERENCES: [u64; 3] = [0, 10, 10_000];
 
 /// Nine columns of the usual kinds, about 150 bytes a row.
@@ -183,11 +186,24 @@ impl Sides {
     fn measure(&self, way: impl FnOnce() -> Result<()>) -> Result<Done> {
         let (cpu_s, begun) = (self.cpu_s(), Instant::now());
         way()?;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.await_idle()?;
         Ok(Done {
-            seconds: begun.elapsed().as_secs_f64(),
+            seconds,
             cpu_s: self.cpu_s() - cpu_s,
             resident_mb: 0.0,
         })
+    }
+
+    /// A server's process may still end, and be counted by nobody, when its client is gone.
+    fn await_idle(&self) -> Result<()> {
+        let others = "select count(*) from pg_stat_activity where backend_type in ('client backend', 'parallel worker') and pid <> pg_backend_pid()";
+        for side in [&self.origin, &self.replica] {
+            wait_until("the server to be idle", IDLE_WITHIN, || {
+                Ok(side.psql(DATABASE, others)? == "0")
+            })?;
+        }
+        Ok(())
     }
 
     /// The command as its user runs it; what it found is checked.
@@ -218,7 +234,7 @@ impl Sides {
             while child.try_wait()?.is_none() {
                 let usage = keylane_parts::usage_of(pid).unwrap_or_default();
                 peak = peak.max(usage.resident_bytes_peak);
-                std::thread::sleep(std::time::Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(5));
             }
             let output = child.wait_with_output()?;
             found = serde_json::from_slice(&output.stdout)?;

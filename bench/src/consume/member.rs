@@ -1,5 +1,6 @@
 //! A consumer in a process of its own: Keylane's with a handler that takes its time and checks the order, or a raw client's loop.
 
+use super::nap::nap;
 use super::task::{Handler, READY, Source, Task, WAITED};
 use super::topics::{PARTITIONS, now_us, read_value};
 use crate::bed::PATIENCE;
@@ -53,7 +54,7 @@ async fn handle(task: &Task) -> Result<()> {
                     .await
                     .map_err(|error| error.to_string())?;
             } else if !work.is_zero() {
-                tokio::time::sleep(work).await;
+                nap(work).await;
             }
             seen.end(place);
             Ok(())

@@ -1,6 +1,6 @@
-//! How long a sleep really takes. A handler's work is a sleep, a runtime's timer rounds up to whole milliseconds, and then the machine must have time to notice: what is lost to that is no
-//! consumer's doing.
+//! How long a sleep really takes. A handler's work is a sleep, and when it is over the machine must have time to notice: what is lost to that is no consumer's doing.
 
+use super::nap::nap;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -36,7 +36,7 @@ async fn measure(work_ms: u64, at_once: u64) -> Duration {
     for _ in 0..at_once {
         sleepers.spawn(async move {
             for _ in 0..times {
-                tokio::time::sleep(work).await;
+                nap(work).await;
             }
         });
     }
