@@ -29,3 +29,5 @@ pub mod exit_code;
 pub mod logging;
 
 pub mod shutdown;
+
+pub mod threads;

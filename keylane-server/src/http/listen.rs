@@ -147,7 +147,9 @@ impl Server {
         if let Err(error) = note.write(&self.state_dir) {
             warn!("no note of the HTTP address could be left in the state folder: {error}");
         }
-        info!("http://{listen}: /healthz /readyz /metrics /v1/status /v1/parked");
+        info!(
+            "http://{listen}: /healthz /readyz /metrics /v1/status /v1/parked /v1/threads/PIPELINE"
+        );
         let stopped = self.stop.clone();
         let serving =
             axum::serve(listener, self.router).with_graceful_shutdown(stopped.cancelled_owned());

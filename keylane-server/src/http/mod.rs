@@ -6,7 +6,9 @@
 //!
 //! `keylane consume --listen` serves the first three of its consumer alone.
 //!
-//! All of it is read-only.
+//! - `/v1/threads/PIPELINE`: what `keylane threads` tells, and with PUT what it asks for.
+//!
+//! All else is read-only.
 
 mod source;
 pub use source::{Answer, Source};
@@ -17,6 +19,8 @@ pub use metrics::open_metrics;
 mod metrics_compared;
 
 mod ready;
+
+mod threads;
 
 mod service;
 pub use service::service;

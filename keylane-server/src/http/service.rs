@@ -13,6 +13,7 @@ use serde_json::json;
 use super::metrics::open_metrics;
 use super::ready::Readiness;
 use super::source::Source;
+use super::threads;
 use crate::config::Secret;
 use crate::status::told;
 
@@ -24,6 +25,7 @@ pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/parked", get(parked));
+    let threads = guarded(threads::paths(source.clone()), token.clone());
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -33,6 +35,7 @@ pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
             source,
             ready: Arc::default(),
         })
+        .merge(threads)
 }
 
 /// These paths, asking for the token if there is one.
@@ -98,7 +101,7 @@ async fn parked(Shared(served): From) -> Response {
 }
 
 async fn nothing() -> Response {
-    let known = "/healthz, /readyz, /metrics, /v1/status, /v1/parked";
+    let known = "/healthz, /readyz, /metrics, /v1/status, /v1/parked, /v1/threads/PIPELINE";
     let body = json!({"error": format!("nothing here; there are {known}")});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }

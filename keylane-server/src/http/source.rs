@@ -2,10 +2,12 @@
 
 use async_trait::async_trait;
 use keylane::sqlite::journal::LastCompared;
+use keylane_core::apply::Threads;
 
 use crate::notify::ChannelView;
 use crate::parked::ParkedView;
 use crate::status::PipelineView;
+use crate::threads::ThreadsView;
 
 /// An answer, or why there is none (in words without row values and secrets).
 pub type Answer<T> = Result<T, String>;
@@ -21,6 +23,9 @@ pub trait Source: Send + Sync + 'static {
 
     /// Of each table the last comparison of all its rows; none if nothing was compared.
     async fn compared(&self) -> Vec<LastCompared>;
+
+    /// How many threads apply a pipeline, and so many from now on if that is asked for; `None` if there is no such pipeline.
+    async fn threads(&self, pipeline: &str, ask: Option<Threads>) -> Answer<Option<ThreadsView>>;
 
     /// All parked keys, oldest first.
     async fn parked(&self) -> Answer<Vec<ParkedView>>;

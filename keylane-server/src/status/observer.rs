@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane::sqlite::journal::LastCompared;
 use keylane::workers::stats::now_us;
-use keylane_core::apply::{ParkedFilter, PartitionProgress};
+use keylane_core::apply::{ParkedFilter, PartitionProgress, Threads};
 use keylane_core::publish::{Header, RawRecord, RecordKind};
 use tokio::sync::OnceCell;
 
@@ -21,6 +21,7 @@ use crate::http::{Answer, Source};
 use crate::notify::{ChannelView, channel_views};
 use crate::parked::ParkedView;
 use crate::reconcile::last_compared;
+use crate::threads::{ThreadsView, threads};
 use crate::wire_up::{Road, roads};
 
 /// How long a part may take to answer.
@@ -227,6 +228,16 @@ impl Source for Observer {
 
     async fn channels(&self) -> Vec<ChannelView> {
         self.channels().await
+    }
+
+    async fn threads(&self, pipeline: &str, ask: Option<Threads>) -> Answer<Option<ThreadsView>> {
+        let Some(cell) = self.roads.get(pipeline) else {
+            return Ok(None);
+        };
+        let road = self.road(pipeline, cell).await?;
+        let view = threads(&self.config.state_dir, &road, ask).await;
+        let view = view.map_err(|error| format!("the replica cannot be asked: {error}"))?;
+        Ok(Some(view))
     }
 
     async fn compared(&self) -> Vec<LastCompared> {

@@ -244,6 +244,13 @@ fn rows_of(plan: &TablePlan, change: &Change, touched: &mut HashSet<Bytes>) -> b
     !rows.is_empty()
 }
 
+/// False if a record's key says that it is about none of these rows.
+fn may_tell(plan: &TablePlan, record: &RawRecord, among: &HashSet<Bytes>) -> bool {
+    let key = record.key.as_deref().map(std::str::from_utf8);
+    let identity = key.and_then(|key| plan.identity_of_text(key.ok()?));
+    identity.is_none_or(|identity| among.contains(&identity))
+}
+
 /// What a change leaves of the rows that are asked for. A row that takes a new key has a record of its own under either key.
 fn leave(
     plan: &TablePlan,
@@ -376,7 +383,8 @@ impl Passage for RoadPassage {
                 let records = read.map_err(unreachable)?;
                 let Some(last) = records.last() else { break };
                 from = last.offset.next();
-                for record in records.iter().filter(|record| record.offset < *to) {
+                let before = records.iter().filter(|record| record.offset < *to);
+                for record in before.filter(|record| may_tell(plan, record, among)) {
                     match self.change(record) {
                         // It is about all of the table's rows, and tells none of them.
                         Some(change) if change.op == Op::Truncate => told.clear(),

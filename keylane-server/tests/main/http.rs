@@ -29,6 +29,10 @@ impl Answer {
 
 /// Asks as plainly as can be. `None` while nobody listens.
 fn ask(place: &str, path: &str, token: Option<&str>) -> Option<Answer> {
+    send(place, &format!("GET {path}"), token, "")
+}
+
+fn send(place: &str, what: &str, token: Option<&str>, body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(place).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
@@ -38,7 +42,8 @@ fn ask(place: &str, path: &str, token: Option<&str>) -> Option<Answer> {
     });
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\n{authorization}\r\n"
+        "{what} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: {}\r\n{authorization}\r\n{body}",
+        body.len()
     )
     .ok()?;
     let mut text = String::new();
@@ -190,8 +195,60 @@ fn metrics_and_json_are_told_to_who_has_the_token_and_say_what_status_says() {
     road.terminate();
 }
 
+#[test]
+fn the_number_of_threads_is_told_and_asked_for_over_http_while_they_work() {
+    if left_out() {
+        return;
+    }
+    let mut bed = Bed::new("http_threads", TABLES);
+    bed.http = format!("listen: \"127.0.0.1:0\", auth_token: {TOKEN}");
+    bed.configure(&[bed.wiring()]);
+    let road = bed.start(&[]);
+    let place = served(&bed, &road);
+    bed.settle(&road);
+    let path = "/v1/threads/http_threads";
+    let put = |token, body: &str| send(&place, &format!("PUT {path}"), token, body);
+    let put = |token, body: &str| put(token, body).expect("an answer");
+    assert_eq!(put(None, "{\"threads\": 3}").code, 401);
+    for (body, asked) in [
+        ("{\"threads\": 3}", "3"),
+        ("{\"threads\": \"auto\"}", "auto"),
+        ("{\"threads\": \"2\"}", "2"),
+    ] {
+        let taken = put(Some(TOKEN), body);
+        assert_eq!(taken.code, 200, "{}", taken.body);
+        assert_eq!(taken.json()["asked"], asked, "{}", taken.body);
+        let told = answer(&place, path).json();
+        let shown = bed.json(&["threads", "http_threads", "--format", "json"], 0);
+        assert_eq!((&told["asked"], &told), (&asked.into(), &shown));
+    }
+    assert_eq!(answer(&place, path).json()["threads"], 2);
+    for body in [
+        "",
+        "{}",
+        "{\"threads\": 0}",
+        "{\"threads\": 1.5}",
+        "{\"threads\": \"many\"}",
+    ] {
+        let refused = put(Some(TOKEN), body);
+        let told = refused.json()["error"].to_string();
+        assert!(
+            refused.code == 400 && told.contains("1 to 1024"),
+            "{body}: {told}"
+        );
+    }
+    assert_eq!(answer(&place, "/v1/threads/other").code, 404);
+    assert_eq!(answer(&place, path).json()["asked"], "2");
+    road.terminate();
+}
+
 fn asks_for_its_token(place: &str) {
-    for path in ["/metrics", "/v1/status", "/v1/parked"] {
+    for path in [
+        "/metrics",
+        "/v1/status",
+        "/v1/parked",
+        "/v1/threads/http_told",
+    ] {
         for token in [None, Some("a-token-of-24-characterz"), Some("")] {
             let refused = ask(place, path, token).expect("an answer");
             assert_eq!(refused.code, 401, "{path} {token:?}");
