@@ -85,6 +85,8 @@ impl Readers {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "10")
             .set("fetch.error.backoff.ms", "50")
+            // By default a client whose queue was full looks again after a second: by then the queue is long empty.
+            .set("fetch.queue.backoff.ms", "5")
             .set("queued.max.messages.kbytes", "4096");
         let client = BaseConsumer::from_config_and_context(&config, Watch::default())
             .map_err(|error| failed("opening a Kafka reader", &error, ""))?;
