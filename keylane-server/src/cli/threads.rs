@@ -38,6 +38,13 @@ pub(super) fn run(config: &Config, arguments: &ThreadsArguments) -> Result<Exit,
         let Some(road) = roads.into_iter().next() else {
             return Err(Failure::new(Exit::Usage, "which pipeline?"));
         };
+        let Some(replica) = &road.replica else {
+            let message = format!(
+                "{}: this pipeline has no replica, so nothing applies",
+                road.name
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        };
         let configured = road.apply.threads;
         let asked = match arguments.threads {
             Some(threads) => {
@@ -45,10 +52,10 @@ pub(super) fn run(config: &Config, arguments: &ThreadsArguments) -> Result<Exit,
                     threads,
                     configured,
                 };
-                let stored = road.replica.ask_threads(&road.name, asked).await;
+                let stored = replica.ask_threads(&road.name, asked).await;
                 stored.map(|()| Some(asked))
             }
-            None => road.replica.asked_threads(&road.name).await,
+            None => replica.asked_threads(&road.name).await,
         };
         let asked = asked.map_err(|error| {
             let message = format!("{}: the replica cannot be asked: {error}", road.name);

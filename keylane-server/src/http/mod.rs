@@ -6,7 +6,9 @@
 //!
 //! `keylane consume --listen` serves the first three of its consumer alone.
 //!
-//! All of it is read-only.
+//! - `POST /v1/events/TOPIC`: takes an event into the outbox of a pipeline with `outbox.accept`.
+//!
+//! All the rest is read-only.
 
 mod source;
 pub use source::{Answer, Source};
@@ -17,6 +19,8 @@ pub use metrics::open_metrics;
 mod metrics_compared;
 
 mod ready;
+
+mod events;
 
 mod service;
 pub use service::service;
