@@ -1,7 +1,7 @@
 //! The mechanism of Keylane: what must hold, as pure decisions without I/O and without a clock.
 //!
 //! A row's way reads from the folder names: [`model`] (what moves), then the stages in road order: [`capture`], [`publish`], [`consume`],
-//! [`apply`], [`reconcile`], [`notify`]; beside the road [`topics`] and [`saga`]. Each stage has a `port` (what an adapter must promise) beside its pure steps. The workers in the `keylane` crate drive these
+//! [`apply`], [`reconcile`], [`notify`]; beside the road [`topics`], [`outbox`] and [`saga`]. Each stage has a `port` (what an adapter must promise) beside its pure steps. The workers in the `keylane` crate drive these
 //! steps against real systems; the simulator drives the same code with seeds and faults.
 
 pub mod model;
@@ -18,6 +18,8 @@ pub mod reconcile;
 pub mod notify;
 
 pub mod topics;
+
+pub mod outbox;
 
 pub mod saga;
 

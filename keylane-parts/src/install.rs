@@ -27,6 +27,10 @@ pub enum Tool {
     OpensslHeaders,
     /// Python's pip, which fetches published programs.
     Pip,
+    /// Python.
+    Python,
+    /// Node with npm, which fetches its packages.
+    Node,
 }
 
 impl Tool {
@@ -40,6 +44,8 @@ impl Tool {
             Self::Openssl => &["openssl"],
             Self::OpensslHeaders => &["libssl-dev", "pkg-config"],
             Self::Pip => &["python3-pip"],
+            Self::Python => &["python3"],
+            Self::Node => &["nodejs", "npm"],
         }
     }
 
@@ -53,6 +59,8 @@ impl Tool {
             Self::Openssl => on_path("openssl").is_some(),
             Self::OpensslHeaders => says_yes("pkg-config", &["--exists", "openssl"]),
             Self::Pip => says_yes("python3", &["-m", "pip", "--version"]),
+            Self::Python => on_path("python3").is_some(),
+            Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
         }
     }
 }

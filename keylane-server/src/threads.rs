@@ -36,13 +36,18 @@ pub struct ThreadsView {
 
 /// Stores what is asked for, if anything is, and waits some seconds for the applier of this machine to work by it.
 ///
+/// `None` if the pipeline has no replica: then nothing applies.
+///
 /// # Errors
 /// If the replica does not answer.
 pub async fn threads(
     state_dir: &Path,
     road: &Road,
     ask: Option<Threads>,
-) -> Result<ThreadsView, ApplyError> {
+) -> Result<Option<ThreadsView>, ApplyError> {
+    let Some(replica) = &road.replica else {
+        return Ok(None);
+    };
     let configured = road.apply.threads;
     let asked = match ask {
         Some(threads) => {
@@ -50,15 +55,15 @@ pub async fn threads(
                 threads,
                 configured,
             };
-            road.replica.ask_threads(&road.name, asked).await?;
+            replica.ask_threads(&road.name, asked).await?;
             Some(asked)
         }
-        None => road.replica.asked_threads(&road.name).await?,
+        None => replica.asked_threads(&road.name).await?,
     };
     let holds = AskedThreads::or_configured(asked, configured).to_string();
     let applier = taken_up(state_dir, &road.name, &holds).await;
     let why = applier.as_ref().map(|applier| applier.threads_why.clone());
-    Ok(ThreadsView {
+    Ok(Some(ThreadsView {
         pipeline: road.name.to_string(),
         configured: configured.to_string(),
         threads: applier.as_ref().map(|applier| applier.threads),
@@ -66,7 +71,7 @@ pub async fn threads(
         applier_runs: applier.is_some(),
         taken_up: applier.is_none_or(|applier| applier.threads_asked == holds),
         asked: holds,
-    })
+    }))
 }
 
 /// The applier of this machine, once it works by what holds, or as it is after [`TAKEN_MAX`].

@@ -66,6 +66,8 @@ mod neighbours;
 mod notify;
 #[path = "main/outages.rs"]
 mod outages;
+#[path = "main/outbox/mod.rs"]
+mod outbox;
 #[path = "main/parked.rs"]
 mod parked;
 #[path = "main/reconcile/mod.rs"]

@@ -22,6 +22,11 @@ pub mod workers;
 
 pub mod consumer;
 
+pub mod outbox;
+pub use outbox::{Outbox, OutboxEvent};
+
+pub mod participant;
+
 pub mod preflight;
 
 mod own_file;

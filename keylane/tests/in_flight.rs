@@ -55,6 +55,7 @@ fn settings(batch_bytes: usize) -> CaptureSettings {
         snapshot: true,
         chunk_rows: 1000,
         batch_bytes,
+        outbox: None,
         batches_in_flight_max: 4096,
         marker_interval: Duration::from_millis(100),
         // A capturer that waits for its checkpoint to be durable reads nothing either.

@@ -15,6 +15,7 @@ mod kafka_log;
 mod log_conformance;
 mod missing_rows;
 mod notify;
+mod participant;
 mod postgres_apply;
 mod postgres_capture;
 mod reconcile;

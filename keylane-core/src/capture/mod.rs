@@ -15,5 +15,8 @@ pub use snapshot::{SnapshotPlan, TablePhase, TableProgress, Window};
 mod route;
 pub use route::{Guest, Route};
 
+mod outbox;
+pub use outbox::{EventPublication, EventTopic, OutboxRow, OutboxTables, RefusedRow};
+
 mod sequencer;
 pub use sequencer::{Publication, Sequenced, Sequencer};

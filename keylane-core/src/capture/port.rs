@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::{OutboxRow, RefusedRow};
 use crate::model::{Epoch, Row, TableName, TableSchema, Value};
 
 /// A capture session that was opened: the source of changes is held by this process alone.
@@ -145,4 +146,10 @@ pub trait Origin: Send {
     /// For a table without a key the read is exact at the answer's place (it sees every commit before it and none after), and the whole table follows in
     /// that one transaction, as many `Chunk` events as it takes; `next_after` is `None` in the last only.
     async fn request_chunk(&mut self, request: ChunkRequest) -> Result<(), OriginError>;
+
+    /// Writes rows of outbox tables back with the reason why they are not published, under `parked`: where the row is gone, whole. Doing it again changes nothing.
+    async fn park_events(&mut self, rows: &[RefusedRow]) -> Result<(), OriginError>;
+
+    /// Deletes rows of outbox tables whose events the log holds durably. Those that are gone already are no error.
+    async fn purge_events(&mut self, rows: &[OutboxRow]) -> Result<(), OriginError>;
 }

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::outbox::RowStep;
 use super::{
-    ChunkRequest, OriginEvent, Place, Route, SnapshotPlan, TablePhase, TableProgress, Window,
-    WriteSet, split_key_change,
+    ChunkRequest, EventPublication, OriginEvent, OutboxRow, OutboxTables, Place, RefusedRow, Route,
+    SnapshotPlan, TablePhase, TableProgress, Window, WriteSet, split_key_change,
 };
 use crate::model::{
     Change, Op, OrderHash, Position, Row, TableName, TableSchema, TopicPartition, murmur2,
@@ -42,6 +43,12 @@ pub enum Sequenced {
     },
     /// The chunk cannot be merged: ask for it again.
     ReadAgain,
+    /// An event of an outbox to publish.
+    Event(Box<EventPublication>),
+    /// An event that the log holds already.
+    EventReplay(OutboxRow),
+    /// A row of an outbox that cannot be published: to be parked before the origin may forget this transaction.
+    EventRefused(Box<RefusedRow>),
     /// The change does not carry every column of its row key or order key, so nothing tells where it belongs. Nothing may be published behind it.
     KeyIncomplete(TableName),
 }
@@ -72,6 +79,7 @@ struct Transaction {
 /// The sequencer of one capture session.
 pub struct Sequencer {
     routes: BTreeMap<TableName, (Route, u32)>,
+    outbox: Option<OutboxTables>,
     tails: BTreeMap<TopicPartition, Position>,
     highest_tail: Position,
     write_set: WriteSet,
@@ -97,6 +105,7 @@ impl Sequencer {
         let highest_tail = tails.values().copied().max().unwrap_or_default();
         Sequencer {
             routes: BTreeMap::new(),
+            outbox: None,
             tails,
             highest_tail,
             write_set: WriteSet::new(entries_max, Position::end_of(confirmed)),
@@ -117,9 +126,30 @@ impl Sequencer {
         self.routes.insert(table, (route, hash));
     }
 
-    /// Whether a table has a route.
+    /// Rows of these tables are events.
+    pub fn set_outbox(&mut self, outbox: OutboxTables) {
+        self.outbox = Some(outbox);
+    }
+
+    /// The outbox tables, if there are any.
+    pub fn outbox(&self) -> Option<&OutboxTables> {
+        self.outbox.as_ref()
+    }
+
+    /// The outbox tables, to be told of their topics.
+    pub fn outbox_mut(&mut self) -> Option<&mut OutboxTables> {
+        self.outbox.as_mut()
+    }
+
+    /// Whether it is known what becomes of a table's changes.
     pub fn has_route(&self, table: &TableName) -> bool {
-        self.routes.contains_key(table)
+        self.routes.contains_key(table) || self.is_outbox(table)
+    }
+
+    fn is_outbox(&self, table: &TableName) -> bool {
+        self.outbox
+            .as_ref()
+            .is_some_and(|outbox| outbox.holds(table))
     }
 
     /// How far the snapshot is.
@@ -295,6 +325,18 @@ impl Sequencer {
     }
 
     fn place(&mut self, change: Change) -> Vec<Sequenced> {
+        if let Some(outbox) = self
+            .outbox
+            .as_ref()
+            .filter(|it| it.holds(&change.schema.table))
+        {
+            return vec![match outbox.step(change) {
+                RowStep::Publish(publication) => Sequenced::Event(publication),
+                RowStep::Replay(row) => Sequenced::EventReplay(row),
+                RowStep::Refused(refused) => Sequenced::EventRefused(refused),
+                RowStep::Nothing => Sequenced::Unpublished,
+            }];
+        }
         let table = &change.schema.table;
         // What is not published is in the chunk only: it was committed before the chunk was read.
         if !self.plan.publishes(table, change.position) {

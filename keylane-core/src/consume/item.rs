@@ -85,6 +85,9 @@ impl Intake {
         let Ok(header) = Header::decode(raw) else {
             return Taken::Unreadable("its `keylane` header is malformed or of a later version");
         };
+        if header.source.is_some() {
+            return Taken::Unreadable("it is an event of an outbox, and this topic is a table's");
+        }
         match self.acceptance.judge(&header) {
             Verdict::Opened => return Taken::Opened,
             Verdict::Take => {}

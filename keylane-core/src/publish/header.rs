@@ -2,11 +2,11 @@
 //!
 //! `1 k=c e=2f p=16b3748.3 f=16b3000.0 h=5f3a09d1 d=1f00aa.3.9e3779b1.16b3748.1` reads: version 1, a change, of capture epoch 0x2f, at position
 //! (0x16b3748, 3), depending on everything up to 16b3000.0, ordered by hash 5f3a09d1, and on the change at 16b3748.1 in partition 3 of the topic whose
-//! name hashes to 1f00aa. Numbers are hexadecimal.
+//! name hashes to 1f00aa. Numbers are hexadecimal. In topics of events `o=9f…` names the pipeline whose epoch and position these are.
 
 use std::fmt::Write as _;
 
-use crate::model::{Epoch, OrderHash, Position, SchemaId};
+use crate::model::{Epoch, OrderHash, Position, SchemaId, fingerprint};
 
 /// The header's name.
 pub const HEADER_NAME: &str = "keylane";
@@ -80,6 +80,17 @@ impl Stamp {
     pub const DEPENDENCIES_MAX: usize = 8;
 }
 
+/// Which pipeline's outbox an event came from. Several may write into one topic, each with epochs and positions of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub u64);
+
+impl SourceId {
+    /// Of the pipeline with this prefix.
+    pub fn of(prefix: &str) -> Self {
+        SourceId(fingerprint(prefix))
+    }
+}
+
 /// The header's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -97,6 +108,8 @@ pub struct Header {
     pub schema: Option<SchemaId>,
     /// When the origin committed, microseconds since 1970; 0 if unknown.
     pub committed_at_us: i64,
+    /// In a topic of events: whose epoch and position these are. `None` in a pipeline's own topics.
+    pub source: Option<SourceId>,
 }
 
 /// Why a header could not be read. The text never holds the header's content.
@@ -124,6 +137,7 @@ impl Header {
             order: None,
             schema: None,
             committed_at_us: 0,
+            source: None,
         }
     }
 
@@ -149,6 +163,9 @@ impl Header {
         }
         if self.committed_at_us != 0 {
             let _ = write!(text, " t={}", self.committed_at_us);
+        }
+        if let Some(source) = self.source {
+            let _ = write!(text, " o={:x}", source.0);
         }
         for dependency in &self.stamp.dependencies {
             let Dependency {
@@ -192,6 +209,9 @@ impl Header {
                 "s" => header.schema = Some(SchemaId(hex64(value).ok_or(HeaderError::Malformed)?)),
                 "t" => {
                     header.committed_at_us = value.parse().map_err(|_| HeaderError::Malformed)?
+                }
+                "o" => {
+                    header.source = Some(SourceId(hex64(value).ok_or(HeaderError::Malformed)?));
                 }
                 "d" => header
                     .stamp
@@ -247,6 +267,7 @@ mod tests {
             order: Some(OrderHash(3)),
             schema: Some(SchemaId(u64::MAX)),
             committed_at_us: 1_700_000_000_000_000,
+            source: Some(SourceId(0xfeed)),
         };
         assert_eq!(Header::decode(header.encode().as_bytes()), Ok(header));
         let marker = Header::plain(RecordKind::Marker, Epoch(1), Position::new(1, 0));

@@ -12,7 +12,7 @@ pub use group::{
 };
 
 mod header;
-pub use header::{Dependency, HEADER_NAME, Header, HeaderError, RecordKind, Stamp};
+pub use header::{Dependency, HEADER_NAME, Header, HeaderError, RecordKind, SourceId, Stamp};
 
 mod accept;
 pub use accept::{Acceptance, Checkpoint, Verdict};

@@ -52,6 +52,8 @@ pub struct TopicInfo {
     pub partitions: u32,
     /// Whether this call created it.
     pub created: bool,
+    /// The largest record that it takes, where it was asked for and told.
+    pub record_bytes_max: Option<usize>,
 }
 
 /// A record to append.
@@ -202,7 +204,7 @@ pub trait Log: Send + Sync {
     /// Creates what is missing and verifies what is there.
     async fn ensure_topics(&self, specs: &[TopicSpec]) -> Result<Vec<TopicInfo>, LogError>;
 
-    /// A topic as it is; `None` if it is not there.
+    /// A topic as it is, and the largest record that it takes if it tells; `None` if it is not there.
     async fn describe_topic(&self, name: &str) -> Result<Option<TopicInfo>, LogError>;
 
     /// Hands records over. Waits while too many bytes are in flight (back-pressure); returns as soon as they are queued.

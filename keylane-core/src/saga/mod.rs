@@ -40,6 +40,8 @@ pub use decide::{Decision, Moment, StartError, decide, start};
 mod barrier;
 pub use barrier::{Asked, Conclusion, Judgement, Ran, Rows, Undone, Verdict, conclude, judge};
 
+pub mod wire;
+
 mod choreography;
 pub use choreography::{
     Alarm, Choreography, ChoreographyStep, Expected, Heard, Part, Patience, Said, StepTrack, Track,

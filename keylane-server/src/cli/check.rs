@@ -55,7 +55,7 @@ fn live(config: &Config) -> Result<Vec<Finding>, Failure> {
         for (name, pipeline) in &config.pipelines {
             let (checks, writes) = checks(config, name, pipeline).await;
             all.extend(checks);
-            written.push(writes);
+            written.extend(writes);
         }
         all.extend(one_writer(&written));
         Ok(all)

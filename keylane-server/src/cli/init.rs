@@ -21,9 +21,12 @@ pub struct InitArguments {
     /// The origin: postgres://USER@HOST:PORT/DATABASE or sqlite:PATH.
     #[arg(long, value_name = "URL")]
     from: Secret,
-    /// The replica, likewise.
-    #[arg(long, value_name = "URL")]
-    to: Secret,
+    /// The replica, likewise; may be left out with --events.
+    #[arg(long, value_name = "URL", required_unless_present = "events")]
+    to: Option<Secret>,
+    /// Publish the rows of the origin's table keylane_outbox, which may name these topics (orders.events, or a beginning: orders.*).
+    #[arg(long, value_delimiter = ',', value_name = "TOPIC,…")]
+    events: Vec<String>,
     /// Kafka's brokers; without, changes go through the embedded log.
     #[arg(long, value_name = "HOST:PORT,…")]
     kafka: Option<String>,
@@ -61,6 +64,10 @@ pub(super) fn run(path: &Path, arguments: &InitArguments) -> Result<Exit, Failur
         };
         Failure::new(exit, unfound.message)
     })?;
+    let found = match arguments.to.is_none() && arguments.tables.is_empty() {
+        true => Vec::new(),
+        false => found,
+    };
     let chosen = chosen(found, &arguments.tables).map_err(usage)?;
     let (refused, carried): (Vec<FoundTable>, Vec<FoundTable>) = chosen
         .into_iter()
@@ -73,7 +80,8 @@ pub(super) fn run(path: &Path, arguments: &InitArguments) -> Result<Exit, Failur
     let answers = InitAnswers {
         pipeline: name,
         origin: seen_from(path, &arguments.from),
-        replica: seen_from(path, &arguments.to),
+        replica: arguments.to.as_ref().map(|to| seen_from(path, to)),
+        events: arguments.events.clone(),
         kafka_bootstrap: arguments.kafka.clone(),
         tables: match listed {
             true => carried.iter().map(entry).collect(),
@@ -254,13 +262,22 @@ fn tell(
         super::print(format!("{done:#}\n").as_bytes());
         return;
     }
+    let carries = answers.replica.is_some() || !answers.tables.is_empty();
+    let what = match carries {
+        true => format!("{} tables", carried.len()),
+        false => "events only".to_owned(),
+    };
     eprintln!(
-        "wrote {}: pipeline {}, {} tables",
+        "wrote {}: pipeline {}, {what}",
         path.display(),
-        answers.pipeline,
-        carried.len()
+        answers.pipeline
     );
-    if carried.is_empty() {
+    if !answers.events.is_empty() {
+        eprintln!(
+            "note: events are rows of the table keylane_outbox: docs/guides/outbox.md shows how to make it"
+        );
+    }
+    if carries && carried.is_empty() {
         eprintln!("note: the origin has no table that can be captured yet; `run` needs one");
     }
     for table in carried.iter().filter(|table| table.key.is_empty()) {

@@ -172,7 +172,10 @@ async fn resolve(
     }
     let roads: Vec<Road> = roads(config, &pipelines).await?;
     for road in &roads {
-        let resolved = road.replica.resolve_parked(&road.name, filter, discard);
+        let Some(replica) = &road.replica else {
+            continue;
+        };
+        let resolved = replica.resolve_parked(&road.name, filter, discard);
         touched += resolved.await.map_err(|error| {
             let message = format!("{}: the replica cannot be asked: {error}", road.name);
             Failure::new(Exit::Unreachable, message)

@@ -18,7 +18,7 @@ use crate::notify::Watching;
 use crate::reconcile::Scheduling;
 use crate::shutdown;
 use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
-use crate::wire_up::{Road, roads};
+use crate::wire_up::{EventIntake, Road, roads};
 
 /// How often the status file is replaced.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -65,9 +65,14 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
             );
             return Err(Failure::new(Exit::Usage, message));
         }
+        let nothing = |road: &&Arc<Road>| arguments.only == Some(Half::Apply) && road.replica.is_none();
+        if let Some(road) = roads.iter().find(nothing) {
+            let message = format!("{}: this pipeline has no replica, so nothing applies: run it without --only apply", road.name);
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let observer = Arc::new(Observer::new(config, &[], &roads)?);
         let served = CancellationToken::new();
-        let service = http::serve(&config.http, &config.state_dir, observer.clone(), &served).await?;
+        let service = http::serve(&config.http, &config.state_dir, observer.clone(), EventIntake::of(config), &served).await?;
         let watching = Watching::start(config, observer)?;
         let scheduling = Scheduling::start(config);
         let runs = roads
@@ -102,7 +107,7 @@ async fn pipeline(
 ) -> bool {
     let stop = stop.child_token();
     let captures = arguments.only != Some(Half::Apply) && road.capture.is_some();
-    let applies = arguments.only != Some(Half::Capture);
+    let applies = arguments.only != Some(Half::Capture) && road.replica.is_some();
     let (capture_stats, apply_stats) = (
         Arc::new(CaptureStats::default()),
         Arc::new(ApplyStats::default()),
@@ -187,11 +192,11 @@ fn applying(
 ) -> JoinHandle<bool> {
     let (road, stats, stop) = (road.clone(), stats.clone(), stop.clone());
     tokio::spawn(async move {
-        if !applies {
+        let Some(replica) = road.replica.clone().filter(|_| applies) else {
             return true;
-        }
+        };
         let end = apply::run(
-            road.replica.clone(),
+            replica,
             road.log.clone(),
             road.schemas.clone(),
             &road.apply,

@@ -152,6 +152,9 @@ async fn passes(
     place: u64,
     until: Instant,
 ) -> Result<Option<Outcome>, Failure> {
+    if road.replica.is_none() {
+        return published(config, road, place, until).await;
+    }
     loop {
         let looked = tokio::time::timeout(left(until).max(LOOK_INTERVAL), road.progress());
         let progress = match looked.await {
@@ -177,6 +180,27 @@ async fn passes(
                     format!("{}: the replica cannot be asked: {why}", road.name),
                 )),
             };
+        }
+        tokio::time::sleep(LOOK_INTERVAL.min(left(until))).await;
+    }
+}
+
+/// Waits until the mark is behind what the log holds, where nothing is applied; what holds it, if it is not in time.
+async fn published(
+    config: &Config,
+    road: &Road,
+    place: u64,
+    until: Instant,
+) -> Result<Option<Outcome>, Failure> {
+    loop {
+        if road.has_applied(place).await? {
+            return Ok(None);
+        }
+        if left(until).is_zero() {
+            return Ok(Some(Outcome::Held {
+                partition: None,
+                why: state(config, road),
+            }));
         }
         tokio::time::sleep(LOOK_INTERVAL.min(left(until))).await;
     }
@@ -215,6 +239,9 @@ fn state(config: &Config, road: &Road) -> String {
         .find_map(|process| process.capture.as_ref());
     match (capturing, applying) {
         (None, None) => "neither half of it runs on this machine; start `keylane run`".to_owned(),
+        (Some(capturing), None) if road.replica.is_none() => {
+            format!("capture is {}: {}", capturing.state, capturing.why)
+        }
         (Some(_), None) => "no applier runs on this machine; start `keylane run`".to_owned(),
         (None, Some(_)) => "no capturer runs on this machine; start `keylane run`".to_owned(),
         (Some(capturing), Some(applying)) => {

@@ -36,6 +36,13 @@ pub(super) fn run(config: &Config, arguments: &ThreadsArguments) -> Result<Exit,
             let message = format!("{}: the replica cannot be asked: {error}", road.name);
             Failure::new(Exit::Unreachable, message)
         })?;
+        let view = view.ok_or_else(|| {
+            let message = format!(
+                "{}: this pipeline has no replica, so nothing applies",
+                road.name
+            );
+            Failure::new(Exit::Usage, message)
+        })?;
         match arguments.format {
             Format::Json => super::print(format!("{:#}\n", json!(view)).as_bytes()),
             Format::Text => eprintln!("{}", words(&view)),

@@ -10,6 +10,7 @@ use super::issue::Issue;
 use super::log::{Log, LogRead};
 use super::notify::Notify;
 use super::origin::Origin;
+use super::outbox::Outbox;
 use super::pipeline::PipelineRead;
 use super::reader::Reader;
 use super::replica::Replica;
@@ -49,6 +50,7 @@ pub(super) fn check(reader: &Reader<'_>, log: Option<&LogRead>, pipelines: &[Pip
         check_log(reader, log, read);
         check_consistency(reader, read);
         check_whole_origin(reader, read);
+        check_accept(reader, read);
     }
 }
 
@@ -86,6 +88,23 @@ fn check_consistency(reader: &Reader<'_>, read: &PipelineRead) {
                 read.name
             ),
             "take consistency: key, or let Keylane capture: another tool's records do not tell when a transaction is whole",
+        ));
+    }
+}
+
+/// Events that come over HTTP are kept in a file of Keylane's own making.
+fn check_accept(reader: &Reader<'_>, read: &PipelineRead) {
+    let accepts = |outbox: &Outbox| outbox.accept.is_some();
+    let in_postgres = matches!(read.pipeline.origin, Some(Origin::Postgres(_)));
+    if in_postgres && read.pipeline.outbox.as_ref().is_some_and(accepts) {
+        reader.report(Issue::new(
+            Code::Conflict,
+            read.origin_span,
+            format!(
+                "pipelines.{}: 'outbox.accept' does not go with a PostgreSQL origin",
+                read.name
+            ),
+            "give these events a pipeline of their own whose origin is a SQLite file: origin: { sqlite: { path: .keylane/events.db } }",
         ));
     }
 }
@@ -140,10 +159,10 @@ impl<'r> Taken<'r> {
 
 fn check_one_database(reader: &Reader<'_>, read: &PipelineRead) {
     let same = match (&read.pipeline.origin, &read.pipeline.replica) {
-        (Some(Origin::Sqlite { path: origin }), Replica::Sqlite { path: replica }) => {
+        (Some(Origin::Sqlite { path: origin }), Some(Replica::Sqlite { path: replica })) => {
             plain(origin) == plain(replica)
         }
-        (Some(Origin::Postgres(origin)), Replica::Postgres { url }) => {
+        (Some(Origin::Postgres(origin)), Some(Replica::Postgres { url })) => {
             let place =
                 |url: &super::url::PostgresUrl| (url.host(), url.port(), url.database().to_owned());
             place(&origin.url) == place(url)
@@ -183,8 +202,8 @@ fn check_log(reader: &Reader<'_>, log: Option<&LogRead>, read: &PipelineRead) {
         Some(Origin::Postgres(_)) | None => None,
     };
     let replica = match &read.pipeline.replica {
-        Replica::Sqlite { path } => Some(path),
-        Replica::Postgres { .. } => None,
+        Some(Replica::Sqlite { path }) => Some(path),
+        Some(Replica::Postgres { .. }) | None => None,
     };
     let log_path = plain(&embedded.path);
     for (path, path_span) in [(origin, read.origin_span), (replica, read.replica_span)] {

@@ -1,4 +1,4 @@
-//! `pipelines`: each is one road from an origin to a replica.
+//! `pipelines`: each is one road from an origin to a replica, or into topics only.
 
 use std::fmt;
 
@@ -9,6 +9,7 @@ use super::from_topics::{self, FromTopics};
 use super::keys::{Absent, Key, Takes};
 use super::notify::{self, PipelineNotify};
 use super::origin::{self, Origin};
+use super::outbox::{self, Outbox};
 use super::reader::{Block, Read, Reader};
 use super::reconcile::{self, Reconcile};
 use super::replica::{self, Replica};
@@ -27,13 +28,19 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "replica",
         takes: Takes::Block(replica::KEYS),
-        absent: Absent::Required,
+        absent: Absent::Means("an error, unless `outbox` is there: then nothing is applied"),
         means: "The database kept equal to the origin. Keylane's progress stands in it too.",
+    },
+    Key {
+        name: "outbox",
+        takes: Takes::Block(outbox::KEYS),
+        absent: Absent::Means("no table of the origin holds events"),
+        means: "Tables whose rows are events, published to the topics that the rows name.",
     },
     Key {
         name: "tables",
         takes: Takes::Texts("`SCHEMA.TABLE` (SQLite: `TABLE`), `*` for any characters of a part"),
-        absent: Absent::Means("all tables of the origin"),
+        absent: Absent::Means("all tables of the origin; without a replica none"),
         means: "The tables to carry.",
     },
     Key {
@@ -111,9 +118,11 @@ impl fmt::Display for PipelineName {
 pub struct Pipeline {
     /// The truth; None only if `from_topics` is there.
     pub origin: Option<Origin>,
-    /// What is kept equal to it.
-    pub replica: Replica,
-    /// Tables to carry; empty means all.
+    /// What is kept equal to it; None only if there is an outbox.
+    pub replica: Option<Replica>,
+    /// Tables whose rows are events.
+    pub outbox: Option<Outbox>,
+    /// Tables to carry; empty means all, or without a replica none.
     pub tables: Vec<TablePattern>,
     /// Tables not to carry.
     pub exclude: Vec<TablePattern>,
@@ -132,8 +141,13 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Whether the pipeline carries this table of its origin.
+    /// Whether the pipeline carries this table of its origin, as rows and not as events.
     pub fn carries(&self, schema: Option<&str>, table: &str) -> bool {
+        let means_any = self.replica.is_some() || !self.tables.is_empty();
+        let holds = |outbox: &Outbox| outbox.holds(schema, table);
+        if !means_any || self.outbox.as_ref().is_some_and(holds) {
+            return false;
+        }
         let name = TableName {
             schema: schema.map(str::to_owned),
             table: table.to_owned(),
@@ -173,12 +187,8 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
     let path = format!("pipelines.{shown}");
     let block = Block::open(reader, KEYS, path, Some(&entry.node), entry.key_span)?;
     let source = read_source(&block, &entry.key);
-    let replica = match block.is_written("replica") {
-        true => block
-            .block("replica")
-            .and_then(|inner| replica::read(&inner)),
-        false => Err(block.missing("replica")),
-    };
+    let outbox = read_outbox(&block, &entry.key);
+    let replica = read_replica(&block);
     let topics = block
         .block("topics")
         .and_then(|inner| topics::read(&inner, &entry.key));
@@ -216,6 +226,7 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
         pipeline: Pipeline {
             origin,
             replica: replica?,
+            outbox: outbox?,
             tables,
             exclude,
             topics: topics.topics,
@@ -226,6 +237,51 @@ pub(super) fn read(reader: &Reader<'_>, entry: &Entry) -> Read<PipelineRead> {
             from_topics,
         },
     })
+}
+
+/// The replica; only a pipeline of events does without.
+fn read_replica(block: &Block<'_>) -> Read<Option<Replica>> {
+    if block.is_written("replica") {
+        return block
+            .block("replica")
+            .and_then(|inner| replica::read(&inner))
+            .map(Some);
+    }
+    if !block.is_written("outbox") {
+        return Err(block.missing("replica"));
+    }
+    for needs in ["apply", "reconcile"] {
+        if let Some(entry) = block.entry(needs) {
+            return Err(block.report(
+                Code::Conflict,
+                entry.key_span,
+                format!("{}: there is no replica", block.path_of(needs)),
+                "remove it, or name the replica",
+            ));
+        }
+    }
+    Ok(None)
+}
+
+fn read_outbox(block: &Block<'_>, pipeline: &str) -> Read<Option<Outbox>> {
+    let Some(entry) = block.entry("outbox").filter(|_| block.is_written("outbox")) else {
+        return Ok(None);
+    };
+    if block.is_written("from_topics") {
+        return Err(block.report(
+            Code::Conflict,
+            entry.key_span,
+            format!(
+                "{}: nothing is captured where 'from_topics' is set",
+                block.path_of("outbox")
+            ),
+            "give the outbox a pipeline of its own",
+        ));
+    }
+    block
+        .block("outbox")
+        .and_then(|inner| outbox::read(&inner, pipeline))
+        .map(Some)
 }
 
 type Origins = (Option<Origin>, Option<FromTopics>);

@@ -10,6 +10,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use keylane_core::outbox::TopicPattern;
+
 use super::code::Code;
 use super::file::Config;
 use super::pipeline::PipelineName;
@@ -26,8 +28,10 @@ pub struct InitAnswers {
     pub pipeline: PipelineName,
     /// `postgres://…` or `sqlite:PATH`; a relative path starts at the directory of the configuration.
     pub origin: Secret,
-    /// `postgres://…` or `sqlite:PATH`.
-    pub replica: Secret,
+    /// `postgres://…` or `sqlite:PATH`; None where there are only events.
+    pub replica: Option<Secret>,
+    /// The topics that rows of the outbox may name; empty without one.
+    pub events: Vec<String>,
     /// `HOST:PORT,…`; None for the embedded log.
     pub kafka_bootstrap: Option<String>,
     /// Tables to carry, in the order to write them; empty for all.
@@ -124,14 +128,13 @@ impl Config {
         // Writing to a `String` cannot fail, so the results are dropped here and below.
         let _ = writeln!(text, "pipelines:\n  {pipeline}:");
         endpoint(&mut text, &mut secrets, pipeline, "origin", &answers.origin)?;
-        endpoint(
-            &mut text,
-            &mut secrets,
-            pipeline,
-            "replica",
-            &answers.replica,
-        )?;
-        table_list(&mut text, &answers.tables)?;
+        if let Some(replica) = &answers.replica {
+            endpoint(&mut text, &mut secrets, pipeline, "replica", replica)?;
+        }
+        event_topics(&mut text, &answers.events)?;
+        if answers.replica.is_some() || !answers.tables.is_empty() {
+            table_list(&mut text, &answers.tables)?;
+        }
         tail(&mut text, answers);
         Ok(Template { text, secrets })
     }
@@ -172,14 +175,35 @@ fn tail(text: &mut String, answers: &InitAnswers) {
     let _ = write!(
         text,
         "\n    topics:\n      prefix: {prefix}\n      partitions: 8           # changing it later moves keys, which is refused\n\
-         {replication}      # order_keys:           # what must keep its order together, if not the primary key\n      \
+         {replication}",
+        prefix = answers.pipeline,
+    );
+    if answers.replica.is_none() {
+        return;
+    }
+    text.push_str(
+        "      # order_keys:           # what must keep its order together, if not the primary key\n      \
          #   public.order_items: [order_id]\n\n    \
          # capture:\n    #   snapshot: initial       # never: only changes from now on\n\n    \
          apply:\n      threads: 4\n      \
          # create_tables: true     # tables that the replica lacks\n      \
-         # on_error: {{ retry: 8, then: park }}   # then: stop\n",
-        prefix = answers.pipeline,
+         # on_error: { retry: 8, then: park }   # then: stop\n",
     );
+}
+
+fn event_topics(text: &mut String, topics: &[String]) -> Result<(), TemplateError> {
+    if topics.is_empty() {
+        return Ok(());
+    }
+    text.push_str("    outbox:                  # table keylane_outbox: docs/guides/outbox.md\n      topics:\n");
+    for topic in topics {
+        TopicPattern::parse(topic).map_err(|fault| TemplateError {
+            code: Code::BadName,
+            message: format!("topic '{}' {fault}", super::tree::printable(topic)),
+        })?;
+        let _ = writeln!(text, "        - {}", scalar(topic));
+    }
+    Ok(())
 }
 
 fn endpoint(

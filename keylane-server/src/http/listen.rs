@@ -15,10 +15,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::service::service;
+use super::service::{PATHS, service};
 use super::source::Source;
 use crate::config::Http;
 use crate::exit_code::{Exit, Failure};
+use crate::wire_up::EventIntake;
 
 /// How long the holder of a taken address may need to leave its note.
 const NOTE_WAIT: Duration = Duration::from_secs(2);
@@ -64,12 +65,13 @@ pub async fn serve(
     http: &Http,
     state_dir: &Path,
     source: Arc<dyn Source>,
+    intake: EventIntake,
     stop: &CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
     let Some(address) = http.listen else {
         return Ok(None);
     };
-    let router = service(source, http.auth_token.clone());
+    let router = service(source, intake, http.auth_token.clone());
     let server = Server {
         address,
         state_dir: state_dir.to_owned(),
@@ -147,9 +149,7 @@ impl Server {
         if let Err(error) = note.write(&self.state_dir) {
             warn!("no note of the HTTP address could be left in the state folder: {error}");
         }
-        info!(
-            "http://{listen}: /healthz /readyz /metrics /v1/status /v1/parked /v1/threads/PIPELINE"
-        );
+        info!("http://{listen}: {PATHS}");
         let stopped = self.stop.clone();
         let serving =
             axum::serve(listener, self.router).with_graceful_shutdown(stopped.cancelled_owned());

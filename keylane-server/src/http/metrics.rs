@@ -85,6 +85,11 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         |view| view.published,
     ),
     (
+        "keylane_publish_parked_events",
+        "Rows of an outbox that could not be published and were parked there",
+        |view| view.events_parked,
+    ),
+    (
         "keylane_consume_unreadable_records",
         "Records that could not be read",
         |view| view.unreadable,

@@ -7,8 +7,9 @@
 //! `keylane consume --listen` serves the first three of its consumer alone.
 //!
 //! - `/v1/threads/PIPELINE`: what `keylane threads` tells, and with PUT what it asks for.
+//! - `POST /v1/events/TOPIC`: takes an event into the outbox of a pipeline with `outbox.accept`.
 //!
-//! All else is read-only.
+//! All the rest is read-only.
 
 mod source;
 pub use source::{Answer, Source};
@@ -19,6 +20,8 @@ pub use metrics::open_metrics;
 mod metrics_compared;
 
 mod ready;
+
+mod events;
 
 mod threads;
 

@@ -35,13 +35,17 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Facts, view};
+    use crate::status::{Facts, Halves, view};
 
     #[test]
     fn ready_is_what_has_caught_up_since_it_last_could_not() {
         let mut readiness = Readiness::default();
+        let both = Halves {
+            captures: true,
+            applies: true,
+        };
         let mut ready = |state: State, applied: Option<u64>, lag_ms: Option<u64>| {
-            let mut view = view("shop", true, &[], &|_| true, &Facts::default(), 0);
+            let mut view = view("shop", both, &[], &|_| true, &Facts::default(), 0);
             (view.state, view.applied, view.lag_ms) = (state, applied, lag_ms);
             readiness.is_ready(&view)
         };

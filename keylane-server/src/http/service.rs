@@ -10,22 +10,28 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
+use super::events;
 use super::metrics::open_metrics;
 use super::ready::Readiness;
 use super::source::Source;
 use super::threads;
 use crate::config::Secret;
 use crate::status::told;
+use crate::wire_up::EventIntake;
 
 pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// What there is, for people who look.
+pub(super) const PATHS: &str = "/healthz, /readyz, /metrics, /v1/status, /v1/parked, /v1/threads/PIPELINE, POST /v1/events/TOPIC";
+
 /// All paths. With a token, every path but `/healthz` and `/readyz` answers 401 without `Authorization: Bearer TOKEN`.
-pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
+pub fn service(source: Arc<dyn Source>, intake: EventIntake, token: Option<Secret>) -> Router {
     let asked = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/parked", get(parked));
     let threads = guarded(threads::paths(source.clone()), token.clone());
+    let taken = guarded(events::paths(intake), token.clone());
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -36,6 +42,7 @@ pub fn service(source: Arc<dyn Source>, token: Option<Secret>) -> Router {
             ready: Arc::default(),
         })
         .merge(threads)
+        .merge(taken)
 }
 
 /// These paths, asking for the token if there is one.
@@ -101,8 +108,7 @@ async fn parked(Shared(served): From) -> Response {
 }
 
 async fn nothing() -> Response {
-    let known = "/healthz, /readyz, /metrics, /v1/status, /v1/parked, /v1/threads/PIPELINE";
-    let body = json!({"error": format!("nothing here; there are {known}")});
+    let body = json!({"error": format!("nothing here; there are {PATHS}")});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 

@@ -24,7 +24,7 @@ pub trait Source: Send + Sync + 'static {
     /// Of each table the last comparison of all its rows; none if nothing was compared.
     async fn compared(&self) -> Vec<LastCompared>;
 
-    /// How many threads apply a pipeline, and so many from now on if that is asked for; `None` if there is no such pipeline.
+    /// How many threads apply a pipeline, and so many from now on if that is asked for; `None` if there is no such pipeline, or it has no replica.
     async fn threads(&self, pipeline: &str, ask: Option<Threads>) -> Answer<Option<ThreadsView>>;
 
     /// All parked keys, oldest first.

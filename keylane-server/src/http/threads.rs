@@ -51,7 +51,9 @@ async fn answer(source: &dyn Source, pipeline: &str, ask: Option<Threads>) -> Re
         Ok(Some(view)) => (StatusCode::ACCEPTED, Json(view)).into_response(),
         Ok(None) => refusal(
             StatusCode::NOT_FOUND,
-            &format!("there is no pipeline {pipeline}; /v1/status names those that there are"),
+            &format!(
+                "there is no pipeline {pipeline} with a replica; /v1/status names the pipelines"
+            ),
         ),
         Err(why) => refusal(StatusCode::SERVICE_UNAVAILABLE, &why),
     }

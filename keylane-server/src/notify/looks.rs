@@ -86,7 +86,7 @@ fn applies(is_alive: bool, status: &ApplyStatus) -> Option<HalfLook> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Facts, view};
+    use crate::status::{Facts, Halves, view};
 
     const NOW_US: i64 = 1_700_000_000_000_000;
 
@@ -148,7 +148,11 @@ mod tests {
 
     #[test]
     fn a_lag_is_told_where_an_applier_lives() {
-        let mut view = view("shop", true, &[], &|_| true, &Facts::default(), 0);
+        let both = Halves {
+            captures: true,
+            applies: true,
+        };
+        let mut view = view("shop", both, &[], &|_| true, &Facts::default(), 0);
         view.lag_ms = Some(95_000);
         let mut alive = process("streaming", "");
         alive.pid = std::process::id();

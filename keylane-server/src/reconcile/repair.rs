@@ -204,14 +204,15 @@ impl Mending<'_> {
 
     /// Keys whose changes are parked: they are mended by a redrive, in their order. Without an answer nothing is mended.
     async fn parked(&self) -> Result<BTreeSet<bytes::Bytes>, Trouble> {
-        let Some(road) = &self.target.road else {
+        let road = self.target.road.as_ref();
+        let Some((road, replica)) = road.and_then(|it| Some((it, it.replica.as_ref()?))) else {
             return Ok(BTreeSet::new());
         };
         let filter = ParkedFilter {
             id: None,
             table: Some(self.plan.origin.to_string()),
         };
-        let parked = road.replica.parked(&road.name, &filter, PARKED_MAX).await;
+        let parked = replica.parked(&road.name, &filter, PARKED_MAX).await;
         let parked = parked.map_err(|error| {
             let why = format!("it is not known which keys are parked: {error}");
             Trouble::Table(Exit::Unreachable, why)

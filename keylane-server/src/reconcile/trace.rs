@@ -346,7 +346,9 @@ impl Follow<'_> {
             id: None,
             table: Some(table.to_string()),
         };
-        let replica = &self.road.replica;
+        let Some(replica) = &self.road.replica else {
+            return Ok(false);
+        };
         let parked = replica.parked(&self.road.name, &filter, PARKED_MAX).await;
         let mut keys = parked.map_err(unanswered)?.into_iter();
         let own = Some(&self.identity);

@@ -39,6 +39,9 @@ pub struct CaptureStatus {
     /// Bytes handed to the log, or about to be, and not durable yet.
     #[serde(default)]
     pub in_flight_bytes: u64,
+    /// Rows of outbox tables that could not be published and were parked there.
+    #[serde(default)]
+    pub events_parked: u64,
     /// Rows copied by the snapshot.
     pub snapshot_rows: u64,
     /// The open session's epoch.
@@ -141,6 +144,7 @@ impl CaptureStatus {
             published: stats.published.get(),
             replays_skipped: stats.replays_skipped.get(),
             in_flight_bytes: stats.in_flight_bytes.get(),
+            events_parked: stats.events_parked.get(),
             snapshot_rows: stats.snapshot_rows.get(),
             epoch: stats.epoch.get(),
             confirmed: stats.confirmed.get(),

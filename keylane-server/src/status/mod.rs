@@ -15,7 +15,7 @@ pub use rate::RateMeter;
 
 mod view;
 pub(crate) use view::half;
-pub use view::{Facts, PipelineView, ProcessView, State, rfc3339, view, worst_first};
+pub use view::{Facts, Halves, PipelineView, ProcessView, State, rfc3339, view, worst_first};
 
 mod text;
 pub use text::{table, told};

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::file::{ProcessStatus, read_all};
 use super::retained::{Retained, retained};
-use super::view::{Facts, PipelineView, view, worst_first};
+use super::view::{Facts, Halves, PipelineView, view, worst_first};
 use crate::config::{self, Config, Pipeline};
 use crate::exit_code::{Exit, Failure};
 use crate::http::{Answer, Source};
@@ -99,7 +99,10 @@ impl Observer {
                 continue;
             }
             let road = self.road(name, cell).await?;
-            let asked = road.replica.parked(name, filter, PARKED_MAX);
+            let Some(replica) = &road.replica else {
+                continue;
+            };
+            let asked = replica.parked(name, filter, PARKED_MAX);
             let parked = answer("the replica", asked).await;
             all.extend(
                 parked
@@ -145,9 +148,12 @@ impl Observer {
             }
             Err(why) => facts.troubles.insert(0, why),
         }
-        let captures = pipeline.origin.is_some() && pipeline.from_topics.is_none();
+        let halves = Halves {
+            captures: pipeline.origin.is_some() && pipeline.from_topics.is_none(),
+            applies: pipeline.replica.is_some(),
+        };
         let alive = ProcessStatus::is_alive;
-        Some(view(name, captures, processes, &alive, &facts, now_us()))
+        Some(view(name, halves, processes, &alive, &facts, now_us()))
     }
 
     /// What the replica and the log say. While an applier does well here, its own figures are better than a look at the log.
@@ -166,10 +172,13 @@ impl Observer {
             Ok(road) => road,
             Err(why) => return facts.troubles.push(why),
         };
+        let Some(replica) = &road.replica else {
+            return;
+        };
         let asked = async {
             let progress = road.progress().await?;
             let all = ParkedFilter::default();
-            let parked = road.replica.parked(name, &all, PARKED_MAX).await?;
+            let parked = replica.parked(name, &all, PARKED_MAX).await?;
             Ok::<_, keylane_core::apply::ApplyError>((progress, parked))
         };
         let progress = match answer("the replica", asked).await {
@@ -236,8 +245,7 @@ impl Source for Observer {
         };
         let road = self.road(pipeline, cell).await?;
         let view = threads(&self.config.state_dir, &road, ask).await;
-        let view = view.map_err(|error| format!("the replica cannot be asked: {error}"))?;
-        Ok(Some(view))
+        view.map_err(|error| format!("the replica cannot be asked: {error}"))
     }
 
     async fn compared(&self) -> Vec<LastCompared> {
@@ -245,11 +253,12 @@ impl Source for Observer {
     }
 }
 
-/// A SQLite replica that is not there: looking would create it.
+/// There is no replica, or it is a SQLite file that is not there: looking would create it.
 fn never_applied(pipeline: &Pipeline) -> bool {
     match &pipeline.replica {
-        config::Replica::Sqlite { path } => !Path::new(path).exists(),
-        config::Replica::Postgres { .. } => false,
+        Some(config::Replica::Sqlite { path }) => !Path::new(path).exists(),
+        Some(config::Replica::Postgres { .. }) => false,
+        None => true,
     }
 }
 

@@ -10,7 +10,7 @@ use super::file::{ApplyStatus, CaptureStatus, HotKeyStatus, ProcessStatus};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Everything that was captured is applied.
+    /// Everything that was captured is applied; without a replica, is in the log.
     CaughtUp,
     /// Changes are on their way.
     Streaming,
@@ -96,6 +96,8 @@ pub struct PipelineView {
     pub replays_skipped: Option<u64>,
     /// Keys whose changes are parked.
     pub parked: Option<u64>,
+    /// Rows of outbox tables that could not be published and were parked there.
+    pub events_parked: Option<u64>,
     /// Partitions that the applier here has; `null` if none runs here.
     pub partitions: Option<u64>,
     /// Workers that apply; `null` if none runs here.
@@ -158,11 +160,19 @@ fn live<'a, T>(half: &Option<Half<'a, T>>) -> Option<&'a T> {
         .map(|half| half.status)
 }
 
-/// Puts a pipeline's view together. `alive` says of a process whether it is there and has written lately; `captures` is false for pipelines that apply
-/// topics of another tool.
+/// Which halves a pipeline has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Halves {
+    /// False where topics of another tool are applied.
+    pub captures: bool,
+    /// False where there is no replica: events go into topics only.
+    pub applies: bool,
+}
+
+/// Puts a pipeline's view together. `alive` says of a process whether it is there and has written lately.
 pub fn view(
     name: &str,
-    captures: bool,
+    halves: Halves,
     processes: &[ProcessStatus],
     alive: &dyn Fn(&ProcessStatus) -> bool,
     facts: &Facts,
@@ -174,13 +184,8 @@ pub fn view(
         .collect();
     let capture = half(&mine, alive, |process| process.capture.as_ref());
     let apply = half(&mine, alive, |process| process.apply.as_ref());
-    let (state, mut why) = merged(captures, &capture, &apply);
-    for trouble in &facts.troubles {
-        if !why.is_empty() {
-            why.push_str("; ");
-        }
-        why.push_str(trouble);
-    }
+    let (state, why) = merged(halves, &capture, &apply);
+    let why = with_troubles(why, &facts.troubles);
     let capturing = capture.as_ref().map(|half| half.status);
     let applying = apply.as_ref().map(|half| half.status);
     let (reading, running) = (live(&capture), live(&apply));
@@ -196,6 +201,7 @@ pub fn view(
         applied: applying.map(|status| status.applied),
         replays_skipped: replays(capturing, applying),
         parked: facts.parked.or(running.map(|status| status.parked_keys)),
+        events_parked: capturing.map(|status| status.events_parked),
         partitions: running.map(|status| status.partitions),
         threads: running.map(|status| status.threads),
         threads_asked: running.map(|status| status.threads_asked.clone()),
@@ -229,6 +235,16 @@ pub fn view(
             .map(|process| process_view(process, alive))
             .collect(),
     }
+}
+
+fn with_troubles(mut why: String, troubles: &[String]) -> String {
+    for trouble in troubles {
+        if !why.is_empty() {
+            why.push_str("; ");
+        }
+        why.push_str(trouble);
+    }
+    why
 }
 
 fn process_view(process: &ProcessStatus, alive: &dyn Fn(&ProcessStatus) -> bool) -> ProcessView {
@@ -277,11 +293,11 @@ pub(crate) fn half<'a, T>(
 }
 
 fn merged(
-    captures: bool,
+    halves: Halves,
     capture: &Option<Half<'_, CaptureStatus>>,
     apply: &Option<Half<'_, ApplyStatus>>,
 ) -> (State, String) {
-    let capturing = captures.then(|| {
+    let capturing = halves.captures.then(|| {
         let half = capture
             .as_ref()
             .map(|half| (half.alive, &*half.status.state, &*half.status.why));
@@ -294,6 +310,15 @@ fn merged(
     let Some(capturing) = capturing else {
         return applying;
     };
+    if !halves.applies {
+        let is_all_out = capture
+            .as_ref()
+            .is_some_and(|half| half.status.in_flight_bytes == 0);
+        return match capturing {
+            (State::Streaming, why) if is_all_out => (State::CaughtUp, why),
+            other => other,
+        };
+    }
     match (capturing.0, applying.0) {
         (State::Stopped, State::Stopped) if capture.is_none() && apply.is_none() => {
             (State::Stopped, "not running on this machine".to_owned())

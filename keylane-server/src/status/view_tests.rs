@@ -29,6 +29,11 @@ fn apply(state: &str, why: &str) -> ApplyStatus {
     }
 }
 
+const BOTH: Halves = Halves {
+    captures: true,
+    applies: true,
+};
+
 fn process(pid: u32, capture: Option<CaptureStatus>, apply: Option<ApplyStatus>) -> ProcessStatus {
     ProcessStatus {
         pipeline: "shop".to_owned(),
@@ -42,7 +47,7 @@ fn process(pid: u32, capture: Option<CaptureStatus>, apply: Option<ApplyStatus>)
 fn check(processes: &[ProcessStatus], expect: (State, &str)) -> PipelineView {
     // Process 9 is gone.
     let alive = |process: &ProcessStatus| process.pid != 9;
-    let view = view("shop", true, processes, &alive, &Facts::default(), NOW_US);
+    let view = view("shop", BOTH, processes, &alive, &Facts::default(), NOW_US);
     assert_eq!((view.state, view.why.as_str()), expect);
     view
 }
@@ -140,7 +145,7 @@ fn unknown_is_null_and_stored_facts_stand_in() {
         troubles: vec!["the origin did not answer within 1 s".to_owned()],
         ..Facts::default()
     };
-    let view = view("shop", true, &[], &|_| false, &facts, NOW_US);
+    let view = view("shop", BOTH, &[], &|_| false, &facts, NOW_US);
     assert_eq!((view.lag_ms, view.lag_changes), (Some(1500), Some(7)));
     assert_eq!(
         view.why,

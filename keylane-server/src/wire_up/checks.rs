@@ -12,7 +12,9 @@ use keylane::preflight::Finding;
 use keylane::sqlite;
 use keylane::workers::capture::OriginHints;
 use keylane_core::model::{TableName, TableSchema};
+use keylane_core::outbox::fault_of;
 
+use super::outbox::{is_made_here, outbox_tables};
 use super::roads::{Logs, capture, kafka_settings, order_keys, replica, sqlite_origin};
 use super::writers::{of_others, writes};
 use crate::check::{Fitting, Writes, fits};
@@ -27,24 +29,27 @@ pub async fn checks(
     config: &Config,
     name: &PipelineName,
     pipeline: &Pipeline,
-) -> (Vec<Finding>, Writes) {
+) -> (Vec<Finding>, Option<Writes>) {
     let mut all = Vec::new();
     if let Some(origin) = &pipeline.origin {
         all.extend(origin_checks(origin, pipeline).await);
     }
-    let (schemas, missing) = match origin_tables(config, name, pipeline).await {
+    let (mut schemas, missing) = match origin_tables(config, name, pipeline).await {
         Ok(schemas) => (schemas, None),
         Err(check) => (Vec::new(), check),
     };
+    all.extend(outbox_shapes(pipeline, &mut schemas));
     all.extend(log_checks(config, name, pipeline, &schemas).await);
     all.extend(missing);
     let writes = writes(name, pipeline, &schemas);
-    let replica = replica_checks(pipeline, &schemas).await;
-    if !replica.iter().any(|check| check.id == "replica.reachable") {
-        all.extend(of_others(config, pipeline, &writes).await);
+    if let (Some(target), Some(writes)) = (&pipeline.replica, &writes) {
+        let replica = replica_checks(target, pipeline, &schemas).await;
+        if !replica.iter().any(|check| check.id == "replica.reachable") {
+            all.extend(of_others(config, pipeline, writes).await);
+        }
+        all.extend(replica);
+        all.extend(fit_checks(target, pipeline, &schemas).await);
     }
-    all.extend(replica);
-    all.extend(fit_checks(pipeline, &schemas).await);
     for check in &mut all {
         check.subject = format!("{name}: {}", check.subject);
     }
@@ -56,6 +61,11 @@ async fn origin_tables(
     name: &PipelineName,
     pipeline: &Pipeline,
 ) -> Result<Vec<Arc<TableSchema>>, Option<Finding>> {
+    if let Some(config::Origin::Sqlite { path }) = &pipeline.origin
+        && is_made_here(path, pipeline)
+    {
+        return Err(None);
+    }
     let logs = Logs::unopened(&config.log);
     let Some((source, _)) = capture(&name.as_str().into(), pipeline, &logs) else {
         return Err(None);
@@ -74,6 +84,14 @@ async fn origin_tables(
 
 async fn origin_checks(origin: &config::Origin, pipeline: &Pipeline) -> Vec<Finding> {
     match origin {
+        config::Origin::Sqlite { path } if is_made_here(path, pipeline) => {
+            let made = "is not there yet; it is made at the start";
+            vec![Finding::passed(
+                "origin.open",
+                path.display().to_string(),
+                made,
+            )]
+        }
         config::Origin::Sqlite { path } => {
             let (path, pipeline) = (path.clone(), pipeline.clone());
             let look = move || {
@@ -128,11 +146,37 @@ async fn postgres_origin_checks(
     let carries = |table: &TableName| pipeline.carries(Some(&table.schema), &table.name);
     config.tables = all.into_iter().filter(carries).collect();
     config.order_keys = order_keys(pipeline, &config.tables);
+    let outbox = pipeline.outbox.iter();
+    let whole = config::Origin::Postgres(origin.clone());
+    let outboxes: Vec<TableName> = outbox.flat_map(|it| outbox_tables(it, &whole)).collect();
+    config.tables.extend(outboxes.iter().cloned());
     let mut found = postgres::capture::preflight(&client, &config)
         .await
         .map_err(|error| error.to_string())?;
     found.extend(unmatched);
+    let looked = postgres::capture::outbox_preflight(&client, &outboxes).await;
+    found.extend(looked.map_err(|error| error.to_string())?);
     Ok(of("origin", found))
+}
+
+/// Whether tables whose rows are events can be outboxes. They leave the list of those that are carried.
+fn outbox_shapes(pipeline: &Pipeline, schemas: &mut Vec<Arc<TableSchema>>) -> Vec<Finding> {
+    let (Some(outbox), Some(origin)) = (&pipeline.outbox, &pipeline.origin) else {
+        return Vec::new();
+    };
+    let tables = outbox_tables(outbox, origin);
+    let holds = |schema: &Arc<TableSchema>| tables.contains(&schema.table);
+    let outboxes: Vec<_> = schemas.iter().filter(|it| holds(it)).cloned().collect();
+    schemas.retain(|schema| !holds(schema));
+    let look = |schema: &Arc<TableSchema>| {
+        let fault = fault_of(schema);
+        let found = fault
+            .clone()
+            .unwrap_or_else(|| "it is an outbox".to_owned());
+        Finding::passed("origin.outbox.columns", schema.table.to_string(), found)
+            .unless(fault.is_none(), "make it as docs/guides/outbox.md shows")
+    };
+    outboxes.iter().map(look).collect()
 }
 
 /// Patterns under `tables` that mean no table: most often a name is misspelt.
@@ -169,6 +213,10 @@ async fn log_checks(
             settings.answer_timeout = ANSWER_MAX;
             let wanted = kafka::Wanted {
                 prefix: pipeline.topics.prefix.clone(),
+                events: pipeline
+                    .outbox
+                    .as_ref()
+                    .map_or_else(Vec::new, |outbox| outbox.topics.clone()),
                 partitions: pipeline.topics.partitions,
                 partitions_of: partitions_of(config, name, pipeline, schemas),
                 replication_factor: i32::from(pipeline.topics.replication_factor),
@@ -230,8 +278,12 @@ fn tempfile_in(folder: &Path) -> std::io::Result<()> {
     std::fs::remove_file(probe)
 }
 
-async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Finding> {
-    match &pipeline.replica {
+async fn replica_checks(
+    target: &config::Replica,
+    pipeline: &Pipeline,
+    schemas: &[Arc<TableSchema>],
+) -> Vec<Finding> {
+    match target {
         config::Replica::Sqlite { path } => {
             let path = path.clone();
             let found = tokio::task::spawn_blocking(move || sqlite::apply::preflight(&path))
@@ -263,9 +315,13 @@ async fn replica_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Ve
 }
 
 /// Whether the tables of both sides fit. A replica that does not answer was told about already; a file that is not there is not created here.
-async fn fit_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Finding> {
+async fn fit_checks(
+    target: &config::Replica,
+    pipeline: &Pipeline,
+    schemas: &[Arc<TableSchema>],
+) -> Vec<Finding> {
     let same_kind = matches!(
-        (&pipeline.origin, &pipeline.replica),
+        (&pipeline.origin, target),
         (
             Some(config::Origin::Postgres(_)),
             config::Replica::Postgres { .. }
@@ -276,14 +332,14 @@ async fn fit_checks(pipeline: &Pipeline, schemas: &[Arc<TableSchema>]) -> Vec<Fi
         same_kind,
     };
     let mut all = Vec::new();
-    let is_there = match &pipeline.replica {
+    let is_there = match target {
         config::Replica::Sqlite { path } => path.exists(),
         config::Replica::Postgres { .. } => true,
     };
     let schemas_met = Arc::default();
     let replica = match is_there {
         true => match replica(pipeline, &schemas_met).await {
-            Ok(replica) => Some(replica),
+            Ok(replica) => replica,
             Err(_) => return all,
         },
         false => None,

@@ -8,6 +8,11 @@ mod marker;
 mod roads;
 pub use roads::roads;
 
+mod outbox;
+
+mod events;
+pub use events::EventIntake;
+
 mod checks;
 pub use checks::checks;
 

@@ -42,13 +42,13 @@ pub enum Database {
 }
 
 impl Database {
-    /// A pipeline's origin and replica; `None` if it has no origin: its topics are another tool's.
+    /// A pipeline's origin and replica; `None` if it lacks one of them: its topics are another tool's, or its events'.
     pub fn both(pipeline: &Pipeline) -> Option<(Database, Database)> {
         let origin = match pipeline.origin.as_ref()? {
             config::Origin::Postgres(origin) => Database::Postgres(origin.url.expose().to_owned()),
             config::Origin::Sqlite { path } => Database::Sqlite(path.clone()),
         };
-        let replica = match &pipeline.replica {
+        let replica = match pipeline.replica.as_ref()? {
             config::Replica::Postgres { url } => Database::Postgres(url.expose().to_owned()),
             config::Replica::Sqlite { path } => Database::Sqlite(path.clone()),
         };

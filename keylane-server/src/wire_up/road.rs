@@ -30,8 +30,8 @@ pub struct Road {
     pub prefix: Arc<str>,
     /// The log, for reading.
     pub log: Arc<dyn Log>,
-    /// The replica.
-    pub replica: Arc<dyn Replica>,
+    /// The replica; `None` where nothing is applied: events go into topics only.
+    pub replica: Option<Arc<dyn Replica>>,
     /// What captures; `None` for topics that another tool writes.
     pub capture: Option<(Arc<dyn SessionSource>, CaptureSettings)>,
     /// How it applies.
@@ -54,7 +54,10 @@ impl Road {
     /// # Errors
     /// If the replica does not answer.
     pub async fn progress(&self) -> Result<Vec<PartitionProgress>, ApplyError> {
-        let stored = self.replica.progress(&self.name).await?;
+        let Some(replica) = &self.replica else {
+            return Ok(Vec::new());
+        };
+        let stored = replica.progress(&self.name).await?;
         if let Some(topics) = &self.apply.debezium_topics {
             return Ok(kept(stored, |topic| topics.iter().any(|own| own == topic)));
         }
@@ -74,7 +77,16 @@ impl Road {
             return true;
         }
         let control = self.catalog().await;
-        let ControlState { topics, tables, .. } = control.state();
+        let ControlState {
+            topics,
+            tables,
+            identity,
+            ..
+        } = control.state();
+        if self.replica.is_none() && topics.is_empty() {
+            // Rows of an outbox are not copied.
+            return identity.is_some();
+        }
         let is_done = |topic: &TableTopic| {
             tables.iter().any(|known| {
                 *known.table.schema == *topic.schema
@@ -98,11 +110,14 @@ impl Road {
         control
     }
 
-    /// Whether the replica has applied everything up to this place.
+    /// Whether the replica has applied everything up to this place; where there is none, whether the log has it.
     ///
     /// # Errors
     /// If the replica does not answer.
     pub async fn has_applied(&self, place: u64) -> Result<bool, Failure> {
+        if self.replica.is_none() {
+            return Ok(self.catalog().await.state().confirmed >= place);
+        }
         let progress = self.progress().await;
         let progress = progress.map_err(|error| {
             Failure::new(

@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 use crate::config::{self, Config, ExhaustedAction, ForeignKeys, Pipeline, PipelineName, Snapshot};
 use crate::exit_code::{Exit, Failure};
 
+use super::outbox::{acceptor, is_made_here, outbox, outbox_tables};
 use super::road::Road;
 
 /// The pauses between attempts while a system is away.
@@ -79,7 +80,10 @@ async fn road(name: &PipelineName, pipeline: &Pipeline, logs: &Arc<Logs>) -> Res
         Failure::new(exit, format!("KL-PUBLISH-001: {error}"))
     })?;
     let schemas = Arc::new(SchemaCache::default());
-    let replica = replica(pipeline, &schemas).await?;
+    let replica = match &pipeline.replica {
+        Some(_) => replica(pipeline, &schemas).await?,
+        None => None,
+    };
     let capture = capture(&name, pipeline, logs);
     let apply = apply_settings(&name, &prefix, pipeline);
     let control = Mutex::new(ControlReader::new(&prefix, schemas.clone()));
@@ -119,17 +123,20 @@ pub(super) fn capture(
     Some((Arc::new(source), settings))
 }
 
-/// A pipeline's replica. A SQLite file is created if it is not there.
+/// A pipeline's replica, if it has one. A SQLite file is created if it is not there.
 pub(super) async fn replica(
     pipeline: &Pipeline,
     schemas: &Arc<SchemaCache>,
-) -> Result<Arc<dyn Replica>, Failure> {
+) -> Result<Option<Arc<dyn Replica>>, Failure> {
     let foreign_keys = pipeline.apply.foreign_keys == ForeignKeys::Enforce;
     let decoder: Arc<dyn DecodeParked> = match pipeline.from_topics {
         Some(_) => Arc::new(DebeziumDecoder::new(DebeziumSettings::default())),
         None => schemas.clone(),
     };
-    match &pipeline.replica {
+    let Some(replica) = &pipeline.replica else {
+        return Ok(None);
+    };
+    match replica {
         config::Replica::Sqlite { path } => {
             let options = sqlite::apply::SqliteReplicaOptions {
                 path: path.clone(),
@@ -140,16 +147,16 @@ pub(super) async fn replica(
             let replica = replica.map_err(|error| {
                 Failure::new(Exit::Unreachable, format!("{}: {error}", error.kind.code()))
             })?;
-            Ok(Arc::new(replica))
+            Ok(Some(Arc::new(replica)))
         }
         config::Replica::Postgres { url } => {
             let config = postgres::apply::PostgresReplicaConfig {
                 foreign_keys,
                 ..postgres::apply::PostgresReplicaConfig::new(url.expose())
             };
-            Ok(Arc::new(postgres::apply::PostgresReplica::new(
+            Ok(Some(Arc::new(postgres::apply::PostgresReplica::new(
                 config, decoder,
-            )))
+            ))))
         }
     }
 }
@@ -192,6 +199,7 @@ fn capture_settings(
             .iter()
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect(),
+        outbox: pipeline.outbox.as_ref().map(|it| outbox(it, origin)),
         snapshot: capture.snapshot == Snapshot::Initial,
         chunk_rows: capture.chunk_rows,
         batch_bytes,
@@ -343,6 +351,12 @@ pub(super) fn sqlite_origin(
     Ok(sqlite::capture::SqliteOriginOptions {
         order_keys: tables.iter().filter_map(order_key).collect(),
         tables: Some(tables),
+        outboxes: pipeline
+            .outbox
+            .iter()
+            .flat_map(|outbox| outbox.tables_in("main"))
+            .map(|table| table.name.to_string())
+            .collect(),
         ..sqlite::capture::SqliteOriginOptions::at(path)
     })
 }
@@ -375,6 +389,13 @@ impl SessionSource for Source {
     async fn origin(&self, hints: OriginHints) -> Result<Box<dyn Origin>, OriginError> {
         match &self.origin {
             config::Origin::Sqlite { path } => {
+                if is_made_here(path, &self.pipeline) {
+                    acceptor(path, &self.pipeline).map_err(|error| OriginError {
+                        kind: OriginErrorKind::Unreachable,
+                        code: "KL-CAPTURE-201",
+                        message: error.message,
+                    })?;
+                }
                 let options = sqlite::capture::SqliteOriginOptions {
                     expected_identity: hints.identity,
                     ..sqlite_origin(path, &self.pipeline)?
@@ -400,7 +421,9 @@ impl SessionSource for Source {
                 let all = adapter.plain_tables().await?;
                 let carries =
                     |table: &TableName| self.pipeline.carries(Some(&table.schema), &table.name);
-                let tables: Vec<TableName> = all.into_iter().filter(carries).collect();
+                let mut tables: Vec<TableName> = all.into_iter().filter(carries).collect();
+                let outbox = self.pipeline.outbox.iter();
+                tables.extend(outbox.flat_map(|outbox| outbox_tables(outbox, &self.origin)));
                 if tables.is_empty() {
                     return Err(OriginError {
                         kind: OriginErrorKind::Refused,

@@ -29,7 +29,9 @@ pub async fn pipelines(config: &Config, named: Option<&str>, offline: bool) -> V
     for (name, pipeline) in config.pipelines.iter().filter(|(name, _)| wanted(name)) {
         let mut facts = configured(config, name, pipeline);
         if !offline {
-            facts.connections = connections(&pipeline.replica).await;
+            if let Some(replica) = &pipeline.replica {
+                facts.connections = connections(replica).await;
+            }
             match origin_tables(pipeline, Duration::ZERO).await {
                 Ok(tables) => add_tables(&mut facts, &tables, config, (name, pipeline), brokers),
                 Err(error) => eprintln!("note: {name}: {error}"),

@@ -9,13 +9,14 @@ use keylane_core::model::TableSchema;
 use crate::check::{Writes, no_other_writer};
 use crate::config::{self, Config, Pipeline, PipelineName};
 
-/// What a pipeline writes, by the tables of its origin.
+/// What a pipeline writes, by the tables of its origin; nothing without a replica.
 pub(super) fn writes(
     name: &PipelineName,
     pipeline: &Pipeline,
     schemas: &[Arc<TableSchema>],
-) -> Writes {
-    let replica = match &pipeline.replica {
+) -> Option<Writes> {
+    let target = pipeline.replica.as_ref()?;
+    let replica = match target {
         config::Replica::Postgres { url } => {
             format!("{}:{}/{}", url.host(), url.port(), url.database())
         }
@@ -29,10 +30,10 @@ pub(super) fn writes(
         Some(topics) => topics.debezium.iter().for_each(|it| writes.add_topic(it)),
         None => schemas.iter().for_each(|it| writes.add_table(&it.table)),
     }
-    match &pipeline.replica {
+    Some(match target {
         config::Replica::Postgres { .. } => writes,
         config::Replica::Sqlite { .. } => writes.in_one_schema(),
-    }
+    })
 }
 
 /// Whether pipelines of other configurations have applied something to the same tables, as far as the replica tells.
@@ -41,7 +42,7 @@ pub(super) async fn of_others(
     pipeline: &Pipeline,
     writes: &Writes,
 ) -> Vec<Finding> {
-    let config::Replica::Postgres { url } = &pipeline.replica else {
+    let Some(config::Replica::Postgres { url }) = &pipeline.replica else {
         return Vec::new();
     };
     let known: Vec<&str> = config.pipelines.keys().map(PipelineName::as_str).collect();

@@ -280,7 +280,7 @@ fn a_secret_may_stand_in_a_file() {
     let text = MINIMAL.replace("/shop_replica'", "/shop_replica', password: 'file:pw'");
     fs::write(&path, text).expect("the file is written");
     let config = Config::load_with(&path, &variable).expect("the file loads");
-    let Replica::Postgres { url } = &pipeline(&config, "shop").replica else {
+    let Some(Replica::Postgres { url }) = &pipeline(&config, "shop").replica else {
         panic!("the replica is PostgreSQL");
     };
     assert_eq!(

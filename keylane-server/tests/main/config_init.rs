@@ -14,7 +14,8 @@ fn answers(origin: &str, replica: &str) -> InitAnswers {
     InitAnswers {
         pipeline: PipelineName::new("shop-1").expect("a legal name"),
         origin: Secret::new(origin),
-        replica: Secret::new(replica),
+        replica: Some(Secret::new(replica)),
+        events: Vec::new(),
         kafka_bootstrap: None,
         tables: Vec::new(),
     }
@@ -72,7 +73,7 @@ fn what_init_writes_loads_and_holds_no_password() {
         "postgres://app:hunter2%40x@db:5433/shop?sslmode=require"
     );
     assert_eq!(origin.slot, "keylane_shop_1");
-    let Replica::Sqlite { path } = &shop.replica else {
+    let Some(Replica::Sqlite { path }) = &shop.replica else {
         panic!("the replica is SQLite");
     };
     assert!(

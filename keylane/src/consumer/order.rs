@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keylane_core::model::OrderHash;
-use keylane_core::publish::{Header, RawRecord};
+use keylane_core::publish::{Header, RawRecord, RecordKind};
 
 /// A record's key; of Keylane's own records what they are partitioned by: an order and its items have keys of their own and one order, also in one topic. Two order
 /// keys of one hash keep one order, which does no harm.
@@ -16,10 +16,23 @@ pub(super) fn order_of(record: &RawRecord) -> Option<Bytes> {
     Some(Bytes::copy_from_slice(&order.0.to_be_bytes()))
 }
 
+/// Whether a record is no event but the beginning of a capturer among events: there is nothing in it to handle.
+pub(super) fn is_beginning(record: &RawRecord) -> bool {
+    let header = record.keylane.as_ref().map(|raw| Header::decode(raw));
+    matches!(
+        header,
+        Some(Ok(Header {
+            kind: RecordKind::Open,
+            source: Some(_),
+            ..
+        }))
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use keylane_core::model::{Epoch, Offset, Position};
-    use keylane_core::publish::RecordKind;
+    use keylane_core::publish::SourceId;
 
     use super::*;
 
@@ -59,5 +72,20 @@ mod tests {
             ..record.clone()
         };
         assert_eq!(order_of(&broken), record.key);
+    }
+
+    #[test]
+    fn the_beginning_of_a_capturer_among_events_is_no_event() {
+        let record = |kind: RecordKind, source: Option<SourceId>| {
+            let mut header = Header::plain(kind, Epoch(1), Position::ZERO);
+            header.source = source;
+            let mut record = record("k", None, true);
+            record.keylane = Some(header.encode().into());
+            record
+        };
+        let source = Some(SourceId(7));
+        assert!(is_beginning(&record(RecordKind::Open, source)));
+        assert!(!is_beginning(&record(RecordKind::Change, source)));
+        assert!(!is_beginning(&record(RecordKind::Open, None)));
     }
 }

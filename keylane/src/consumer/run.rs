@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::dead_letter::DeadLetters;
 use super::error::ConsumerError;
 use super::lanes::{Lanes, Part};
-use super::order::order_of;
+use super::order::{is_beginning, order_of};
 use super::pace::Pace;
 use super::partitions::Leaving;
 use super::record::Record;
@@ -400,6 +400,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
         for (partition, records) in fetched {
             for raw in records {
+                if is_beginning(&raw) {
+                    self.dispatch.pass(&partition, raw.offset);
+                    continue;
+                }
                 let size_bytes = raw.size_bytes() + BESIDE_BYTES;
                 let record = Record {
                     order: order_of(&raw),

@@ -245,6 +245,7 @@ fn topic(connection: &Connection, name: &str) -> rusqlite::Result<Option<TopicIn
                 id: row.get(1)?,
                 partitions: row.get(2)?,
                 created: false,
+                record_bytes_max: None,
             })
         })
         .optional()
@@ -267,5 +268,6 @@ fn create(connection: &Connection, spec: &TopicSpec) -> rusqlite::Result<TopicIn
         id,
         partitions: spec.partitions,
         created: true,
+        record_bytes_max: None,
     })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keylane_core::outbox::TopicPattern;
 use keylane_core::publish::{LogError, LogErrorKind};
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
@@ -31,6 +32,8 @@ const RETENTION_MIN_MS: i64 = 24 * 3600 * 1000;
 pub struct Wanted {
     /// Its topics' prefix: `PREFIX.SCHEMA.TABLE`, and `PREFIX.keylane` for control.
     pub prefix: String,
+    /// Topics of its events: they may have any number of partitions and any settings.
+    pub events: Vec<TopicPattern>,
     /// Partitions of each table's topic.
     pub partitions: u32,
     /// Partitions of topics that have another number.
@@ -85,14 +88,7 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
     let mut findings = cluster(&metadata, &subject, wanted);
     findings.extend(may(rights, wanted));
     findings.extend(member(settings, wanted).await);
-    let ours: Vec<&MetadataTopic> = metadata
-        .topics()
-        .iter()
-        .filter(|topic| {
-            let rest = topic.name().strip_prefix(&*wanted.prefix);
-            rest.is_some_and(|rest| rest.starts_with('.'))
-        })
-        .collect();
+    let ours = own_topics(&metadata, wanted);
     if ours.is_empty() {
         let subject = format!("topics {}.*", wanted.prefix);
         let found = "none there; they are created at the start";
@@ -113,6 +109,16 @@ pub async fn preflight(settings: &KafkaSettings, wanted: &Wanted) -> Vec<Finding
         findings.extend(of_topic(topic, found, wanted, &settings.bootstrap));
     }
     findings
+}
+
+/// The pipeline's topics that are there, without those of its events.
+fn own_topics<'m>(metadata: &'m Metadata, wanted: &Wanted) -> Vec<&'m MetadataTopic> {
+    let is_own = |topic: &&MetadataTopic| {
+        let rest = topic.name().strip_prefix(&*wanted.prefix);
+        let is_event = wanted.events.iter().any(|it| it.matches(topic.name()));
+        rest.is_some_and(|rest| rest.starts_with('.')) && !is_event
+    };
+    metadata.topics().iter().filter(is_own).collect()
 }
 
 fn not_reached(subject: &str, error: LogError) -> Finding {

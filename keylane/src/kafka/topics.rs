@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Bounds, LogError, LogErrorKind, TopicInfo, TopicSpec};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::Client;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
@@ -17,6 +19,8 @@ use super::watch::Watch;
 
 /// A topic without identity: brokers before 2.8 give none, so a topic that was created again cannot be told.
 const NO_ID: &str = "none";
+/// The setting that says how large a record may be.
+const LARGEST: &str = "max.message.bytes";
 
 /// Asks the cluster about topics.
 pub(super) struct Topics {
@@ -61,8 +65,26 @@ impl Topics {
 
     /// The topic as it is; `None` if it is not there. Never creates it.
     pub(super) async fn find(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
-        let found = self.describe(name).await?;
-        Ok(found.map(|found| info(name, found, false)))
+        let Some(found) = self.describe(name).await? else {
+            return Ok(None);
+        };
+        let told = self.settings_of(name).await;
+        let max = told.as_ref().and_then(|told| told.get(LARGEST));
+        Ok(Some(TopicInfo {
+            record_bytes_max: max.and_then(|max| max.value.as_deref()?.parse().ok()),
+            ..info(name, found, false)
+        }))
+    }
+
+    /// A topic's settings. Some clusters keep them to themselves, and who may not read them is told none.
+    async fn settings_of(&self, name: &str) -> Option<ConfigResource> {
+        let resource = [ResourceSpecifier::Topic(name)];
+        let described = self
+            .admin
+            .describe_configs(resource.iter(), &self.options())
+            .await;
+        let told = described.ok()?.into_iter().next()?.ok()?;
+        (!told.entries.is_empty()).then_some(told)
     }
 
     /// The offsets a partition holds.
@@ -133,15 +155,8 @@ impl Topics {
             );
             return Err(LogError::new(LogErrorKind::TopicMismatch, message));
         }
-        let resource = [ResourceSpecifier::Topic(&spec.name)];
-        let described = self
-            .admin
-            .describe_configs(resource.iter(), &self.options())
-            .await;
-        // Some clusters keep their settings to themselves, and who may not read them is told none: what cannot be verified is not a reason to stop.
-        let described = described.map(|results| results.into_iter().next());
-        let told = described.ok().flatten().and_then(Result::ok);
-        let Some(actual) = told.filter(|told| !told.entries.is_empty()) else {
+        // What cannot be verified is not a reason to stop.
+        let Some(actual) = self.settings_of(&spec.name).await else {
             tracing::warn!(
                 topic = &*spec.name,
                 "the topic's settings cannot be read (DescribeConfigs)"
@@ -196,6 +211,7 @@ fn info(name: &str, found: Described, created: bool) -> TopicInfo {
         id: found.id.map_or_else(|| Arc::from(NO_ID), Arc::from),
         partitions: found.partitions,
         created,
+        record_bytes_max: None,
     }
 }
 

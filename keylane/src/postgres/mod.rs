@@ -20,4 +20,6 @@ pub mod apply;
 
 pub mod consume;
 
+pub mod participant;
+
 pub mod reconcile;

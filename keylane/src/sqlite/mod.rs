@@ -13,7 +13,11 @@ pub use describe::describe;
 
 pub mod capture;
 
+pub mod accept;
+
 pub mod apply;
+
+pub mod participant;
 
 pub mod notify;
 

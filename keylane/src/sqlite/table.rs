@@ -38,6 +38,17 @@ pub(super) fn all(connection: &Connection) -> rusqlite::Result<BTreeMap<Arc<str>
     Ok(found)
 }
 
+/// The true name of a plain table that is named in whatever case, Keylane's own too.
+pub(super) fn plain_named(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<Arc<str>>> {
+    let sql = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name = ?1 COLLATE NOCASE";
+    connection
+        .query_row(sql, [name], |row| row.get(0))
+        .optional()
+}
+
 /// The shape of a plain table; `None` if it is not there. `order_by` names the columns of an order key other than the row key.
 ///
 /// `references` are the foreign keys of the whole file, see [`foreign_keys`].

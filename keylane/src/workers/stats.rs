@@ -43,6 +43,8 @@ pub struct CaptureStats {
     pub published: Counter,
     /// Changes told again after a restart and found in the log.
     pub replays_skipped: Counter,
+    /// Rows of outbox tables that could not be published and were parked there.
+    pub events_parked: Counter,
     /// Rows copied by the snapshot.
     pub snapshot_rows: Counter,
     /// Tables whose copy is not done.

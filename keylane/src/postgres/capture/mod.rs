@@ -38,6 +38,9 @@ pub use marker::emit_settle_marker;
 
 mod stream;
 
+mod outbox;
+pub use outbox::outbox_preflight;
+
 mod tunnel;
 
 mod origin;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::capture::{
-    ChunkRequest, Opened, Origin, OriginError, OriginErrorKind, OriginEvent,
+    ChunkRequest, Opened, Origin, OriginError, OriginErrorKind, OriginEvent, OutboxRow, RefusedRow,
 };
 use keylane_core::model::{Epoch, TableSchema};
 use pgwire_replication::ReplicationClient;
@@ -21,6 +21,7 @@ use super::chunk::ChunkTask;
 use super::error::{busy, code, from_sql, from_wire, lost, refused};
 use super::fitness;
 use super::marker::{self, Heartbeat};
+use super::outbox;
 use super::publication;
 use super::relation::Relations;
 use super::requirement;
@@ -258,6 +259,19 @@ impl Origin for PostgresOrigin {
         let pending = session.chunks.ask(request, &session.word, delivered)?;
         session.stream.chunk = Some(pending);
         Ok(())
+    }
+
+    async fn park_events(&mut self, rows: &[RefusedRow]) -> Result<(), OriginError> {
+        let client = self.sql().await?;
+        for refused in rows {
+            outbox::park(&client, refused).await?;
+        }
+        Ok(())
+    }
+
+    async fn purge_events(&mut self, rows: &[OutboxRow]) -> Result<(), OriginError> {
+        let client = self.sql().await?;
+        outbox::purge(&client, rows).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! Keylane's tables and triggers in the origin: made when absent, made anew when a table got columns, refused where history cannot be told.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use keylane_core::capture::{OriginError, OriginErrorKind};
@@ -69,7 +68,7 @@ pub(super) fn ensure(
     let mut numbers = Vec::with_capacity(schemas.len());
     for schema in &schemas {
         let had = live.remove(&schema.table.name);
-        numbers.push(ensure_table(connection, path, schema, had)?);
+        numbers.push(ensure_table(connection, options, schema, had)?);
     }
     for (name, (number, _)) in live {
         if known.is_some() || options.tables.is_none() {
@@ -105,14 +104,21 @@ fn live_shapes(connection: &Connection) -> rusqlite::Result<Made> {
 
 fn ensure_table(
     connection: &Connection,
-    path: &Path,
+    options: &SqliteOriginOptions,
     schema: &TableSchema,
     had: Option<(i64, Vec<String>)>,
 ) -> Result<i64, OriginError> {
+    let path = &*options.path;
+    let is_outbox = options.is_outbox(&schema.table.name);
     let explain = |cause: rusqlite::Error| from_sqlite(path, &cause);
     let name = &schema.table.name;
     let Some((number, columns)) = had else {
-        return make(connection, schema).map_err(explain);
+        let number = make(connection, schema, is_outbox).map_err(explain)?;
+        if is_outbox {
+            let told = connection.execute(&triggers::rows_before(schema, number), []);
+            told.map_err(explain)?;
+        }
+        return Ok(number);
     };
     let now: Vec<&str> = schema.columns.iter().map(|column| &*column.name).collect();
     let same = columns.iter().zip(&now).all(|(had, now)| had == now);
@@ -128,7 +134,7 @@ fn ensure_table(
             ),
         ));
     }
-    let wanted = triggers::of_table(schema, number);
+    let wanted = triggers::of_table(schema, number, is_outbox);
     let mut there = 0;
     for trigger in &wanted {
         there += usize::from(is_there(connection, &trigger.name).map_err(explain)?);
@@ -144,7 +150,7 @@ fn ensure_table(
         ));
     }
     if columns.len() < now.len() {
-        let next = make(connection, schema).map_err(explain)?;
+        let next = make(connection, schema, is_outbox).map_err(explain)?;
         connection
             .execute("UPDATE keylane_shape SET live = 0 WHERE id = ?1", [number])
             .and_then(|_| connection.execute(&triggers::backfill(schema, next, columns.len()), []))
@@ -158,7 +164,7 @@ fn ensure_table(
 }
 
 /// A new shape of a table, and its triggers.
-fn make(connection: &Connection, schema: &TableSchema) -> rusqlite::Result<i64> {
+fn make(connection: &Connection, schema: &TableSchema, is_outbox: bool) -> rusqlite::Result<i64> {
     let names: Vec<&str> = schema.columns.iter().map(|column| &*column.name).collect();
     let number = connection.query_row(
         "INSERT INTO keylane_shape (tbl, columns, live) VALUES (?1, ?2, 1) RETURNING id",
@@ -172,7 +178,7 @@ fn make(connection: &Connection, schema: &TableSchema) -> rusqlite::Result<i64> 
     for index in has..needs {
         connection.execute_batch(&format!("ALTER TABLE keylane_change ADD COLUMN v{index}"))?;
     }
-    put(connection, &triggers::of_table(schema, number))?;
+    put(connection, &triggers::of_table(schema, number, is_outbox))?;
     Ok(number)
 }
 

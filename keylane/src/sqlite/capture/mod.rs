@@ -22,6 +22,8 @@ mod chunk;
 
 mod clean;
 
+mod outbox;
+
 mod session;
 
 mod origin;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keylane_core::capture::{ChunkRequest, Opened, Origin, OriginError, OriginEvent};
+use keylane_core::capture::{
+    ChunkRequest, Opened, Origin, OriginError, OriginEvent, OutboxRow, RefusedRow,
+};
 use keylane_core::model::TableSchema;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -25,6 +27,8 @@ pub struct SqliteOriginOptions {
     pub path: PathBuf,
     /// The tables, by name; `None` for all plain tables.
     pub tables: Option<Vec<String>>,
+    /// Outbox tables, by name: of these only what is inserted is told, and what stood in them when they were first captured.
+    pub outboxes: Vec<String>,
     /// Order keys other than the row key, by table: column names.
     pub order_keys: BTreeMap<String, Vec<String>>,
     /// The identity that the file had when it was captured before; another one is refused as lost.
@@ -37,9 +41,16 @@ impl SqliteOriginOptions {
         SqliteOriginOptions {
             path: path.into(),
             tables: None,
+            outboxes: Vec::new(),
             order_keys: BTreeMap::new(),
             expected_identity: None,
         }
+    }
+
+    /// Whether a table is an outbox.
+    pub(super) fn is_outbox(&self, table: &str) -> bool {
+        let mut outboxes = self.outboxes.iter();
+        outboxes.any(|outbox| outbox.eq_ignore_ascii_case(table))
     }
 }
 
@@ -103,6 +114,20 @@ impl Origin for SqliteOrigin {
     async fn request_chunk(&mut self, request: ChunkRequest) -> Result<(), OriginError> {
         self.session
             .call(move |session| session.request_chunk(&request))
+            .await?
+    }
+
+    async fn park_events(&mut self, rows: &[RefusedRow]) -> Result<(), OriginError> {
+        let rows = rows.to_vec();
+        self.session
+            .call(move |session| session.park_events(&rows))
+            .await?
+    }
+
+    async fn purge_events(&mut self, rows: &[OutboxRow]) -> Result<(), OriginError> {
+        let rows = rows.to_vec();
+        self.session
+            .call(move |session| session.purge_events(&rows))
             .await?
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keylane_core::capture::{ChunkRequest, Opened, OriginError, OriginErrorKind, OriginEvent};
+use keylane_core::capture::{
+    ChunkRequest, Opened, OriginError, OriginErrorKind, OriginEvent, OutboxRow, RefusedRow,
+};
 use keylane_core::model::{Epoch, TableSchema};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -16,7 +18,7 @@ use super::error::{NOT_CAPTURABLE, REPLACED, UNREADABLE, error, from_sqlite};
 use super::hold::{Hold, Note};
 use super::install::{self, Shapes};
 use super::origin::SqliteOriginOptions;
-use super::shape;
+use super::{outbox, shape};
 
 /// How long a connection waits for the origin's own writers.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
@@ -199,6 +201,23 @@ impl Session {
         stream.chunk = Some(placed);
         // A connection does not see its own commits in the data version.
         stream.data_version = None;
+        Ok(())
+    }
+
+    pub(super) fn park_events(&mut self, rows: &[RefusedRow]) -> Result<(), OriginError> {
+        let parked = outbox::park(&mut self.connection, rows);
+        self.written_back(parked)
+    }
+
+    pub(super) fn purge_events(&mut self, rows: &[OutboxRow]) -> Result<(), OriginError> {
+        let purged = outbox::purge(&mut self.connection, rows);
+        self.written_back(purged)
+    }
+
+    fn written_back(&mut self, done: rusqlite::Result<()>) -> Result<(), OriginError> {
+        done.map_err(|cause| from_sqlite(&self.options.path, &cause))?;
+        // A connection does not see its own commits in the data version.
+        self.stream()?.data_version = None;
         Ok(())
     }
 

@@ -54,6 +54,17 @@ pub(super) fn captured(
             }
         }
     }
+    for asked in &options.outboxes {
+        // Its usual name is among those that are Keylane's own.
+        let found = table::plain_named(connection, asked).map_err(explain)?;
+        let found = found.ok_or_else(|| {
+            refused(
+                path,
+                format_args!("there is no outbox table {asked}: make it (docs/guides/outbox.md)"),
+            )
+        })?;
+        names.insert(found);
+    }
     let references = table::foreign_keys(connection).map_err(explain)?;
     let mut schemas = Vec::with_capacity(names.len());
     for name in names {

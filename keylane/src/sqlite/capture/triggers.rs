@@ -15,8 +15,8 @@ pub(super) struct Trigger {
     pub(super) sql: String,
 }
 
-/// The three triggers of a table whose rows are written under a shape's number.
-pub(super) fn of_table(schema: &TableSchema, shape: i64) -> Vec<Trigger> {
+/// The triggers of a table whose rows are written under a shape's number: three, or of an outbox the first.
+pub(super) fn of_table(schema: &TableSchema, shape: i64, is_outbox: bool) -> Vec<Trigger> {
     let kinds = [
         ("insert", "i", &["NEW"][..]),
         ("update", "u", &["OLD", "NEW"][..]),
@@ -24,6 +24,7 @@ pub(super) fn of_table(schema: &TableSchema, shape: i64) -> Vec<Trigger> {
     ];
     kinds
         .into_iter()
+        .take(if is_outbox { 1 } else { 3 })
         .map(|(event, op, rows)| {
             let name = format!("keylane_{event}_{}", schema.table.name);
             let cells: Vec<String> = rows
@@ -44,6 +45,21 @@ pub(super) fn of_table(schema: &TableSchema, shape: i64) -> Vec<Trigger> {
             Trigger { name, sql }
         })
         .collect()
+}
+
+/// An insert for each row that an outbox holds before it has its trigger: nobody else will tell of them.
+pub(super) fn rows_before(schema: &TableSchema, shape: i64) -> String {
+    let names: Vec<String> = schema
+        .columns
+        .iter()
+        .map(|column| quoted(&column.name))
+        .collect();
+    format!(
+        "INSERT INTO keylane_change (shape, op, at_us, {}) SELECT {shape}, 'i', {NOW_US}, {} FROM {} WHERE parked IS NULL ORDER BY seq",
+        cell_names(names.len()),
+        names.join(", "),
+        quoted(&schema.table.name),
+    )
 }
 
 /// A change for each row that holds something in a column added since: the row before without it, the row after with it.

@@ -14,7 +14,8 @@ pub struct Named {
 }
 
 impl Named {
-    fn means(&self, table: &TableName) -> bool {
+    /// Whether it means this table.
+    pub fn means(&self, table: &TableName) -> bool {
         let schema = self.schema.as_ref();
         self.table == table.name && schema.is_none_or(|schema| *schema == table.schema)
     }

@@ -7,13 +7,16 @@
 //! - `reader`: the origin in a task of its own.
 //! - `younger`: whether a younger capturer has come before a record of this one.
 //! - `stream`: events in, records out, acknowledgements back to the origin.
+//! - `outbox`: rows that are events: their topics, and what becomes of the rows.
 //! - `run`: sessions one after another, with pauses.
 
 mod layout;
 pub use layout::{Layout, Named};
 
 mod settings;
-pub use settings::{CaptureSettings, OriginHints, SessionSource, share_in_flight, topic_name};
+pub use settings::{
+    CaptureSettings, OriginHints, OutboxSettings, SessionSource, share_in_flight, topic_name,
+};
 
 mod session;
 
@@ -22,6 +25,8 @@ mod reader;
 mod younger;
 
 mod stream;
+
+mod outbox;
 
 mod run;
 pub use run::{CaptureFailure, run};

@@ -1,6 +1,8 @@
 //! The origin in a task of its own: it reads ahead by a few batches, and nothing that happens at the log interrupts it.
 
-use keylane_core::capture::{ChunkRequest, Origin, OriginError, OriginErrorKind, OriginEvent};
+use keylane_core::capture::{
+    ChunkRequest, Origin, OriginError, OriginErrorKind, OriginEvent, OutboxRow, RefusedRow,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -13,6 +15,8 @@ const REQUESTS_MAX: usize = 16;
 enum Request {
     Confirm(u64),
     Chunk(ChunkRequest),
+    Park(Vec<RefusedRow>),
+    Purge(Vec<OutboxRow>),
 }
 
 /// The origin, read by a task that ends with this value.
@@ -71,16 +75,28 @@ impl Reader {
         self.events.recv().await.unwrap_or_else(|| Err(gone()))
     }
 
-    /// Lets the origin forget everything up to this place.
+    /// Lets the origin forget everything up to this place, after all that was asked for before is done.
     pub(super) async fn confirm(&self, up_to: u64) -> Result<(), OriginError> {
-        let sent = self.requests.send(Request::Confirm(up_to)).await;
-        sent.map_err(|_| gone())
+        self.ask(Request::Confirm(up_to)).await
     }
 
     /// Asks for a piece of a table.
     pub(super) async fn request_chunk(&self, request: ChunkRequest) -> Result<(), OriginError> {
-        let sent = self.requests.send(Request::Chunk(request)).await;
-        sent.map_err(|_| gone())
+        self.ask(Request::Chunk(request)).await
+    }
+
+    /// Writes rows that are not published back into their outbox. A failure ends the session, before anything that was asked for later is done.
+    pub(super) async fn park(&self, rows: Vec<RefusedRow>) -> Result<(), OriginError> {
+        self.ask(Request::Park(rows)).await
+    }
+
+    /// Deletes rows that are published. A failure ends the session, before anything that was asked for later is done.
+    pub(super) async fn purge(&self, rows: Vec<OutboxRow>) -> Result<(), OriginError> {
+        self.ask(Request::Purge(rows)).await
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), OriginError> {
+        self.requests.send(request).await.map_err(|_| gone())
     }
 }
 
@@ -88,6 +104,8 @@ async fn answer(origin: &mut dyn Origin, request: Request) -> Result<(), OriginE
     match request {
         Request::Confirm(up_to) => origin.confirm(up_to).await,
         Request::Chunk(request) => origin.request_chunk(request).await,
+        Request::Park(rows) => origin.park_events(&rows).await,
+        Request::Purge(rows) => origin.purge_events(&rows).await,
     }
 }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use keylane_core::capture::{
-    Opened, Origin, Route, Sequencer, SnapshotPlan, TablePhase, TableProgress,
+    Opened, Origin, OriginError, OriginErrorKind, OutboxTables, Route, Sequencer, SnapshotPlan,
+    TablePhase, TableProgress,
 };
 use keylane_core::model::{Epoch, Offset, Position, TableName, TableSchema, TopicPartition};
+use keylane_core::outbox::fault_of;
 use keylane_core::publish::{
-    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind, TopicSpec,
+    Acceptance, Checkpoint, Header, Log, LogError, LogErrorKind, NewRecord, RecordKind, SourceId,
+    TopicSpec,
 };
 use tracing::{debug, info};
 
@@ -31,6 +34,8 @@ pub(super) struct Session {
     pub epoch: Epoch,
     pub sequencer: Sequencer,
     pub checkpoints: BTreeMap<TopicPartition, Checkpoint>,
+    /// What the control topic says of partitions: a topic of events of which it says nothing holds no event of this pipeline.
+    pub stored: BTreeMap<TopicPartition, Checkpoint>,
     pub confirmed: u64,
     /// Where this session opened the control topic.
     pub control_opened: Offset,
@@ -54,7 +59,12 @@ pub(super) async fn open(
         known_schemas,
     };
     let mut origin = source.origin(hints).await?;
-    let schemas = origin.tables().await?;
+    let (outboxes, schemas): (Vec<_>, Vec<_>) = origin
+        .tables()
+        .await?
+        .into_iter()
+        .partition(|schema| settings.is_outbox(&schema.table));
+    check_outboxes(&outboxes)?;
     let topics = ensure_topics(log, settings, &schemas, &before.topics).await?;
     let Opened {
         epoch,
@@ -79,14 +89,7 @@ pub(super) async fn open(
 
     let plan = plan(settings, &schemas, &state);
     let mut sequencer = Sequencer::new(tails, confirmed, plan, settings.write_set_entries_max);
-    for topic in &topics {
-        let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
-        let route = Route {
-            guest: settings.guest(&table, &schemas),
-            ..Route::own(topic.topic.as_str(), topic.partitions)
-        };
-        sequencer.route(table, route);
-    }
+    make_routes(&mut sequencer, settings, &topics, &schemas, &outboxes);
     store_catalog(
         log, settings, epoch, &identity, &topics, &schemas, &sequencer,
     )
@@ -95,10 +98,34 @@ pub(super) async fn open(
         epoch,
         sequencer,
         checkpoints,
+        stored: state.checkpoints,
         confirmed,
         control_opened,
     };
     Ok((session, origin))
+}
+
+/// Tells what becomes of each table's changes.
+fn make_routes(
+    sequencer: &mut Sequencer,
+    settings: &CaptureSettings,
+    topics: &[TableTopic],
+    schemas: &[Arc<TableSchema>],
+    outboxes: &[Arc<TableSchema>],
+) {
+    for topic in topics {
+        let table = TableName::new(topic.schema.as_str(), topic.table.as_str());
+        let route = Route {
+            guest: settings.guest(&table, schemas),
+            ..Route::own(topic.topic.as_str(), topic.partitions)
+        };
+        sequencer.route(table, route);
+    }
+    if let Some(outbox) = &settings.outbox {
+        let tables = outboxes.iter().map(|schema| schema.table.clone());
+        let of_tables = topics.iter().map(|topic| Arc::from(topic.topic.as_str()));
+        sequencer.set_outbox(OutboxTables::new(tables, outbox.rules.clone(), of_tables));
+    }
 }
 
 /// Where the control topic ends. Asked for, because a read may end before: what was stored must not be taken for nothing.
@@ -122,6 +149,20 @@ async fn stored(
     };
     let known = state.topics.iter().filter_map(latest).collect();
     Ok((state, known))
+}
+
+fn check_outboxes(outboxes: &[Arc<TableSchema>]) -> Result<(), CaptureFailure> {
+    let mut outboxes = outboxes.iter();
+    let fault = outboxes.find_map(|schema| Some((&schema.table, fault_of(schema)?)));
+    fault.map_or(Ok(()), |(table, fault)| {
+        Err(CaptureFailure::Origin(OriginError {
+            kind: OriginErrorKind::Refused,
+            code: "KL-OUTBOX-005",
+            message: format!(
+                "table {table} cannot be an outbox: {fault}. Make it as docs/guides/outbox.md shows, or take it out of `outbox.tables`"
+            ),
+        }))
+    })
 }
 
 async fn ensure_topics(
@@ -230,7 +271,7 @@ async fn read_tails(
         let (partition, end) = (partition.clone(), *end);
         let stored = state.checkpoints.get(&partition).copied();
         async move {
-            let checkpoint = read_tail(log, &partition, stored, end, epoch).await?;
+            let checkpoint = read_tail(log, &partition, stored, end, epoch, None).await?;
             Ok::<_, LogError>((partition, checkpoint))
         }
     };
@@ -240,13 +281,14 @@ async fn read_tails(
         .await
 }
 
-/// What a partition holds before the epoch's own record at `end`.
-async fn read_tail(
+/// What a partition holds before the epoch's own record at `end`. In a topic of events only what came from `source` counts.
+pub(super) async fn read_tail(
     log: &dyn Log,
     partition: &TopicPartition,
     stored: Option<Checkpoint>,
     end: Offset,
     epoch: Epoch,
+    source: Option<SourceId>,
 ) -> Result<Checkpoint, LogError> {
     let mut checkpoint = stored.unwrap_or(Checkpoint {
         offset: Offset(0),
@@ -269,7 +311,9 @@ async fn read_tail(
         };
         for record in records.iter().take_while(|record| record.offset < end) {
             let header = record.keylane.as_deref().map(Header::decode);
-            if let Some(Ok(header)) = header {
+            if let Some(Ok(header)) = header
+                && header.source == source
+            {
                 checkpoint.acceptance.judge(&header);
             }
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::capture::{Guest, Origin, OriginError};
 use keylane_core::model::{TableName, TableSchema};
+use keylane_core::outbox::Rules;
 use keylane_core::publish::{Log, LogError, TopicSpec};
 
-use super::layout::Layout;
+use super::layout::{Layout, Named};
 use crate::envelope::Connector;
 
 /// What the road already knows of the origin when a session opens it.
@@ -39,6 +40,15 @@ pub trait SessionSource: Send + Sync {
     async fn log(&self) -> Result<Arc<dyn Log>, LogError>;
 }
 
+/// The outbox tables of a pipeline.
+#[derive(Clone, Debug)]
+pub struct OutboxSettings {
+    /// Which they are.
+    pub tables: Vec<Named>,
+    /// What their rows may name.
+    pub rules: Rules,
+}
+
 /// What the capture worker is told.
 #[derive(Clone, Debug)]
 pub struct CaptureSettings {
@@ -58,6 +68,8 @@ pub struct CaptureSettings {
     pub replication_factor: i32,
     /// Further topic settings.
     pub topic_settings: Vec<(String, String)>,
+    /// The tables whose rows are events, if there are any.
+    pub outbox: Option<OutboxSettings>,
     /// Whether existing rows are copied first.
     pub snapshot: bool,
     /// Rows of a snapshot chunk.
@@ -95,6 +107,22 @@ impl CaptureSettings {
     /// The topic of a table.
     pub fn topic_of(&self, table: &TableName) -> Arc<str> {
         topic_name(&self.prefix, &self.layout.host(table))
+    }
+
+    /// Whether a table's rows are events.
+    pub fn is_outbox(&self, table: &TableName) -> bool {
+        let mut tables = self.outbox.iter().flat_map(|outbox| &outbox.tables);
+        tables.any(|named| named.means(table))
+    }
+
+    /// A topic of events as it is made where it is missing: with the partitions and settings of the pipeline's topics.
+    pub fn event_topic_spec(&self, name: &Arc<str>) -> TopicSpec {
+        TopicSpec {
+            name: name.clone(),
+            partitions: self.partitions,
+            replication_factor: self.replication_factor,
+            settings: self.topic_settings.clone(),
+        }
     }
 
     /// The topic of a table as it should be.

@@ -8,15 +8,17 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use keylane_core::capture::{
-    Origin, OriginError, OriginErrorKind, OriginEvent, Publication, Sequenced, TableProgress,
+    Origin, OriginError, OriginErrorKind, OriginEvent, OutboxRow, Publication, Sequenced,
+    TableProgress,
 };
 use keylane_core::model::{
     Offset, Op, OrderHash, Position, SchemaId, TableName, TableSchema, TopicPartition,
 };
-use keylane_core::publish::{Checkpoint, Header, Log, LogError, NewRecord, RecordKind};
+use keylane_core::publish::{Header, Log, LogError, NewRecord, RecordKind};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::outbox::OutboxWork;
 use super::reader::Reader;
 use super::run::CaptureFailure;
 use super::session::Session;
@@ -37,24 +39,27 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// What a handed-over batch means once it is durable.
 #[derive(Default)]
-struct Pending {
-    partitions: Vec<(TopicPartition, Position)>,
+pub(super) struct Pending {
+    pub(super) partitions: Vec<(TopicPartition, Position)>,
     resolved_end: Option<u64>,
     copied: Vec<TableProgress>,
-    changes: u64,
-    bytes: u64,
+    /// Rows of outbox tables whose events are in it, or were found in the log.
+    pub(super) rows: Vec<OutboxRow>,
+    pub(super) changes: u64,
+    pub(super) bytes: u64,
 }
 
 type Durable = (Pending, Result<Vec<Offset>, LogError>);
 
 /// The streaming part of a session.
 pub(super) struct Stream<'a> {
-    session: Session,
-    younger: YoungerWatch,
-    reader: Reader,
-    log: &'a dyn Log,
-    settings: &'a CaptureSettings,
-    stats: &'a CaptureStats,
+    pub(super) session: Session,
+    pub(super) younger: YoungerWatch,
+    pub(super) reader: Reader,
+    pub(super) log: &'a dyn Log,
+    pub(super) settings: &'a CaptureSettings,
+    pub(super) stats: &'a CaptureStats,
+    pub(super) outbox: OutboxWork,
     source: SourceInfo,
     in_flight: FuturesOrdered<BoxFuture<'static, Durable>>,
     known_schemas: BTreeSet<SchemaId>,
@@ -103,6 +108,7 @@ impl<'a> Stream<'a> {
             log,
             settings,
             stats,
+            outbox: OutboxWork::default(),
             source,
             in_flight: FuturesOrdered::new(),
             known_schemas: BTreeSet::new(),
@@ -197,6 +203,7 @@ impl<'a> Stream<'a> {
         let mut pending = Pending::default();
         let mut schemas: Vec<Arc<TableSchema>> = Vec::new();
         for event in events {
+            self.open_named(&event).await?;
             if let Some(table) = unrouted(&event, &self.session) {
                 return Err(CaptureFailure::Reopen(format!(
                     "table {table} has come since the session was opened"
@@ -213,6 +220,11 @@ impl<'a> Stream<'a> {
                         self.stats.replays_skipped.add(1);
                     }
                     Sequenced::Unpublished | Sequenced::ReadAgain => {}
+                    Sequenced::Event(publication) => {
+                        self.publish_event(*publication, &mut records, &mut pending);
+                    }
+                    Sequenced::EventReplay(row) => self.found(row, &mut pending),
+                    Sequenced::EventRefused(refused) => self.outbox.refused.push(*refused),
                     Sequenced::KeyIncomplete(table) => return Err(key_incomplete(&table)),
                     Sequenced::Resolved { end, .. } => pending.resolved_end = Some(end),
                     Sequenced::MarkerWanted => self.marker_wanted = true,
@@ -223,6 +235,7 @@ impl<'a> Stream<'a> {
                 }
             }
         }
+        self.park_refused().await?;
         self.store_schemas(&schemas).await?;
         self.add_markers(&mut records, &mut pending);
         self.hand_over(records, pending).await
@@ -255,6 +268,7 @@ impl<'a> Stream<'a> {
             order: (OrderHash::of(key.as_bytes()) != order).then_some(order),
             schema: Some(change.schema.id),
             committed_at_us: change.committed_at_us,
+            source: None,
         };
         let key = bytes::Bytes::from(key);
         // Not the commit's time, which the header tells: by the records' times a broker forgets producers, and then a record sent again would be taken twice.
@@ -380,6 +394,7 @@ impl<'a> Stream<'a> {
                 checkpoint.acceptance.reached = checkpoint.acceptance.reached.max(position);
             }
         }
+        self.purge_later(pending.rows).await?;
         self.stats.published.add(pending.changes);
         self.stats.in_flight_bytes.set(
             self.stats
@@ -413,6 +428,7 @@ impl<'a> Stream<'a> {
         if !records.is_empty() {
             self.hand_over(records, pending).await?;
         }
+        self.look_for_topics();
         let many = Duration::from_millis(2 * self.reached.len() as u64);
         if self.session.confirmed > self.stored_confirmed
             && self.stored_at.elapsed() >= self.settings.checkpoint_interval.max(many)
@@ -422,16 +438,11 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Stored first, then the origin may forget.
+    /// Stored first, then what was published leaves the outbox, then the origin may forget: in any other order a crash would leave rows behind that nobody tells of again.
     async fn store_checkpoint(&mut self) -> Result<(), CaptureFailure> {
         let confirmed = self.session.confirmed;
-        let partitions: &BTreeMap<TopicPartition, Checkpoint> = &self.session.checkpoints;
-        let record = ControlRecord::Checkpoint {
-            confirmed,
-            partitions,
-        }
-        .record(&self.settings.prefix, self.session.epoch, now_us() / 1000);
-        self.log.append(vec![record]).await?.await?;
+        self.append_checkpoint().await?;
+        self.purge().await?;
         self.reader.confirm(confirmed).await?;
         (self.stored_confirmed, self.stored_at) = (confirmed, Instant::now());
         self.stats.confirmed.set(confirmed);

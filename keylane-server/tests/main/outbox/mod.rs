@@ -1,0 +1,8 @@
+//! Events of services, from their outbox into topics, as users see it: over real Kafka, out of PostgreSQL and SQLite.
+
+mod bad_rows;
+mod bed;
+mod first_run;
+mod killed;
+mod over_http;
+mod sqlite;

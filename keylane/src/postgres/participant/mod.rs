@@ -1,0 +1,8 @@
+//! A participant of sagas whose steps write to PostgreSQL.
+//!
+//! *Isolation*: READ COMMITTED, whatever the database's default: an insert that meets another's waits for it, and then sees what it stored. Under a snapshot it would fail instead.
+
+mod barrier;
+
+mod carry;
+pub use carry::PostgresParticipant;
