@@ -7,6 +7,7 @@
 //! `keylane consume --listen` serves the first three of its consumer alone.
 //!
 //! - `POST /v1/events/TOPIC`: takes an event into the outbox of a pipeline with `outbox.accept`.
+//! - `/v1/sagas`: sagas are begun, listed, shown and asked things of, by a process that drives them.
 //!
 //! All the rest is read-only.
 
@@ -21,6 +22,11 @@ mod metrics_compared;
 mod ready;
 
 mod events;
+
+mod saga_metrics;
+
+mod sagas;
+pub use sagas::SagaPaths;
 
 mod service;
 pub use service::service;
