@@ -88,6 +88,8 @@ mod saga_definitions;
 mod saga_mistakes;
 #[path = "main/saga_mutations.rs"]
 mod saga_mutations;
+#[path = "main/sagas/mod.rs"]
+mod sagas;
 #[path = "main/secrets.rs"]
 mod secrets;
 #[path = "main/settle.rs"]

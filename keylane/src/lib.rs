@@ -27,6 +27,8 @@ pub use outbox::{Outbox, OutboxEvent};
 
 pub mod participant;
 
+pub mod saga;
+
 pub mod preflight;
 
 mod own_file;

@@ -20,5 +20,6 @@ mod postgres_apply;
 mod postgres_capture;
 mod reconcile;
 mod redrive;
+mod sagas;
 mod sqlite_apply;
 mod sqlite_capture;

@@ -42,6 +42,17 @@ pub struct ParkedFound {
     pub bound: u64,
 }
 
+/// Sagas that need help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagasFound {
+    /// How many there are.
+    pub sagas: u64,
+    /// From how many on it is told.
+    pub bound: u64,
+    /// Of which definitions, the most first, each with its number; some at most.
+    pub definitions: Vec<(String, u64)>,
+}
+
 /// How half of a road does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoadFound {
@@ -126,6 +137,8 @@ pub enum Detail {
     Parked(ParkedFound),
     /// Half of the road.
     Road(RoadFound),
+    /// Sagas that need help.
+    Sagas(SagasFound),
     /// A day.
     Digest(Box<Digest>),
     /// Folded messages.

@@ -21,7 +21,7 @@ pub use terms::{AllTerms, Terms};
 mod message;
 pub use message::{
     Detail, Digest, Folded, LagFound, Message, News, OpenLine, ParkedFound, PipelineLine,
-    RoadFound, SlotFound,
+    RoadFound, SagasFound, SlotFound,
 };
 
 mod step;
@@ -32,7 +32,9 @@ pub use step::{
 mod growth;
 
 mod rules;
-pub use rules::{HalfLook, LagRule, Look, ParkedRule, Rules, SlotRule, StuckRule, Watch};
+pub use rules::{
+    HalfLook, LagRule, Look, ParkedRule, Rules, SagasRule, SlotRule, StuckRule, Watch,
+};
 
 mod digest;
 pub use digest::{DailyAt, Due, OPEN_MAX, digest};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::growth::Growth;
-use super::message::{Detail, LagFound, ParkedFound, RoadFound, SlotFound};
+use super::message::{Detail, LagFound, ParkedFound, RoadFound, SagasFound, SlotFound};
 use super::state::State;
 use super::step::Observation;
 use super::subject::{Half, Subject, What};
@@ -42,6 +42,41 @@ pub struct ParkedRule {
 pub struct StuckRule {
     /// For so long. A half that ended with an error is told at once.
     pub hold_ms: u64,
+}
+
+/// Sagas need help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SagasRule {
+    /// From so many on.
+    pub sagas: u64,
+    /// For so long.
+    pub hold_ms: u64,
+}
+
+impl SagasRule {
+    /// What a look at the sagas comes to: those that are stuck, by definition.
+    pub fn look(self, mut definitions: Vec<(String, u64)>, at_us: i64) -> Observation {
+        /// Definitions that are named at most.
+        const NAMED_MAX: usize = 5;
+        let sagas = definitions.iter().map(|(_, sagas)| sagas).sum();
+        definitions.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+        definitions.truncate(NAMED_MAX);
+        Observation {
+            subject: Subject {
+                pipeline: None,
+                what: What::Sagas,
+            },
+            state: Some(judged(sagas >= self.sagas, State::Stuck)),
+            run: None,
+            at_us,
+            hold_ms: self.hold_ms,
+            detail: Detail::Sagas(SagasFound {
+                sagas,
+                bound: self.sagas,
+                definitions,
+            }),
+        }
+    }
 }
 
 /// The rules of one pipeline; one that is `None` is not looked at.

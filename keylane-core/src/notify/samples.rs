@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::digest;
 use super::message::{
-    Detail, Folded, LagFound, Message, News, ParkedFound, PipelineLine, RoadFound, SlotFound,
+    Detail, Folded, LagFound, Message, News, ParkedFound, PipelineLine, RoadFound, SagasFound,
+    SlotFound,
 };
 use super::report::{SampleKey, TableReport, ValuePair, Verdict};
 use super::state::{Severity, State};
@@ -181,6 +182,7 @@ fn of_figures(pipeline: &Arc<str>) -> Vec<Message> {
             ),
             road(Half::Capture, "streaming", ""),
         ),
+        (What::Sagas, State::Stuck, sagas(2), sagas(0)),
     ];
     pairs
         .into_iter()
@@ -255,4 +257,13 @@ fn of_all(pipeline: &Arc<str>, values: bool) -> Vec<Message> {
         Message::folded(folded, NOW_US),
         Message::test(NOW_US),
     ]
+}
+
+fn sagas(count: u64) -> Detail {
+    let definitions = [("travel".to_owned(), count)];
+    Detail::Sagas(SagasFound {
+        sagas: count,
+        bound: 1,
+        definitions: definitions.into_iter().filter(|_| count > 0).collect(),
+    })
 }

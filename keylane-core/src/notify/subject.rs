@@ -1,4 +1,4 @@
-//! What is told of: a table's comparison, or a figure of a pipeline.
+//! What is told of: a table's comparison, a figure of a pipeline, or the sagas.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub enum What {
     Parked,
     /// Whether half of the road goes on.
     Road(Half),
+    /// Sagas that need help. Of no pipeline.
+    Sagas,
 }
 
 impl What {
@@ -47,6 +49,7 @@ impl What {
             What::Parked => "parked",
             What::Road(Half::Capture) => "capture",
             What::Road(Half::Apply) => "apply",
+            What::Sagas => "sagas",
         }
     }
 
@@ -59,6 +62,7 @@ impl What {
             ("parked", None) => Some(What::Parked),
             ("capture", None) => Some(What::Road(Half::Capture)),
             ("apply", None) => Some(What::Road(Half::Apply)),
+            ("sagas", None) => Some(What::Sagas),
             _ => None,
         }
     }
@@ -67,7 +71,7 @@ impl What {
     pub fn table(&self) -> Option<&str> {
         match self {
             What::Table(name) => Some(name),
-            What::Lag | What::Slot | What::Parked | What::Road(_) => None,
+            What::Lag | What::Slot | What::Parked | What::Road(_) | What::Sagas => None,
         }
     }
 }

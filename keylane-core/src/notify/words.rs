@@ -73,6 +73,19 @@ pub fn words(message: &Message) -> Words {
             }
             words.next = "keylane status".to_owned();
         }
+        Detail::Sagas(sagas) => {
+            words.facts.push(("Stuck sagas", count(sagas.sagas)));
+            if sagas.sagas > 0 {
+                let of = sagas.definitions.iter();
+                let items = of.map(|(name, sagas)| format!("{name}: {}", count(*sagas)));
+                words.lists.push(List {
+                    head: "Of",
+                    items: items.collect(),
+                    more: 0,
+                });
+                words.next = "keylane saga list --state stuck".to_owned();
+            }
+        }
         Detail::Digest(digest) => day(&mut words, digest),
         Detail::Folded(folded) => {
             words.facts.push(("Messages", count(folded.messages)));
@@ -181,6 +194,10 @@ pub fn found(detail: &Detail) -> String {
                 why => format!("{half} does not go on: {why}"),
             }
         }
+        Detail::Sagas(found) => match found.sagas {
+            1 => "1 saga needs help".to_owned(),
+            sagas => format!("{} sagas need help", count(sagas)),
+        },
         Detail::Digest(digest) => format!("{} subjects are not well", digest.open.len()),
         Detail::Folded(folded) => match folded.messages {
             1 => "1 message was folded".to_owned(),
@@ -198,6 +215,8 @@ fn well(detail: &Detail) -> String {
         Detail::Parked(found) if found.keys == 0 => "no key is parked any more".to_owned(),
         Detail::Parked(found) => format!("{} keys are parked, fewer than are told", found.keys),
         Detail::Road(found) => format!("{} goes on again", found.half.word()),
+        Detail::Sagas(found) if found.sagas == 0 => "no saga needs help any more".to_owned(),
+        Detail::Sagas(found) => format!("{} sagas need help, fewer than are told", found.sagas),
         Detail::Digest(_) | Detail::Folded(_) | Detail::Test => String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! How messages read.
 
 use super::*;
-use crate::notify::message::{Folded, LagFound, ParkedFound, RoadFound, SlotFound};
+use crate::notify::message::{Folded, LagFound, ParkedFound, RoadFound, SagasFound, SlotFound};
 use crate::notify::report::ValuePair;
 use crate::notify::step::Day;
 use crate::notify::subject::{Half, Subject, What};
@@ -125,6 +125,17 @@ fn each_state_has_a_title() {
     check(State::Ok, State::Parked, parked(1), "shop: 1 key is parked");
     let title = "shop: no key is parked any more";
     check(State::Parked, State::Ok, parked(0), title);
+    let sagas = |sagas| {
+        let definitions = vec![("travel".to_owned(), sagas)];
+        Detail::Sagas(SagasFound {
+            sagas,
+            bound: 1,
+            definitions,
+        })
+    };
+    check(State::Ok, State::Stuck, sagas(1), "shop: 1 saga needs help");
+    let title = "shop: no saga needs help any more";
+    check(State::Stuck, State::Ok, sagas(0), title);
     let road = Detail::Road(RoadFound {
         half: Half::Apply,
         state: "stopped".to_owned(),

@@ -37,6 +37,16 @@ pub use event::{Entry, Event, Operation, What};
 mod decide;
 pub use decide::{Decision, Moment, StartError, decide, start};
 
+mod port;
+pub use port::{
+    BATCH_MAX, Batch, Change, Count, Figures, Filter, Found, KeptDefinition, Lease, Line, Listed,
+    PARKED_MAX, ParkedAnswer, SHARDS, SagaDesk, SagaStore, Shown, StoreError, StoreErrorKind,
+    Unsent, Wanted, Written, shard_of,
+};
+
+mod breaker;
+pub use breaker::{Breaker, BreakerTerms, May, Pulse};
+
 mod barrier;
 pub use barrier::{Asked, Conclusion, Judgement, Ran, Rows, Undone, Verdict, conclude, judge};
 

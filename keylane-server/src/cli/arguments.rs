@@ -115,9 +115,9 @@ enum Command {
     /// Topics: plan them out of the origin's tables, find what is wrong with a cluster's, change what is safe.
     #[command(after_help = examples::TOPICS)]
     Topics(topics::TopicsArguments),
-    /// Sagas: transactions that span services. Check that a definition can be undone and always ends.
+    /// Sagas: transactions that span services. Check definitions, drive sagas, see where they stand, help those that are stuck.
     #[command(after_help = examples::SAGA)]
-    Saga(saga::SagaArguments),
+    Saga(Box<saga::SagaArguments>),
     /// Print the completion script of a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::CompletionsArguments),
@@ -172,7 +172,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Notify(notify) => notify::run(&arguments.config, &notify),
         Command::Consume(consume) => consume::run(&consume),
         Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),
-        Command::Saga(saga) => Ok(saga::run(&saga, arguments.quiet)),
+        Command::Saga(saga) => saga::run(&arguments.config, &saga, arguments.quiet),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

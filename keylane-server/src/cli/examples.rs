@@ -176,7 +176,13 @@ Examples:
 pub(super) const SAGA: &str = "\
 Examples:
   keylane saga check travel.yaml
-      Whether it can be undone and always ends, and in which order its steps go.";
+      Whether it can be undone and always ends, and in which order its steps go.
+  keylane saga serve
+      Drive sagas, by the block 'saga' of keylane.yaml.
+  keylane saga start travel --data @trip.json --key trip-4711 --wait
+      Begin one and wait for its end.
+  keylane saga list --state stuck
+      Those that need help.";
 
 pub(super) const SAGA_CHECK: &str = "\
 Exit codes:
@@ -188,6 +194,50 @@ Examples:
       Several, for instance before they are committed.
   keylane saga check travel.yaml --format json
       For a script.";
+
+pub(super) const SAGA_SERVE: &str = "\
+Examples:
+  keylane saga serve
+      Drive sagas, and serve /v1/sagas, /healthz, /readyz and /metrics on http.listen.";
+
+pub(super) const SAGA_START: &str = "\
+Exit codes:
+  0  it has begun; with --wait: it is completed
+  1  another saga has the key; with --wait: it is compensated, stuck or has not ended in time
+  2  wrong data, or no such definition
+  4  the store is not reachable
+
+Examples:
+  keylane saga start travel --data @trip.json --key trip-4711
+      Begin it; asked again, the same id is printed and no other saga begins.
+  keylane saga start travel@2 --data '{\"price\": 300}' --wait --timeout 5m --format json
+      Wait for its end, for a script.";
+
+pub(super) const SAGA_LIST: &str = "\
+Examples:
+  keylane saga list --state stuck --format json
+      Those that need help, for a script.
+  keylane saga list --step charge --older 10m
+      Those that have waited long at one step.";
+
+pub(super) const SAGA_SHOW: &str = "\
+Examples:
+  keylane saga show 019ac3f0d2a1-8f2e-03f1c8b1a9d4e6f7
+      Its steps, what is expected next, and all that happened.";
+
+pub(super) const SAGA_ACT: &str = "\
+Exit codes:
+  0  done
+  1  refused, of one at least; that it was asked for is noted
+  4  the store is not reachable
+
+Examples:
+  keylane saga retry 019ac3f0d2a1-8f2e-03f1c8b1a9d4e6f7 --reason 'the bank is back'
+      Send again now what is out.
+  keylane saga skip 019ac3f0d2a1-8f2e-03f1c8b1a9d4e6f7 --step mail --reason 'the address is gone'
+      Go on without a step.
+  keylane saga cancel --all --definition travel --at charge --older 1h --reason 'incident 12' --dry-run
+      Of which sagas it would be asked.";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

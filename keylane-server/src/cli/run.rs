@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use keylane::saga::orchestrator::Orchestrator;
 use keylane::workers::stats::{ApplyStats, CaptureStats, now_us};
 use keylane::workers::{apply, capture};
 use tokio::task::JoinHandle;
@@ -13,12 +14,12 @@ use tracing::{error, info, warn};
 use super::runtime;
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::http;
+use crate::http::{self, SagaPaths};
 use crate::notify::Watching;
 use crate::reconcile::Scheduling;
 use crate::shutdown;
 use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
-use crate::wire_up::{EventIntake, Road, roads};
+use crate::wire_up::{EventIntake, Road, Sagas, orchestrator, roads, sagas};
 
 /// How often the status file is replaced.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -72,13 +73,21 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
         }
         let observer = Arc::new(Observer::new(config, &[], &roads)?);
         let served = CancellationToken::new();
-        let service = http::serve(&config.http, &config.state_dir, observer.clone(), EventIntake::of(config), &served).await?;
-        let watching = Watching::start(config, observer)?;
+        let driving = driving(config, arguments).await?;
+        let paths = driving.as_ref().map(|it| it.paths.clone());
+        let desk = driving.as_ref().map(|it| it.sagas.desk.clone());
+        let service = http::serve(&config.http, &config.state_dir, observer.clone(), (EventIntake::of(config), paths), &served).await?;
+        let watching = Watching::start(config, observer, desk)?;
         let scheduling = Scheduling::start(config);
         let runs = roads
             .into_iter()
             .map(|road| pipeline(config, road, arguments, stop.clone()));
-        let ends = futures_util::future::join_all(runs).await;
+        let drives = async {
+            if let Some(driving) = driving {
+                driving.orchestrator.run(stop.clone()).await;
+            }
+        };
+        let (ends, ()) = tokio::join!(futures_util::future::join_all(runs), drives);
         if let Some(scheduling) = scheduling {
             scheduling.end().await;
         }
@@ -96,6 +105,30 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
             Exit::Error
         })
     })
+}
+
+/// Who drives the sagas, and how they are asked for.
+struct Driving {
+    sagas: Sagas,
+    orchestrator: Arc<Orchestrator>,
+    paths: Arc<SagaPaths>,
+}
+
+/// If the configuration has sagas and no half of the road alone is meant.
+async fn driving(config: &Config, arguments: &RunArguments) -> Result<Option<Driving>, Failure> {
+    let is_whole =
+        arguments.only.is_none() && arguments.pipelines.is_empty() && !arguments.until_caught_up;
+    if config.saga.is_none() || !is_whole {
+        return Ok(None);
+    }
+    let sagas = sagas(config).await?;
+    let orchestrator = orchestrator(config, &sagas)?;
+    let paths = SagaPaths::new(&sagas, orchestrator.clone());
+    Ok(Some(Driving {
+        sagas,
+        orchestrator,
+        paths,
+    }))
 }
 
 /// One pipeline, to its end. Says whether it ended well.

@@ -17,6 +17,7 @@ use super::log::{self, Log};
 use super::notify::{self, Notify};
 use super::pipeline::{self, Pipeline, PipelineName, PipelineRead};
 use super::reader::{Block, Read, Reader};
+use super::saga_service::{self, SagaService};
 use super::source::{Place, Source, Span};
 use super::tree::{self, Tree};
 
@@ -57,9 +58,15 @@ pub(super) const KEYS: &[Key] = &[
         means: "Who is told when the state of a table or a pipeline changes: Slack, webhooks.",
     },
     Key {
+        name: "saga",
+        takes: Takes::Block(saga_service::KEYS),
+        absent: Absent::Means("no sagas are driven"),
+        means: "Sagas that are driven: where they are kept, and how their participants are reached.",
+    },
+    Key {
         name: "pipelines",
         takes: Takes::Each("NAME", pipeline::KEYS),
-        absent: Absent::Required,
+        absent: Absent::Means("**required**, unless there is `saga`"),
         means: "The roads from origins to replicas, by name: a letter, then letters, digits, `_` and `-`, at most 40.",
     },
 ];
@@ -76,7 +83,9 @@ pub struct Config {
     pub log: Log,
     /// Who is told of what.
     pub notify: Notify,
-    /// The pipelines by name; at least one.
+    /// How sagas are driven, if they are.
+    pub saga: Option<SagaService>,
+    /// The pipelines by name; at least one where no sagas are driven.
     pub pipelines: BTreeMap<PipelineName, Pipeline>,
 }
 
@@ -182,6 +191,7 @@ fn read(reader: &Reader<'_>, tree: &Tree) -> Read<Config> {
     let log = block.block("log");
     let log = log.and_then(|inner| log::read(&inner, state_dir.as_deref().ok()));
     let notify = block.block("notify").and_then(|inner| notify::read(&inner));
+    let saga = saga_service::read(&block);
     let pipelines = read_pipelines(&block);
     let known = pipelines
         .as_ref()
@@ -199,6 +209,7 @@ fn read(reader: &Reader<'_>, tree: &Tree) -> Read<Config> {
         http: http?,
         log: log?.log,
         notify: notify?,
+        saga: saga?,
         pipelines: named.collect(),
     })
 }
@@ -223,7 +234,7 @@ fn check_version(block: &Block<'_>) -> Read<()> {
 /// The pipelines that could be read, and whether those were all.
 fn read_pipelines(block: &Block<'_>) -> Read<(Vec<PipelineRead>, Read<()>)> {
     let entries = block.each("pipelines")?;
-    if entries.is_empty() {
+    if entries.is_empty() && block.entry("saga").is_none() {
         return Err(block.missing("pipelines"));
     }
     let mut pipelines = Vec::new();

@@ -53,6 +53,7 @@ mod reference;
 mod template;
 
 mod saga;
+mod saga_service;
 
 pub use apply::{Apply, ExhaustedAction, ForeignKeys, MissingRows, OnError};
 pub use capture::{Capture, Snapshot};
@@ -70,6 +71,7 @@ pub use pipeline::{Pipeline, PipelineName};
 pub use reconcile::{Reconcile, Schedule};
 pub use replica::Replica;
 pub use saga::{SagaCode, load_saga, parse_saga, saga_keys, saga_reference_markdown};
+pub use saga_service::{SagaParticipant, SagaService, SagaWay};
 pub use secret::Secret;
 pub use tables::{TableName, TablePattern};
 pub use template::{InitAnswers, InitTable, SecretFile, Template, TemplateError};

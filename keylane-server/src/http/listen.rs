@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::sagas::SagaPaths;
 use super::service::{PATHS, service};
 use super::source::Source;
 use crate::config::Http;
@@ -65,13 +66,13 @@ pub async fn serve(
     http: &Http,
     state_dir: &Path,
     source: Arc<dyn Source>,
-    intake: EventIntake,
+    (intake, sagas): (EventIntake, Option<Arc<SagaPaths>>),
     stop: &CancellationToken,
 ) -> Result<Option<tokio::task::JoinHandle<()>>, Failure> {
     let Some(address) = http.listen else {
         return Ok(None);
     };
-    let router = service(source, intake, http.auth_token.clone());
+    let router = service(source, intake, sagas, http.auth_token.clone());
     let server = Server {
         address,
         state_dir: state_dir.to_owned(),

@@ -8,6 +8,7 @@
 //!
 //! - `/v1/threads/PIPELINE`: what `keylane threads` tells, and with PUT what it asks for.
 //! - `POST /v1/events/TOPIC`: takes an event into the outbox of a pipeline with `outbox.accept`.
+//! - `/v1/sagas`: sagas are begun, listed, shown and asked things of, by a process that drives them.
 //!
 //! All the rest is read-only.
 
@@ -22,6 +23,11 @@ mod metrics_compared;
 mod ready;
 
 mod events;
+
+mod saga_metrics;
+
+mod sagas;
+pub use sagas::SagaPaths;
 
 mod threads;
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::events;
 use super::metrics::open_metrics;
 use super::ready::Readiness;
+use super::sagas::{self, SagaPaths};
 use super::source::Source;
 use super::threads;
 use crate::config::Secret;
@@ -25,24 +26,38 @@ pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0
 pub(super) const PATHS: &str = "/healthz, /readyz, /metrics, /v1/status, /v1/parked, /v1/threads/PIPELINE, POST /v1/events/TOPIC";
 
 /// All paths. With a token, every path but `/healthz` and `/readyz` answers 401 without `Authorization: Bearer TOKEN`.
-pub fn service(source: Arc<dyn Source>, intake: EventIntake, token: Option<Secret>) -> Router {
+/// `sagas` are those that this process drives.
+pub fn service(
+    source: Arc<dyn Source>,
+    intake: EventIntake,
+    sagas: Option<Arc<SagaPaths>>,
+    token: Option<Secret>,
+) -> Router {
     let asked = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/parked", get(parked));
     let threads = guarded(threads::paths(source.clone()), token.clone());
     let taken = guarded(events::paths(intake), token.clone());
-    Router::new()
+    let own = sagas
+        .clone()
+        .map(|sagas| guarded(sagas::paths(sagas), token.clone()));
+    let paths = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .merge(guarded(asked, token))
         .fallback(nothing)
         .with_state(Served {
             source,
+            sagas,
             ready: Arc::default(),
         })
         .merge(threads)
-        .merge(taken)
+        .merge(taken);
+    match own {
+        Some(own) => paths.merge(own),
+        None => paths,
+    }
 }
 
 /// These paths, asking for the token if there is one.
@@ -60,6 +75,7 @@ where
 #[derive(Clone)]
 struct Served {
     source: Arc<dyn Source>,
+    sagas: Option<Arc<SagaPaths>>,
     ready: Arc<Mutex<Readiness>>,
 }
 
@@ -74,11 +90,13 @@ pub(super) async fn healthz() -> Response {
 async fn readyz(Shared(served): From) -> Response {
     let views = served.source.status().await;
     let mut ready = served.ready.lock().unwrap_or_else(PoisonError::into_inner);
-    let not_ready: Vec<_> = views
+    let mut not_ready: Vec<_> = views
         .iter()
         .filter(|view| !ready.is_ready(view))
         .map(|view| json!({"name": view.name, "state": view.state, "why": view.why}))
         .collect();
+    let trouble = served.sagas.as_ref().and_then(|sagas| sagas.trouble());
+    not_ready.extend(trouble.map(|why| json!({"name": "sagas", "state": "degraded", "why": why})));
     drop(ready);
     let code = match not_ready.is_empty() {
         true => StatusCode::OK,
@@ -91,7 +109,11 @@ async fn readyz(Shared(served): From) -> Response {
 async fn metrics(Shared(served): From) -> Response {
     let source = &served.source;
     let asked = tokio::join!(source.status(), source.channels(), source.compared());
-    let text = open_metrics(&asked.0, &asked.1, &asked.2);
+    let mut text = match &served.sagas {
+        Some(sagas) => sagas.metrics().await,
+        None => String::new(),
+    };
+    text.push_str(&open_metrics(&asked.0, &asked.1, &asked.2));
     ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }
 
@@ -107,8 +129,9 @@ async fn parked(Shared(served): From) -> Response {
     }
 }
 
-async fn nothing() -> Response {
-    let body = json!({"error": format!("nothing here; there are {PATHS}")});
+async fn nothing(Shared(served): From) -> Response {
+    let more = served.sagas.as_ref().map_or("", |_| sagas::PATHS);
+    let body = json!({"error": format!("nothing here; there are {PATHS}{more}")});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use keylane::workers::notify::{Channels, deliver};
 use keylane::workers::stats::now_us;
-use keylane_core::notify::{AllTerms, DigestOrder, Outbox, OutboxError, Rules, Watch};
+use keylane_core::notify::{
+    AllTerms, DigestOrder, Observation, Outbox, OutboxError, Rules, SagasRule, Watch,
+};
+use keylane_core::saga::{SagaDesk, State};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -31,6 +34,9 @@ const TURN_INTERVAL: Duration = Duration::from_secs(2);
 /// What may be sent at a shutdown, besides the attempts that are under way.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
+/// How long a look at the sagas may take.
+const SAGAS_MAX: Duration = Duration::from_secs(10);
+
 /// Watching, in a task of its own.
 pub struct Watching {
     ended: CancellationToken,
@@ -38,11 +44,15 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Begins. `None` if the configuration has no channel.
+    /// Begins; `sagas` are those that this process drives. `None` if the configuration has no channel.
     ///
     /// # Errors
     /// If a channel's address cannot be used.
-    pub fn start(config: &Config, observer: Arc<Observer>) -> Result<Option<Watching>, Failure> {
+    pub fn start(
+        config: &Config,
+        observer: Arc<Observer>,
+        sagas: Option<Arc<dyn SagaDesk>>,
+    ) -> Result<Option<Watching>, Failure> {
         if config.notify.channels.is_empty() {
             return Ok(None);
         }
@@ -58,6 +68,7 @@ impl Watching {
             terms: Arc::new(terms(config)),
             channels: wire_up::channels(config)?,
             config: config.clone(),
+            sagas: sagas.zip(config.saga.as_ref().and_then(|saga| saga.stuck)),
             observer,
             ended: ended.clone(),
             trouble: None,
@@ -99,6 +110,7 @@ fn interval(config: &Config) -> Duration {
 struct Watcher {
     config: Config,
     observer: Arc<Observer>,
+    sagas: Option<(Arc<dyn SagaDesk>, SagasRule)>,
     watches: BTreeMap<String, Watch>,
     terms: Arc<AllTerms>,
     channels: Channels,
@@ -198,6 +210,7 @@ impl Watcher {
             let view = views.iter().find(|view| view.name == *name);
             observations.extend(watch.look(&look(name, processes, view, now_us)));
         }
+        observations.extend(self.stuck_sagas().await);
         let taken = outbox
             .observe(observations, self.terms.clone(), now_us)
             .await;
@@ -209,6 +222,16 @@ impl Watcher {
             // Looked at again: a figure that is not well stays so.
             Err(error) => self.met(&error),
         }
+    }
+
+    /// Nothing where they cannot be asked: that is not known to be well.
+    async fn stuck_sagas(&self) -> Option<Observation> {
+        let (desk, rule) = self.sagas.as_ref()?;
+        let figures = tokio::time::timeout(SAGAS_MAX, desk.figures()).await;
+        let stuck = figures.ok()?.ok()?.counts.into_iter();
+        let stuck = stuck.filter(|count| count.state == State::Stuck);
+        let definitions = stuck.map(|count| (count.definition, count.sagas));
+        Some(rule.look(definitions.collect(), now_us()))
     }
 
     /// Logged once for each trouble.

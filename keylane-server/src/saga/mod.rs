@@ -1,4 +1,4 @@
-//! Sagas at the rim: what a definition comes to, and what is wrong with one, as text and JSON.
+//! Sagas at the rim: what a definition comes to, what is wrong with one, and what is asked and told of sagas that run, as text and JSON.
 
 mod turns;
 
@@ -7,3 +7,15 @@ pub use plan_text::plan_text;
 
 mod plan_wire;
 pub use plan_wire::{mistakes_wire, plan_wire};
+
+mod request;
+pub use request::{SagaRequest, named};
+
+mod filter;
+pub use filter::{LIST_MAX, before_us, states};
+
+mod view;
+pub use view::{listed_wire, shown_wire};
+
+mod view_text;
+pub use view_text::{list_text, show_text};

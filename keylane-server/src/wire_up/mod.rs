@@ -32,3 +32,6 @@ pub use topics_cluster::{cluster, cluster_at, cluster_of, is_data, make, topic_c
 
 mod topics_pipelines;
 pub use topics_pipelines::pipelines;
+
+mod saga;
+pub use saga::{Sagas, orchestrator, saga_service, sagas, store_failure};

@@ -1,8 +1,8 @@
 //! The figures of a message.
 
 use keylane_core::notify::{
-    Detail, Half, LagFound, ParkedFound, RoadFound, SampleKey, SlotFound, TableReport, ValuePair,
-    Verdict,
+    Detail, Half, LagFound, ParkedFound, RoadFound, SagasFound, SampleKey, SlotFound, TableReport,
+    ValuePair, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub(crate) struct DetailForm {
     slot: Option<SlotForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parked: Option<ParkedForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sagas: Option<SagasForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     road: Option<RoadForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,6 +95,13 @@ struct ParkedForm {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct SagasForm {
+    stuck: u64,
+    bound: u64,
+    definitions: Vec<(String, u64)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct RoadForm {
     half: String,
     state: String,
@@ -131,6 +140,13 @@ impl From<&Detail> for DetailForm {
                     why: found.why.clone(),
                 });
             }
+            Detail::Sagas(found) => {
+                form.sagas = Some(SagasForm {
+                    stuck: found.sagas,
+                    bound: found.bound,
+                    definitions: found.definitions.clone(),
+                });
+            }
             Detail::Digest(digest) => form.digest = Some((&**digest).into()),
             Detail::Folded(folded) => form.folded = Some(folded.into()),
             Detail::Test => {}
@@ -166,6 +182,13 @@ impl DetailForm {
         }
         if let Some(ParkedForm { keys, bound }) = self.parked {
             return Ok(Detail::Parked(ParkedFound { keys, bound }));
+        }
+        if let Some(form) = self.sagas {
+            return Ok(Detail::Sagas(SagasFound {
+                sagas: form.stuck,
+                bound: form.bound,
+                definitions: form.definitions,
+            }));
         }
         if let Some(form) = self.road {
             let halves = [Half::Capture, Half::Apply];

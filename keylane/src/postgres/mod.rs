@@ -1,4 +1,4 @@
-//! PostgreSQL: as origin (logical replication), as replica, as a side of a comparison, and as the place where a consumer group keeps how far it is.
+//! PostgreSQL: as origin (logical replication), as replica, as a side of a comparison, and as the place where a consumer group keeps how far it is, or where sagas are kept.
 
 pub mod connect;
 
@@ -23,3 +23,5 @@ pub mod consume;
 pub mod participant;
 
 pub mod reconcile;
+
+pub mod saga;

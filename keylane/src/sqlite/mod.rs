@@ -1,4 +1,4 @@
-//! SQLite: as origin (triggers into a change table), as replica, as a side of a comparison, and for the notifier's outbox.
+//! SQLite: as origin (triggers into a change table), as replica, as a side of a comparison, for the notifier's outbox, and as the place where sagas are kept.
 //!
 //! Values keep their storage class on the whole road: INTEGER is a [`Value::Number`](keylane_core::model::Value) without `.`, `e` or `E`; REAL one
 //! with; TEXT a `Text`; BLOB a `Bytes`. Infinite reals are the numbers `9e999` and `-9e999`: legal JSON, and read back as infinite by SQLite.
@@ -24,3 +24,5 @@ pub mod notify;
 pub mod reconcile;
 
 pub mod journal;
+
+pub mod saga;

@@ -4,3 +4,13 @@ mod arguments;
 pub(super) use arguments::{SagaArguments, run};
 
 mod check;
+
+mod serve;
+
+mod start;
+
+mod list;
+
+mod show;
+
+mod act;

@@ -1,0 +1,110 @@
+//! A saga as scripts see it.
+
+use keylane_core::saga::{Line, Listed, Plan, Saga, Shown, StepRow};
+use serde_json::{Map, Value, json};
+
+use crate::status::rfc3339;
+
+/// How it is driven, in the words of scripts.
+const STYLE: &str = "orchestrated";
+
+/// A saga in a list.
+pub fn listed_wire(listed: &Listed) -> Value {
+    json!({
+        "id": listed.id,
+        "definition": listed.definition,
+        "version": listed.version,
+        "style": STYLE,
+        "state": listed.state.code(),
+        "step": listed.step,
+        "attempts": listed.attempts,
+        "why": listed.why,
+        "started": rfc3339(listed.started_us),
+        "updated": rfc3339(listed.updated_us),
+        "key": listed.key,
+    })
+}
+
+/// All of a saga.
+pub fn shown_wire(shown: &Shown, plan: &Plan) -> Value {
+    let saga = &shown.saga;
+    let mut wire = match listed_wire(&saga.listed(plan)) {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    let steps = plan.definition().steps.iter().zip(&saga.steps);
+    let steps: Vec<Value> = steps.map(|(step, row)| step_wire(step, row)).collect();
+    let mut put = |name: &str, value: Value| wire.insert(name.to_owned(), value);
+    put("reason", json!(saga.reason));
+    put("data", saga.data.clone());
+    put("revision", json!(saga.revision));
+    put("deadline", json!(saga.deadline_us.map(rfc3339)));
+    put("ended", json!(saga.ended_us.map(rfc3339)));
+    put("next", json!(next(saga, plan)));
+    put("steps", json!(steps));
+    let timeline: Vec<Value> = shown.timeline.iter().map(line_wire).collect();
+    put("timeline", json!(timeline));
+    put("timeline_left_out", json!(shown.left_out));
+    Value::Object(wire)
+}
+
+fn step_wire(step: &keylane_core::saga::Step, row: &StepRow) -> Value {
+    json!({
+        "step": step.id,
+        "kind": step.kind.code(),
+        "participant": shown_name(step.participant.name()),
+        "status": row.status.code(),
+        "attempts": row.attempts,
+        "stuck": row.stuck,
+        "by_hand": row.by_hand,
+        "since": row.since_us.map(rfc3339),
+        "next": row.next_us.map(rfc3339),
+        "reply": row.reply,
+        "error": row.error,
+    })
+}
+
+fn line_wire(line: &Line) -> Value {
+    json!({
+        "at": rfc3339(line.at_us),
+        "what": line.what,
+        "step": line.step,
+        "attempt": line.attempt,
+        "actor": line.actor,
+        "reason": line.reason,
+    })
+}
+
+/// What is expected next, in words: one line for each step that is out.
+pub(super) fn next(saga: &Saga, plan: &Plan) -> Vec<String> {
+    let steps = plan.definition().steps.iter().zip(&saga.steps);
+    let out = steps.filter_map(|(step, row)| {
+        let op = row.status.op()?;
+        let asked = match row.by_hand && op == keylane_core::saga::Op::Compensate {
+            true => "somebody undoes it by hand and marks it".to_owned(),
+            false => format!(
+                "{} answers to {}",
+                shown_name(step.participant.name()),
+                op.code()
+            ),
+        };
+        let until = row.next_us.map(rfc3339);
+        let else_what = until.map_or(String::new(), |until| {
+            format!(", else it is looked at again at {until}")
+        });
+        Some(format!("{}: {asked}{else_what}", step.id))
+    });
+    out.collect()
+}
+
+/// A participant's address without what may be a secret in it.
+pub(super) fn shown_name(name: &str) -> String {
+    match url::Url::parse(name) {
+        Ok(mut url) if url.has_host() => {
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        }
+        _ => name.to_owned(),
+    }
+}

@@ -1,0 +1,15 @@
+//! Sagas that the real command drives, against participants over HTTP that keep the real barrier and count their effects.
+
+mod participants;
+
+mod bed;
+
+mod api;
+
+mod commands;
+
+mod crashes;
+
+mod apart;
+
+mod topics;

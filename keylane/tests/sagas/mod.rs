@@ -1,0 +1,7 @@
+//! Sagas: the stores, and the orchestrator.
+
+mod bed;
+
+mod contract;
+
+mod leases;
