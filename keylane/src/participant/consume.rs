@@ -13,8 +13,10 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::carry::CarryOut;
+use super::choreography::SagaEvent;
 use crate::consumer::{Consumer, ConsumerError, Record};
 use crate::kafka::{KafkaLog, KafkaSettings};
+use crate::postgres::participant::PostgresChoreography;
 use crate::workers::stats::now_us;
 
 /// Topics of answers that are known at a time; more are asked for anew.
@@ -44,6 +46,35 @@ pub async fn serve(
         .run(stop, move |record: Record| {
             let commands = commands.clone();
             async move { commands.take(&record).await }
+        })
+        .await
+}
+
+/// Hears the events of choreographed sagas that `consumer` reads, until told to stop; records of no saga are passed over. What cannot be read, or fails, counts as a failed record: the consumer's own
+/// attempts and dead-letter topic say what becomes of it.
+///
+/// # Errors
+/// As [`Consumer::run`].
+pub async fn hear(
+    choreography: Arc<PostgresChoreography>,
+    consumer: Consumer,
+    stop: CancellationToken,
+) -> Result<(), ConsumerError> {
+    consumer
+        .run(stop, move |record: Record| {
+            let choreography = choreography.clone();
+            async move {
+                let headers = record.headers.iter();
+                let headers = headers.map(|(name, value)| (&**name, value.as_ref()));
+                let value = record.value.as_deref().unwrap_or_default();
+                let read = SagaEvent::read(headers, value, record.timestamp_ms * 1000);
+                match read
+                    .map_err(|why| format!("KL-SAGA-101: this is no event of a saga: {why}"))?
+                {
+                    Some(event) => choreography.hear(&event).await,
+                    None => Ok(()),
+                }
+            }
         })
         .await
 }

@@ -35,6 +35,7 @@
 //!
 //! - `step`: what a step is made of, and what it is given.
 //! - `barrier`: the rows in words that both databases share.
+//! - `choreography`: steps that nobody drives: events set them going and undo them.
 //! - `respond`: over HTTP, whatever serves it.
 //! - `consume`: over Kafka.
 
@@ -50,11 +51,14 @@ pub(crate) mod barrier;
 mod carry;
 pub use carry::CarryOut;
 
-pub use crate::postgres::participant::PostgresParticipant;
+mod choreography;
+pub use choreography::{Reaction, SagaEvent};
+
+pub use crate::postgres::participant::{PostgresChoreography, PostgresParticipant};
 pub use crate::sqlite::participant::SqliteParticipant;
 
 mod respond;
 pub use respond::{HttpAnswer, respond};
 
 mod consume;
-pub use consume::{CommandConsumer, serve};
+pub use consume::{CommandConsumer, hear, serve};

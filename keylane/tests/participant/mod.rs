@@ -1,6 +1,7 @@
 //! Participants of sagas on real databases, each held to the same cases; and over HTTP, where a participant may be written in any language.
 
 mod cases;
+mod choreography;
 mod commands;
 mod http;
 mod other_languages;

@@ -90,6 +90,12 @@ pub async fn effects(url: &str, saga: &str) -> (u64, u64) {
     (row.get::<_, i64>(0) as u64, row.get::<_, i64>(1) as u64)
 }
 
+#[test]
+fn the_guide_shows_the_barriers_table_as_it_is_made() {
+    let guide = include_str!("../../../docs/guides/participants.md");
+    assert!(guide.contains(PostgresParticipant::table_sql()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_participant_in_postgres_answers_every_case_as_the_first_verdict_says() {
     if keylane_parts::quick() {

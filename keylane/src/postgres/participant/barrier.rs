@@ -5,6 +5,7 @@ use keylane_core::saga::{Conclusion, Judgement, Outcome, Ran, Rows, conclude, ju
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
+use crate::outbox::{Outbox, OutboxError, OutboxEvent};
 use crate::participant::barrier::{Written, changes, expired, opened, rows_of};
 use crate::participant::{Call, PostgresHandler, StepError};
 use crate::workers::stats::now_us;
@@ -22,8 +23,8 @@ ON CONFLICT (saga, step, op) DO UPDATE SET verdict = EXCLUDED.verdict, reply = E
 
 /// Why an attempt came to nothing.
 pub(super) enum Trouble {
-    /// The database, or the way to it.
-    Database(Error),
+    /// The database, or the way to it, or an event that cannot be told; in words.
+    Failed(String),
     /// Another transaction was in the way: again.
     Conflict(String),
 }
@@ -32,9 +33,15 @@ impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match crate::participant::is_conflict(&error) {
             true => Trouble::Conflict(error.to_string()),
-            false => Trouble::Database(error),
+            false => Trouble::Failed(error.to_string()),
         }
     }
+}
+
+/// What is told, in the same transaction, of an outcome that changed the step's rows.
+pub(super) struct Telling<'t> {
+    pub outbox: &'t Outbox,
+    pub tell: &'t (dyn Fn(&Outcome) -> Option<OutboxEvent> + Sync),
 }
 
 /// Carries a command out. No transaction is open afterwards if this returns `Ok`.
@@ -42,6 +49,7 @@ pub(super) async fn attempt(
     client: &Client,
     command: &CommandMessage,
     handler: Option<&PostgresHandler>,
+    telling: Option<&Telling<'_>>,
 ) -> Result<Outcome, Trouble> {
     let names = [
         (
@@ -83,7 +91,7 @@ pub(super) async fn attempt(
             conclude(asked, &rows, run(client, call, handler).await?)
         }
     };
-    end(client, command, &rows, conclusion).await
+    end(client, command, &rows, conclusion, telling).await
 }
 
 async fn read(
@@ -139,6 +147,7 @@ async fn end(
     command: &CommandMessage,
     rows: &Rows,
     conclusion: Conclusion,
+    telling: Option<&Telling<'_>>,
 ) -> Result<Outcome, Trouble> {
     let (new, outcome) = match conclusion {
         Conclusion::Commit(new, outcome) => (new, outcome),
@@ -151,11 +160,25 @@ async fn end(
             return Ok(outcome);
         }
     };
-    for change in changes(rows, &new) {
-        write(client, command, &change).await?;
+    let changes = changes(rows, &new);
+    for change in &changes {
+        write(client, command, change).await?;
+    }
+    if let Some(telling) = telling.filter(|_| !changes.is_empty())
+        && let Some(event) = (telling.tell)(&outcome)
+    {
+        tell(client, telling.outbox, &event).await?;
     }
     client.batch_execute("COMMIT").await?;
     Ok(outcome)
+}
+
+async fn tell(client: &Client, outbox: &Outbox, event: &OutboxEvent) -> Result<(), Trouble> {
+    match outbox.put_postgres(client, event).await {
+        Ok(_) => Ok(()),
+        Err(OutboxError::Postgres(error)) => Err(error.into()),
+        Err(other) => Err(Trouble::Failed(other.to_string())),
+    }
 }
 
 async fn write(client: &Client, command: &CommandMessage, change: &Written) -> Result<(), Error> {

@@ -4,5 +4,10 @@
 
 mod barrier;
 
+mod database;
+
 mod carry;
 pub use carry::PostgresParticipant;
+
+mod choreography;
+pub use choreography::PostgresChoreography;
