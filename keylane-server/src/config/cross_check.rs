@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use keylane::workers::apply::Consistency;
 
 use super::code::Code;
+use super::http::Http;
 use super::issue::Issue;
 use super::log::{Log, LogRead};
 use super::notify::Notify;
@@ -88,6 +89,28 @@ fn check_consistency(reader: &Reader<'_>, read: &PipelineRead) {
                 read.name
             ),
             "take consistency: key, or let Keylane capture: another tool's records do not tell when a transaction is whole",
+        ));
+    }
+}
+
+/// Events that come over HTTP come to an address.
+pub(super) fn check_listens(reader: &Reader<'_>, http: &Http, pipelines: &[PipelineRead]) {
+    let accepts = |read: &&PipelineRead| {
+        let outbox = read.pipeline.outbox.as_ref();
+        outbox.is_some_and(|outbox| outbox.accept.is_some())
+    };
+    if http.listen.is_some() {
+        return;
+    }
+    for read in pipelines.iter().filter(accepts) {
+        reader.report(Issue::new(
+            Code::Conflict,
+            read.origin_span,
+            format!(
+                "pipelines.{}: 'outbox.accept' takes events over HTTP, and http.listen is off",
+                read.name
+            ),
+            "give http.listen an address, or remove 'accept'",
         ));
     }
 }

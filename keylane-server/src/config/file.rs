@@ -200,6 +200,9 @@ fn read(reader: &Reader<'_>, tree: &Tree) -> Read<Config> {
     if let Ok(notify) = &notify {
         cross_check::check_channels(reader, notify, known);
     }
+    if let Ok(http) = &http {
+        cross_check::check_listens(reader, http, known);
+    }
     let (pipelines, all_read) = pipelines?;
     all_read?;
     version?;

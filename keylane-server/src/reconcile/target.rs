@@ -32,10 +32,10 @@ impl Target {
     }
 }
 
-/// The tables of pipelines, those of these names only if there are any.
+/// The tables of pipelines, those of these names only if there are any. Pipelines without a replica are passed over unless they are named.
 ///
 /// # Errors
-/// If a pipeline or a table of that name is not there.
+/// If a named pipeline has no replica, or a pipeline or a table of that name is not there.
 pub async fn of_pipelines(
     config: &Config,
     pipelines: &[String],
@@ -43,6 +43,17 @@ pub async fn of_pipelines(
 ) -> Result<Vec<Target>, Failure> {
     let mut targets = Vec::new();
     for road in roads(config, pipelines).await? {
+        if road.replica.is_none() {
+            if pipelines.is_empty() {
+                // Its events go into topics only.
+                continue;
+            }
+            let message = format!(
+                "pipeline {} has no replica: there is nothing to compare",
+                road.name
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let pipeline = config
             .pipelines
             .iter()
@@ -75,6 +86,10 @@ pub async fn of_pipelines(
             road: Some(Arc::new(road)),
             trust,
         });
+    }
+    if targets.is_empty() {
+        let message = "no pipeline has a replica: there is nothing to compare";
+        return Err(Failure::new(Exit::Usage, message));
     }
     for name in tables {
         let is_there = |target: &Target| target.tables.iter().any(|table| is(table, name));

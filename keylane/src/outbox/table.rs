@@ -131,7 +131,14 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::Outbox;
+    use super::{Outbox, POSTGRES, SQLITE};
+
+    #[test]
+    fn the_guide_shows_the_tables_as_they_are_made() {
+        let guide = include_str!("../../../docs/guides/outbox.md");
+        assert!(guide.contains(POSTGRES), "{POSTGRES}");
+        assert!(guide.contains(SQLITE), "{SQLITE}");
+    }
 
     #[test]
     fn a_name_is_quoted_part_by_part() {

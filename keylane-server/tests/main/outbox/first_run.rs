@@ -63,6 +63,12 @@ fn without_a_replica(bed: &Bed) {
     assert_eq!(apply.status.code(), Some(2));
     let why = String::from_utf8_lossy(&apply.stderr);
     assert!(why.contains("no replica"), "{why}");
+    for named in [&["reconcile"][..], &["reconcile", "only_events"]] {
+        let compared = bed.run(named);
+        assert_eq!(compared.status.code(), Some(2), "{named:?}");
+        let why = String::from_utf8_lossy(&compared.stderr);
+        assert!(why.contains("nothing to compare"), "{why}");
+    }
     // Until everything is published.
     bed.origin_sql("insert into keylane_outbox (topic, type, payload) values ('only_events.orders', 'while.away', '\\x31')");
     let until = bed.run(&["run", "--until-caught-up"]);

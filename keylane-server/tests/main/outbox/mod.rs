@@ -3,6 +3,7 @@
 mod bad_rows;
 mod bed;
 mod first_run;
+mod hung;
 mod killed;
 mod over_http;
 mod sqlite;

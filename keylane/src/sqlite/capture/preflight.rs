@@ -3,6 +3,7 @@
 use keylane_core::model::TableSchema;
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::names::quoted;
 use super::origin::SqliteOriginOptions;
 use super::shape;
 use crate::preflight::Finding;
@@ -47,7 +48,10 @@ pub fn preflight(options: &SqliteOriginOptions) -> Vec<Finding> {
             let fix = "create the tables first";
             checks.push(Finding::passed("tables", subject, found).unless(!schemas.is_empty(), fix));
             for schema in &schemas {
-                checks.extend(of_table(&connection, schema));
+                match options.is_outbox(&schema.table.name) {
+                    true => checks.extend(of_outbox(&connection, schema)),
+                    false => checks.extend(of_table(&connection, schema)),
+                }
             }
         }
     }
@@ -79,6 +83,19 @@ fn of_table(connection: &Connection, schema: &TableSchema) -> [Finding; 3] {
             )
             .warning(),
     ]
+}
+
+/// What stands in an outbox that could not be published. A table of other columns is told about elsewhere.
+fn of_outbox(connection: &Connection, schema: &TableSchema) -> Option<Finding> {
+    let name = quoted(&schema.table.name);
+    let sql = format!("SELECT count(*) FROM {name} WHERE parked IS NOT NULL");
+    let parked: u64 = connection.query_row(&sql, [], |row| row.get(0)).ok()?;
+    let fix = format!(
+        "SELECT seq, topic, parked FROM {name} WHERE parked IS NOT NULL; then mend and put them in again, or delete them"
+    );
+    let found = format!("{parked} rows are parked");
+    let finding = Finding::passed("outbox.parked", schema.table.to_string(), found);
+    Some(finding.unless(parked == 0, fix).warning())
 }
 
 /// SQLite lets the columns of a primary key hold NULL unless it is the row number, or they are declared otherwise.
