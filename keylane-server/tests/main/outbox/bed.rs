@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{Acceptance, Header, Log as _, RawRecord, SourceId, Verdict};
+use keylane_core::publish::{
+    Acceptance, Header, Log as _, RawRecord, SourceId, TopicSpec, Verdict,
+};
 
 use crate::bed::Bed;
 
@@ -29,6 +31,18 @@ pub fn configure(bed: &Bed, pipelines: &[String]) {
         pipelines.concat()
     );
     std::fs::write(bed.config(), text).expect("the configuration is written");
+}
+
+/// Makes a topic of three partitions.
+pub async fn make_topic(kafka: &str, name: &str) {
+    let log = KafkaLog::open(KafkaSettings::new(kafka)).expect("a client");
+    let spec = TopicSpec {
+        name: name.into(),
+        partitions: 3,
+        replication_factor: 1,
+        settings: Vec::new(),
+    };
+    log.ensure_topics(&[spec]).await.expect("it is made");
 }
 
 /// A record that counts.

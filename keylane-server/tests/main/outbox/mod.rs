@@ -2,6 +2,7 @@
 
 mod bad_rows;
 mod bed;
+mod choreography;
 mod first_run;
 mod hung;
 mod killed;
