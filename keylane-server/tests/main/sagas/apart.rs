@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use keylane_core::saga::State;
 
+use super::api::asked;
 use super::bed::{Bed, wait};
 use super::participants::Manners;
 
@@ -88,5 +89,29 @@ fn who_works_long_answers_later_at_the_reply_address() {
     wait("all to end", || bed.list(&[State::Completed]).len() == 20);
     assert_eq!(bed.participants.effects().len(), 100);
     assert!(bed.participants.effects().values().all(|it| *it == (1, 0)));
+    serving.terminate();
+}
+
+#[test]
+fn an_answer_that_comes_before_its_saga_waits_for_it() {
+    let bed = Bed::sqlite(9);
+    // So the answer that waits is the only one there is.
+    bed.participants.behaves(
+        "stock",
+        Manners {
+            is_down: true,
+            ..Manners::default()
+        },
+    );
+    let serving = bed.serve();
+    let place = bed.address(&serving);
+    let headers = "ce-correlationid: early\r\nce-sagastep: reserve\r\nce-sagaop: action\r\nce-sagaoutcome: ok\r\n";
+    let body = r#"{"by": "stock"}"#;
+    let (code, told) = asked(&place, "POST", "/v1/sagas/early/replies", headers, body);
+    assert_eq!(code, 202, "{told}");
+    bed.begin(std::iter::once("early".to_owned()));
+    wait("it to be completed", || {
+        bed.list(&[State::Completed]).len() == 1
+    });
     serving.terminate();
 }

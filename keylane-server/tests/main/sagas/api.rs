@@ -9,7 +9,13 @@ use super::bed::{Bed, wait};
 use super::participants::Manners;
 
 /// One request. Status and body.
-fn asked(place: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, Value) {
+pub(super) fn asked(
+    place: &str,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> (u16, Value) {
     let mut stream = TcpStream::connect(place).expect("somebody listens");
     let length = body.len();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}")

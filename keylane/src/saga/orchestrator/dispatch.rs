@@ -42,6 +42,8 @@ struct State {
     lanes: HashMap<String, Lane>,
     /// Numbers of the outbox whose commands are in memory, or went out and are not deleted yet.
     held: HashSet<i64>,
+    /// Numbers that have left the outbox since it was last read: who read it before may still have them.
+    left: HashSet<i64>,
     bytes: usize,
     backs: Vec<Participant>,
     is_stopping: bool,
@@ -90,7 +92,7 @@ impl Dispatcher {
         );
         let body = message.body().to_string().into_bytes();
         let mut state = self.state();
-        if state.held.contains(&unsent.number) {
+        if state.held.contains(&unsent.number) || state.left.contains(&unsent.number) {
             return true;
         }
         if state.is_stopping {
@@ -146,12 +148,18 @@ impl Dispatcher {
         self.state().held.len()
     }
 
+    /// The outbox is about to be read: what leaves it from now on may be among what is read.
+    pub fn reads_outbox(&self) {
+        self.state().left.clear();
+    }
+
     /// These have left the outbox.
     pub fn deleted(&self, numbers: &[i64]) {
         let mut state = self.state();
         for number in numbers {
             state.held.remove(number);
         }
+        state.left.extend(numbers);
     }
 
     /// Participants that answer again since this was asked last.
@@ -238,6 +246,9 @@ impl Dispatcher {
         self.stats.in_flight.take_off(1);
         self.heard(&name, participant, attempt.as_ref().map(|it| it.is_alive));
         let outcome = attempt.map_or_else(|why| Some(Outcome::Unclear(why)), |it| it.outcome);
+        if matches!(outcome, Some(Outcome::Unclear(_))) {
+            self.stats.unclear.add(1);
+        }
         let reply = outcome.map(|outcome| Reply { step, op, outcome });
         self.door.sent(saga, reply, number).await;
         self.pump(&name);

@@ -246,11 +246,13 @@ impl Orchestrator {
     /// Commands that nobody is about to send: those of a process that died, those that somebody asked for beside this one, and those that found no room. What is on its way already is known by its
     /// number.
     async fn relay(&self, stop: &CancellationToken) {
+        let mut pause = RELAY_INTERVAL;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(RELAY_INTERVAL) => {}
+                () = tokio::time::sleep(pause) => {}
             }
+            self.dispatcher.reads_outbox();
             let shards: Vec<u16> = self.held.believed().keys().copied().collect();
             if shards.is_empty() {
                 continue;
@@ -262,9 +264,11 @@ impl Orchestrator {
                 Ok(unsent) => unsent,
                 Err(error) => {
                     tracing::warn!("KL-SAGA-201: the outbox was not read: {error}");
+                    pause = PAUSE_MAX;
                     continue;
                 }
             };
+            pause = RELAY_INTERVAL;
             if unsent
                 .iter()
                 .any(|it| self.turner.plans.of_hash(it.hash).is_none())

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use keylane_core::saga::{Entry, What};
+use keylane_core::saga::{Decision, What};
 
 use crate::workers::stats::Counter;
 
@@ -74,18 +74,20 @@ impl OrchestratorStats {
         self.commit_us.add(u64::try_from(took_us).unwrap_or(0));
     }
 
-    /// What was written to a timeline.
-    pub(super) fn noted(&self, lines: &[Entry]) {
-        for line in lines {
+    /// What was written of a decision. Not every repeat stands in the timeline.
+    pub(super) fn noted(&self, decision: &Decision) {
+        let mut firsts = 0;
+        for line in &decision.log {
             match line.what {
                 What::Started => self.begun.add(1),
                 What::Completed => self.completed.add(1),
                 What::Compensated => self.compensated.add(1),
                 What::Stuck => self.stuck.add(1),
-                What::Unclear => self.unclear.add(1),
-                What::Resent(_) => self.resent.add(1),
+                What::Sent(_) => firsts += 1,
                 _ => {}
             }
         }
+        let commands = decision.commands.len() as u64;
+        self.resent.add(commands.saturating_sub(firsts));
     }
 }

@@ -7,6 +7,7 @@ use keylane_core::saga::{
     Batch, Change, Decision, Event, Found, Moment, ParkedAnswer, Plan, StoreError, Unsent, Written,
     shard_of, start,
 };
+use tokio::sync::oneshot;
 
 use super::event::{Begun, Incoming, NotAsked, NotBegun};
 use super::folding::{Folded, last_of_each_step};
@@ -86,8 +87,13 @@ impl<'a> Turn<'a> {
         let at = self.moment();
         for answer in parked {
             if let Some(work) = self.works.get_mut(&answer.saga) {
-                work.folded.take(&work.plan, Event::Reply(answer.reply), at);
-                self.batch.unpark.push(answer.saga);
+                let event = Event::Reply(answer.reply.clone());
+                work.folded.take(&work.plan, event, at);
+                self.batch.unpark.push(answer.saga.clone());
+                // Nobody waits; but if the saga has changed meanwhile, it is decided upon again.
+                let done = oneshot::channel().0;
+                let incoming = Incoming::Heard { answer, done };
+                work.waiters.push(Waiter::Heard(incoming));
             }
         }
     }
@@ -396,7 +402,7 @@ impl<'a> Turn<'a> {
     /// What is written goes out, if this process drives it; else who does sends it.
     fn written(&mut self, change: &Change, numbers: Vec<i64>) {
         let decision = &change.decision;
-        self.turner.stats.noted(&decision.log);
+        self.turner.stats.noted(decision);
         if change.lease.is_none() {
             return;
         }

@@ -62,7 +62,7 @@ impl Turner {
             wanted.ids.is_empty() && !besides.due && !besides.parked && besides.back.is_empty();
         let found = match is_idle {
             true => Ok(Found::default()),
-            false => self.store.read(&wanted).await,
+            false => self.read(&wanted).await,
         };
         let found = match found {
             Ok(found) => found,
@@ -80,6 +80,23 @@ impl Turner {
         let mut ended = turn.write().await?;
         ended.besides = besides_read;
         Ok(ended)
+    }
+
+    /// What is wanted, with the sagas of parked answers.
+    async fn read(&self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let mut found = self.store.read(wanted).await?;
+        let known: BTreeSet<&str> = found.sagas.iter().map(|it| it.id.as_str()).collect();
+        let parked = found.parked.iter().map(|it| &it.saga);
+        let missing = parked.filter(|id| !known.contains(id.as_str()));
+        let more = Wanted {
+            ids: missing.cloned().collect(),
+            limit: BATCH_MAX,
+            ..Wanted::default()
+        };
+        if !more.ids.is_empty() {
+            found.sagas.extend(self.store.read(&more).await?.sagas);
+        }
+        Ok(found)
     }
 
     /// The plans of all that was found.
