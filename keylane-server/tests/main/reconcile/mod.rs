@@ -9,3 +9,4 @@ mod schedule;
 mod standby;
 mod trace;
 mod urls;
+mod window;

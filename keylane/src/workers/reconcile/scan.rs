@@ -20,6 +20,8 @@ pub(super) struct Scan<'a> {
     choice: Choice,
     /// Rows that are added up at once.
     added: ChunkSize,
+    /// See [`Scan::owed`].
+    owed: Duration,
 }
 
 impl<'a> Scan<'a> {
@@ -40,6 +42,7 @@ impl<'a> Scan<'a> {
             rows: ByRows::new(comparing, plan, range),
             choice: Choice::new(comparing.method, has_checksums),
             added: ChunkSize::new(comparing.read_target),
+            owed: Duration::ZERO,
         }
     }
 
@@ -91,16 +94,21 @@ impl<'a> Scan<'a> {
             };
             info!(table = %self.plan.origin, "{words}: {by_checksums:.0} rows/s by checksums, {by_rows:.0} by reading them");
         }
-        self.pause(worked).await;
+        let load = self.comparing.load.clamp(0.01, 1.0);
+        self.owed = worked.mul_f64((1.0 - load) / load);
         Ok(Some(seen))
     }
 
-    /// Leaves the databases alone for as long as their load asks for.
-    async fn pause(&self, worked: Duration) {
-        let load = self.comparing.load.clamp(0.01, 1.0);
-        let pause = worked.mul_f64((1.0 - load) / load);
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+    /// How long the databases are to be left alone after what was read last.
+    pub fn owed(&self) -> Duration {
+        self.owed
+    }
+
+    /// Leaves them alone for so long.
+    pub async fn pause(&mut self) {
+        let owed = std::mem::take(&mut self.owed);
+        if !owed.is_zero() {
+            tokio::time::sleep(owed).await;
         }
     }
 }

@@ -114,7 +114,10 @@ pub async fn compare_table(
             true => REACHED_EVERY,
             false => LOOK_EVERY,
         };
-        if !ended && suspects.len() < SUSPECTS_AT_ONCE && reached_at.elapsed() < wait {
+        // Who is stopped in a long pause has kept what was compared before it.
+        let passes = reached_at.elapsed() + scan.owed();
+        if !ended && suspects.len() < SUSPECTS_AT_ONCE && passes < wait {
+            scan.pause().await;
             continue;
         }
         let all = std::mem::take(&mut suspects);
@@ -131,6 +134,7 @@ pub async fn compare_table(
         if ended {
             return Ok(figures);
         }
+        scan.pause().await;
         reached_at = Instant::now();
     }
 }
