@@ -19,7 +19,7 @@ use keylane_core::saga::{
 use serde_json::{Value, json};
 
 use super::saga_metrics;
-use crate::saga::{LIST_MAX, SagaRequest, before_us, listed_wire, shown_wire, states};
+use crate::saga::{LIST_MAX, SagaRequest, before_us, list_wire, shown_wire, states};
 use crate::wire_up::Sagas;
 
 /// What is asked of sagas over HTTP is asked here.
@@ -232,11 +232,9 @@ async fn list(Shared(sagas): From, RawQuery(query): RawQuery) -> Response {
         Ok(filter) => filter,
         Err(why) => return bad(why),
     };
-    match sagas.desk.list(&filter).await {
-        Ok(listed) => {
-            let all: Vec<Value> = listed.iter().map(listed_wire).collect();
-            Json(json!({ "sagas": all })).into_response()
-        }
+    let listed = async { list_wire(&*sagas.desk, &sagas.desk.list(&filter).await?).await };
+    match listed.await {
+        Ok(wire) => Json(wire).into_response(),
         Err(error) => away(&error),
     }
 }

@@ -15,7 +15,7 @@ mod filter;
 pub use filter::{LIST_MAX, before_us, states};
 
 mod view;
-pub use view::{listed_wire, shown_wire};
+pub use view::{list_wire, listed_wire, shown_wire};
 
 mod view_text;
 pub use view_text::{list_text, show_text};

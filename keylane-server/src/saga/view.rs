@@ -1,6 +1,6 @@
 //! A saga as scripts see it.
 
-use keylane_core::saga::{Line, Listed, Plan, Saga, Shown, StepRow};
+use keylane_core::saga::{Line, Listed, Plan, Saga, SagaDesk, Shown, StepRow, StoreError};
 use serde_json::{Map, Value, json};
 
 use crate::status::rfc3339;
@@ -23,6 +23,27 @@ pub fn listed_wire(listed: &Listed) -> Value {
         "updated": rfc3339(listed.updated_us),
         "key": listed.key,
     })
+}
+
+/// Sagas of a list, each with its timeline.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn list_wire(desk: &dyn SagaDesk, listed: &[Listed]) -> Result<Value, StoreError> {
+    let mut all = Vec::with_capacity(listed.len());
+    for one in listed {
+        // None: it ended and was forgotten meanwhile.
+        let timeline = match desk.show(&one.id).await? {
+            Some(shown) => shown.timeline.iter().map(line_wire).collect(),
+            None => Vec::new(),
+        };
+        let mut wire = listed_wire(one);
+        if let Some(members) = wire.as_object_mut() {
+            members.insert("timeline".to_owned(), Value::Array(timeline));
+        }
+        all.push(wire);
+    }
+    Ok(json!({ "sagas": all }))
 }
 
 /// All of a saga.

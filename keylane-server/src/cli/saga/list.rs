@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use keylane_core::saga::{Filter, State};
-use serde_json::json;
 
 use crate::cli::{Format, block_on, print};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::saga::{LIST_MAX, before_us, list_text, listed_wire, states};
+use crate::saga::{LIST_MAX, before_us, list_text, list_wire, states};
 use crate::wire_up::{sagas, store_failure};
 
 /// Which sagas are meant.
@@ -89,8 +88,12 @@ pub(super) fn run(config: &Config, arguments: &ListArguments) -> Result<Exit, Fa
         let listed = listed.map_err(|error| store_failure(&error))?;
         match arguments.format {
             Format::Json => {
-                let all: Vec<_> = listed.iter().map(listed_wire).collect();
-                print(format!("{:#}\n", json!({ "sagas": all })).as_bytes());
+                let wire = list_wire(&*sagas.desk, &listed).await;
+                let wire = wire.map_err(|error| store_failure(&error))?;
+                print(format!("{wire:#}\n").as_bytes());
+            }
+            Format::Text if listed.is_empty() && !arguments.which.is_said() => {
+                print(b"no saga is open; those that have ended: --state all\n");
             }
             Format::Text => print(list_text(&listed).as_bytes()),
         }

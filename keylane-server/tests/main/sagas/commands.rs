@@ -33,6 +33,7 @@ fn a_saga_is_started_and_listed_while_nobody_drives_it() {
         (&listed["id"], &listed["state"], &listed["step"]),
         (&json!(id), &json!("running"), &json!("reserve"))
     );
+    assert_eq!(listed["timeline"][0]["what"], "started", "{list}");
     let serving = bed.serve();
     wait("it to be completed", || {
         bed.json(&["saga", "show", &id]).0["state"] == "completed"
