@@ -1,5 +1,6 @@
 //! A saga as scripts see it.
 
+use keylane::saga::orchestrator::shown_name;
 use keylane_core::saga::{Line, Listed, Plan, Saga, SagaDesk, Shown, StepRow, StoreError};
 use serde_json::{Map, Value, json};
 
@@ -116,16 +117,4 @@ pub(super) fn next(saga: &Saga, plan: &Plan) -> Vec<String> {
         Some(format!("{}: {asked}{else_what}", step.id))
     });
     out.collect()
-}
-
-/// A participant's address without what may be a secret in it.
-pub(super) fn shown_name(name: &str) -> String {
-    match url::Url::parse(name) {
-        Ok(mut url) if url.has_host() => {
-            url.set_query(None);
-            url.set_fragment(None);
-            url.to_string()
-        }
-        _ => name.to_owned(),
-    }
 }

@@ -272,11 +272,11 @@ impl Dispatcher {
         match pulse {
             Pulse::Same => {}
             Pulse::Back => {
-                tracing::info!(participant = shown(name), "answers again");
+                tracing::info!(participant = shown_name(name), "answers again");
                 state.backs.push(participant);
             }
             Pulse::Gone => tracing::warn!(
-                participant = shown(name),
+                participant = shown_name(name),
                 "KL-SAGA-202: does not answer: it is left in peace and tried now and then; its sagas wait, others go on"
             ),
         }
@@ -349,8 +349,8 @@ impl Dispatcher {
     }
 }
 
-/// A name as logs show it: the address of a participant without what may be a secret.
-fn shown(name: &str) -> String {
+/// A participant's name as people are shown it: an address without what may be a secret in it.
+pub fn shown_name(name: &str) -> String {
     match url::Url::parse(name) {
         Ok(mut url) if url.has_host() => {
             url.set_query(None);

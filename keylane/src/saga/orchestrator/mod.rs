@@ -44,6 +44,7 @@ pub use desk::Desk;
 mod leases;
 
 mod dispatch;
+pub use dispatch::shown_name;
 
 mod http;
 

@@ -17,7 +17,7 @@ use keylane_core::publish::{
 use tracing::{debug, info, warn};
 
 use super::run::CaptureFailure;
-use super::session::read_tail;
+use super::session::{opening, read_tail};
 use super::stream::{Pending, Stream};
 use crate::workers::control::ControlRecord;
 use crate::workers::stats::{now_us, raise};
@@ -102,14 +102,8 @@ impl Stream<'_> {
         let partitions: Vec<TopicPartition> = (0..info.partitions)
             .map(|number| TopicPartition::new(info.name.clone(), number))
             .collect();
-        let record = |partition: &TopicPartition| NewRecord {
-            partition: partition.clone(),
-            key: Some(format!("{{\"keylane\":\"open\",\"epoch\":{}}}", epoch.0).into()),
-            value: None,
-            headers: Vec::new(),
-            keylane: header.encode(),
-            timestamp_ms: now_us() / 1000,
-        };
+        let header = header.encode();
+        let record = |partition| opening(partition, epoch, &header);
         let opened = self.log.append(partitions.iter().map(record).collect());
         let offsets = opened.await?.await?;
         let mut tails = BTreeMap::new();

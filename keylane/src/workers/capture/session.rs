@@ -240,14 +240,7 @@ async fn open_partitions(
             (0..topic.partitions).map(|number| TopicPartition::new(topic.topic.as_str(), number))
         })
         .collect();
-    let record = |partition: &TopicPartition| NewRecord {
-        partition: partition.clone(),
-        key: Some(format!("{{\"keylane\":\"open\",\"epoch\":{}}}", epoch.0).into()),
-        value: None,
-        headers: Vec::new(),
-        keylane: header.clone(),
-        timestamp_ms: now_us() / 1000,
-    };
+    let record = |partition| opening(partition, epoch, &header);
     debug!(
         pipeline = &*settings.pipeline,
         partitions = partitions.len(),
@@ -258,6 +251,18 @@ async fn open_partitions(
         .await?
         .await?;
     Ok(partitions.into_iter().zip(offsets).collect())
+}
+
+/// The record that opens an epoch in a partition.
+pub(super) fn opening(partition: &TopicPartition, epoch: Epoch, header: &str) -> NewRecord {
+    NewRecord {
+        partition: partition.clone(),
+        key: Some(format!("{{\"keylane\":\"open\",\"epoch\":{}}}", epoch.0).into()),
+        value: None,
+        headers: Vec::new(),
+        keylane: header.to_owned(),
+        timestamp_ms: now_us() / 1000,
+    }
 }
 
 /// Reads each partition from its checkpoint up to the epoch's own record.
