@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Request, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -54,10 +54,11 @@ pub fn service(
         })
         .merge(threads)
         .merge(taken);
-    match own {
+    let paths = match own {
         Some(own) => paths.merge(own),
         None => paths,
-    }
+    };
+    paths.layer(middleware::from_fn(refuse_other_sites))
 }
 
 /// These paths, asking for the token if there is one.
@@ -133,6 +134,24 @@ async fn nothing(Shared(served): From) -> Response {
     let more = served.sagas.as_ref().map_or("", |_| sagas::PATHS);
     let body = json!({"error": format!("nothing here; there are {PATHS}{more}")});
     (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
+/// What changes something is not taken from another site's page in the browser of somebody who may reach this. Browsers say whose page asks, programs say nothing.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if request.method().is_safe() || is_of_own_site(request.headers()) {
+        return next.run(request).await;
+    }
+    let body = json!({"error": "asked by a page of another site (Origin)"});
+    (StatusCode::FORBIDDEN, Json(body)).into_response()
+}
+
+fn is_of_own_site(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let site = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
+    match headers.contains_key(header::ORIGIN) {
+        true => site.is_some_and(|(_, site)| Some(site) == text(header::HOST)),
+        false => true,
+    }
 }
 
 async fn ask_token(Shared(token): Shared<Arc<Secret>>, request: Request, next: Next) -> Response {

@@ -29,20 +29,24 @@ impl Answer {
 
 /// Asks as plainly as can be. `None` while nobody listens.
 fn ask(place: &str, path: &str, token: Option<&str>) -> Option<Answer> {
-    send(place, &format!("GET {path}"), token, "")
+    send(place, &format!("GET {path}"), &bearer(token), "")
 }
 
-fn send(place: &str, what: &str, token: Option<&str>, body: &str) -> Option<Answer> {
+fn bearer(token: Option<&str>) -> String {
+    token.map_or(String::new(), |token| {
+        format!("Authorization: Bearer {token}\r\n")
+    })
+}
+
+/// With these lines of headers.
+fn send(place: &str, what: &str, headers: &str, body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(place).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .ok()?;
-    let authorization = token.map_or(String::new(), |token| {
-        format!("Authorization: Bearer {token}\r\n")
-    });
     write!(
         stream,
-        "{what} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: {}\r\n{authorization}\r\n{body}",
+        "{what} HTTP/1.1\r\nHost: {place}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         body.len()
     )
     .ok()?;
@@ -207,8 +211,11 @@ fn the_number_of_threads_is_told_and_asked_for_over_http_while_they_work() {
     let place = served(&bed, &road);
     bed.settle(&road);
     let path = "/v1/threads/http_threads";
-    let put = |token, body: &str| send(&place, &format!("PUT {path}"), token, body);
-    let put = |token, body: &str| put(token, body).expect("an answer");
+    let send = |headers: &str, body: &str| {
+        let answer = send(&place, &format!("PUT {path}"), headers, body);
+        answer.expect("an answer")
+    };
+    let put = |token, body: &str| send(&bearer(token), body);
     assert_eq!(put(None, "{\"threads\": 3}").code, 401);
     for (body, asked) in [
         ("{\"threads\": 3}", "3"),
@@ -238,6 +245,16 @@ fn the_number_of_threads_is_told_and_asked_for_over_http_while_they_work() {
         );
     }
     assert_eq!(answer(&place, "/v1/threads/other").code, 404);
+    // A page of another site in a browser that may reach it, and its own.
+    for (site, code) in [
+        ("http://elsewhere.example", 403),
+        ("null", 403),
+        (&*format!("http://{place}"), 200),
+    ] {
+        let headers = format!("{}Origin: {site}\r\n", bearer(Some(TOKEN)));
+        let answered = send(&headers, "{\"threads\": 2}");
+        assert_eq!(answered.code, code, "{site}: {}", answered.body);
+    }
     assert_eq!(answer(&place, path).json()["asked"], "2");
     road.terminate();
 }
