@@ -66,12 +66,16 @@ impl Kafka {
     /// When no node answers, or nobody has ever been in a group.
     pub fn coordinator(&self, group: &str) -> Result<u32> {
         let offsets = self.partitions("__consumer_offsets")?;
-        // As Java hashes a text.
-        let hash = group.encode_utf16().fold(0_u32, |hash, unit| {
-            hash.wrapping_mul(31).wrapping_add(unit.into())
+        // As Java hashes a text, and Kafka takes the amount of it.
+        let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
+            hash.wrapping_mul(31).wrapping_add(i32::from(unit))
         });
         let count = u32::try_from(offsets.len()).unwrap_or(0);
-        let number = (hash & 0x7fff_ffff).checked_rem(count);
+        let number = hash
+            .checked_abs()
+            .unwrap_or(0)
+            .unsigned_abs()
+            .checked_rem(count);
         let found = offsets.iter().find(|it| Some(it.partition) == number);
         let leader = found.and_then(|it| it.leader);
         leader.ok_or_else(|| PartsError::Invalid(format!("nobody coordinates group {group}")))

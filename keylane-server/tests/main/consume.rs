@@ -28,7 +28,13 @@ pub struct Topic {
 impl Topic {
     /// Three partitions, and a topic for dead letters.
     pub fn new(name: &str) -> Topic {
-        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
+        let shared = KafkaHandle::shared().expect("Kafka");
+        Topic::over(shared.bootstrap(), name)
+    }
+
+    /// As [`Topic::new`], over a Kafka of the test's own.
+    pub fn over(bootstrap: &str, name: &str) -> Topic {
+        let bootstrap = bootstrap.to_owned();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

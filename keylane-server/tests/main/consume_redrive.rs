@@ -7,7 +7,7 @@ use bytes::Bytes;
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{Log as _, NewRecord, RawRecord};
-use keylane_parts::wait_until;
+use keylane_parts::{Kafka, KafkaOptions, wait_until};
 use serde_json::json;
 
 use crate::bed::{PATIENCE, left_out};
@@ -138,7 +138,11 @@ fn letters_that_their_topics_retention_removed_are_told() {
     if left_out() {
         return;
     }
-    let topic = Topic::new("redrive-gone");
+    let looks_often = KafkaOptions::default()
+        .set("log.initial.task.delay.ms", 500)
+        .set("log.retention.check.interval.ms", 500);
+    let kafka = Kafka::start_with(looks_often).expect("Kafka starts");
+    let topic = Topic::over(&kafka.bootstrap(), "redrive-gone");
     let dead = TopicPartition::new(format!("{}.dead", topic.name), 0);
     let append = |letters| {
         let appended = async { topic.log.append(letters).await?.await };
