@@ -88,7 +88,9 @@ fn a_row_that_cannot_be_published_is_parked_with_its_reason_and_holds_up_nothing
     let payload = bed.origin_sql("select length(payload) from keylane_outbox where id = 'huge'");
     assert_eq!(payload, "2000000", "a parked row keeps what it carries");
     assert!(road.log().contains("KL-OUTBOX-001"), "{}", road.log());
-    assert_eq!(bed.status()["events_parked"], 7);
+    bed.wait(&road, "the status to tell of them", || {
+        bed.status()["events_parked"] == 7
+    });
     let check = bed.run(&["check"]);
     assert_eq!(check.status.code(), Some(0), "parked rows are a warning");
 

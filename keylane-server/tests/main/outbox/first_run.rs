@@ -111,17 +111,12 @@ fn a_service_that_has_only_events_is_checked_run_and_told_of_like_any_other() {
         bed.origin_sql("select count(*) from keylane_outbox") == "0"
     });
     thirty_events(&bed.kafka);
-    let status = bed.status();
-    assert_eq!(
-        [
-            &status["state"],
-            &status["published"],
-            &status["events_parked"],
-            &status["applied"]
-        ],
-        [&json!("caught_up"), &json!(30), &json!(0), &json!(null)],
-        "{status}"
-    );
+    let told = [json!("caught_up"), json!(30), json!(0), json!(null)];
+    bed.wait(&road, "the status to tell of them", || {
+        let status = bed.status();
+        let names = ["state", "published", "events_parked", "applied"];
+        names.map(|name| status[name].clone()) == told
+    });
     // What is committed before a settle is in its topic after it.
     bed.origin_sql("insert into keylane_outbox (topic, type, payload) values ('only_events.orders', 'last.v1', '\\x7b7d')");
     bed.settle(&road);
