@@ -25,10 +25,15 @@ pub async fn all(name: &str, asked: &dyn Asked) {
     too_late(&format!("{name}-late"), asked).await;
 }
 
+/// Asked for this operation, the participant answers so.
+async fn answers(asked: &dyn Asked, saga: &str, op: Op, expect: Outcome) {
+    let name = format!("{saga}: {}", op.code());
+    assert_eq!(asked.ask(asking(saga, op)).await, expect, "{name}");
+}
+
 async fn repeats(saga: &str, asked: &dyn Asked) {
     for _ in 0..3 {
-        let outcome = asked.ask(asking(saga, Op::Action)).await;
-        assert_eq!(outcome, Outcome::Ok(done(saga)), "{saga}");
+        answers(asked, saga, Op::Action, Outcome::Ok(done(saga))).await;
     }
     assert_eq!(asked.effects(saga).await, (1, 0), "{saga}");
     let fenced = asked.ask(asking(saga, Op::Fence)).await;
@@ -54,43 +59,19 @@ async fn repeats(saga: &str, asked: &dyn Asked) {
 
 async fn undo_first(saga: &str, asked: &dyn Asked) {
     for _ in 0..2 {
-        assert_eq!(
-            asked.ask(asking(saga, Op::Compensate)).await,
-            Outcome::Noop,
-            "{saga}"
-        );
-        assert_eq!(
-            asked.ask(asking(saga, Op::Action)).await,
-            Outcome::Fenced,
-            "{saga}"
-        );
-        assert_eq!(
-            asked.ask(asking(saga, Op::Fence)).await,
-            Outcome::Fenced,
-            "{saga}"
-        );
+        answers(asked, saga, Op::Compensate, Outcome::Noop).await;
+        answers(asked, saga, Op::Action, Outcome::Fenced).await;
+        answers(asked, saga, Op::Fence, Outcome::Fenced).await;
     }
     assert_eq!(asked.effects(saga).await, (0, 0), "{saga}");
 }
 
 async fn fence_first(saga: &str, asked: &dyn Asked) {
     for _ in 0..2 {
-        assert_eq!(
-            asked.ask(asking(saga, Op::Fence)).await,
-            Outcome::Fenced,
-            "{saga}"
-        );
-        assert_eq!(
-            asked.ask(asking(saga, Op::Action)).await,
-            Outcome::Fenced,
-            "{saga}"
-        );
+        answers(asked, saga, Op::Fence, Outcome::Fenced).await;
+        answers(asked, saga, Op::Action, Outcome::Fenced).await;
     }
-    assert_eq!(
-        asked.ask(asking(saga, Op::Compensate)).await,
-        Outcome::Noop,
-        "{saga}"
-    );
+    answers(asked, saga, Op::Compensate, Outcome::Noop).await;
     assert_eq!(asked.effects(saga).await, (0, 0), "{saga}");
 }
 
@@ -106,16 +87,8 @@ async fn a_no(saga: &str, asked: &dyn Asked) {
         no,
         "a no stands for ever"
     );
-    assert_eq!(
-        asked.ask(asking(saga, Op::Fence)).await,
-        Outcome::Fenced,
-        "{saga}"
-    );
-    assert_eq!(
-        asked.ask(asking(saga, Op::Compensate)).await,
-        Outcome::Noop,
-        "{saga}"
-    );
+    answers(asked, saga, Op::Fence, Outcome::Fenced).await;
+    answers(asked, saga, Op::Compensate, Outcome::Noop).await;
     assert_eq!(asked.effects(saga).await, (0, 0), "{saga}");
 }
 
@@ -147,11 +120,7 @@ async fn an_error(saga: &str, asked: &dyn Asked) {
         "{saga}: {outcome:?}"
     );
     assert_eq!(asked.effects(saga).await, (0, 0), "{saga}");
-    assert_eq!(
-        asked.ask(asking(saga, Op::Action)).await,
-        Outcome::Ok(done(saga)),
-        "{saga}"
-    );
+    answers(asked, saga, Op::Action, Outcome::Ok(done(saga))).await;
     assert_eq!(asked.effects(saga).await, (1, 0), "{saga}");
 }
 
@@ -164,11 +133,7 @@ async fn too_late(saga: &str, asked: &dyn Asked) {
         "{saga}: {outcome:?}"
     );
     assert_eq!(asked.effects(saga).await, (0, 0), "{saga}");
-    assert_eq!(
-        asked.ask(asking(saga, Op::Action)).await,
-        Outcome::Ok(done(saga)),
-        "{saga}"
-    );
+    answers(asked, saga, Op::Action, Outcome::Ok(done(saga))).await;
 }
 
 /// Commands of many sagas, each operation several times, all at once and in any order.

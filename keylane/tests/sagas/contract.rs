@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 
 use super::bed::{Kept, answer, begins, driven, id_in, ids, kept, moves, numbers, ok, plan};
 
+/// A yes of every step.
+fn to_its_end() -> Vec<Event> {
+    let steps = ["reserve", "hold", "charge", "ship"];
+    let numbered = steps.into_iter().zip(1..);
+    numbered
+        .map(|(step, number)| ok(step, json!(number)))
+        .collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_is_kept_for_ever_and_another_one_under_its_version_is_refused() {
     for bed in Kept::all().await {
@@ -160,13 +169,7 @@ async fn a_saga_that_ended_leaves_the_living_and_is_shown_and_listed_all_the_sam
     for bed in Kept::all().await {
         let saga = bed.begun("s-1", Some("k")).await;
         bed.begun("s-2", None).await;
-        let events = vec![
-            ok("reserve", json!(1)),
-            ok("hold", json!(2)),
-            ok("charge", json!(3)),
-            ok("ship", json!(4)),
-        ];
-        let end = driven(&bed, saga, events).await;
+        let end = driven(&bed, saga, to_its_end()).await;
         let found = bed
             .store
             .read(&ids(["s-1", "s-2", "s-3"]))
@@ -221,13 +224,7 @@ async fn a_saga_that_ended_is_not_counted_and_is_forgotten_with_its_key() {
     for bed in Kept::all().await {
         let saga = bed.begun("s-1", Some("k")).await;
         bed.begun("s-2", None).await;
-        let events = vec![
-            ok("reserve", json!(1)),
-            ok("hold", json!(2)),
-            ok("charge", json!(3)),
-            ok("ship", json!(4)),
-        ];
-        driven(&bed, saga, events).await;
+        driven(&bed, saga, to_its_end()).await;
         let figures = bed.store.figures().await.expect("counted");
         let counts: Vec<(State, u64)> = figures
             .counts

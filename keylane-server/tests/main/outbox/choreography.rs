@@ -1,7 +1,6 @@
 //! Choreographed sagas over the whole road: three services, each with its steps, its barrier and its outbox in a database of its own, hear each other over Kafka while the capturer of all three is killed.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use keylane::consumer::Consumer;
 use keylane::participant::{PostgresChoreography, PostgresHandler, Reaction, StepError, hear};
@@ -88,11 +87,6 @@ fn services_that_hear_each_other_do_and_undo_once_while_their_capturer_is_killed
         "insert into keylane_outbox (topic, partition_key, type, headers, payload)
          select '{TOPIC}', 's' || n, 'order.placed', jsonb_build_object('ce_correlationid', 's' || n), '\\x7b7d' from generate_series(1, {SAGAS}) n"
     ));
-    for _ in 0..4 {
-        std::thread::sleep(Duration::from_millis(900));
-        road.kill9();
-        road = beds[0].start(&["--only", "capture"]);
-    }
     let count = |bed: &Bed, what: &str| {
         bed.origin_sql(&format!(
             "select count(*), count(distinct saga) from effects where what = '{what}'"
@@ -104,6 +98,23 @@ fn services_that_hear_each_other_do_and_undo_once_while_their_capturer_is_killed
         (format!("{}|{}", all - no, all - no), "0|0".to_owned()),
         (format!("{}|{}", all - no, all - no), "0|0".to_owned()),
     ];
+    let effects = || -> usize {
+        let of = |bed: &Bed| bed.origin_sql("select count(*) from effects");
+        beds.iter()
+            .filter_map(|bed| of(bed).parse::<usize>().ok())
+            .sum()
+    };
+    // All that is done, and all that is undone.
+    let last = 3 * all - no;
+    for _ in 0..4 {
+        let before = effects();
+        beds[0].wait(&road, "more to take effect", || {
+            let now = effects();
+            now > before || now == last
+        });
+        road.kill9();
+        road = beds[0].start(&["--only", "capture"]);
+    }
     let ended = wait_until("every saga to end", PATIENCE, || {
         let mut told = beds.iter().zip(&expect);
         Ok(told

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::saga::{Operation, Plan, SagaStore, Start, StoreError, StoreErrorKind};
-use tokio::sync::oneshot;
 
 use super::event::{Asked, Begun, Incoming, NotAsked, NotBegun};
 use super::plans::Plans;
@@ -46,13 +45,7 @@ impl Desk {
         start: Start,
         request: u64,
     ) -> Result<Begun, NotBegun> {
-        let (done, answer) = oneshot::channel();
-        let incoming = Incoming::Begin {
-            plan,
-            start,
-            request,
-            done,
-        };
+        let (incoming, answer) = Incoming::begin(plan, start, request);
         self.decided(incoming).await?;
         answer.await.unwrap_or(Err(NotBegun::Stopping))
     }
@@ -68,14 +61,7 @@ impl Desk {
         actor: String,
         reason: String,
     ) -> Result<Asked, NotAsked> {
-        let (done, answer) = oneshot::channel();
-        let incoming = Incoming::Ask {
-            saga,
-            operation,
-            actor,
-            reason,
-            done,
-        };
+        let (incoming, answer) = Incoming::ask(saga, operation, actor, reason);
         self.decided(incoming).await?;
         answer.await.unwrap_or(Err(NotAsked::Stopping))
     }

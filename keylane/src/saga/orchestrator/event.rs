@@ -96,6 +96,40 @@ pub(super) enum Incoming {
 }
 
 impl Incoming {
+    /// Somebody wants a saga; where the answer comes.
+    pub(super) fn begin(
+        plan: Arc<Plan>,
+        start: Start,
+        request: u64,
+    ) -> (Incoming, oneshot::Receiver<Result<Begun, NotBegun>>) {
+        let (done, answer) = oneshot::channel();
+        let incoming = Incoming::Begin {
+            plan,
+            start,
+            request,
+            done,
+        };
+        (incoming, answer)
+    }
+
+    /// Somebody wants something of a saga; where the answer comes.
+    pub(super) fn ask(
+        saga: String,
+        operation: Operation,
+        actor: String,
+        reason: String,
+    ) -> (Incoming, oneshot::Receiver<Result<Asked, NotAsked>>) {
+        let (done, answer) = oneshot::channel();
+        let incoming = Incoming::Ask {
+            saga,
+            operation,
+            actor,
+            reason,
+            done,
+        };
+        (incoming, answer)
+    }
+
     /// The saga that it is about, if that is there already.
     pub(super) fn saga(&self) -> Option<&str> {
         match self {

@@ -52,14 +52,8 @@ impl Door {
         start: Start,
         request: u64,
     ) -> Result<Begun, NotBegun> {
-        let (done, answer) = oneshot::channel();
         let bytes = start.data.to_string().len();
-        let incoming = Incoming::Begin {
-            plan,
-            start,
-            request,
-            done,
-        };
+        let (incoming, answer) = Incoming::begin(plan, start, request);
         self.put(incoming, bytes)
             .await
             .map_err(|()| NotBegun::Stopping)?;
@@ -77,18 +71,11 @@ impl Door {
         actor: String,
         reason: String,
     ) -> Result<Asked, NotAsked> {
-        let (done, answer) = oneshot::channel();
         let bytes = match &operation {
             Operation::Complete { reply, .. } => reply.to_string().len(),
             _ => 0,
         };
-        let incoming = Incoming::Ask {
-            saga,
-            operation,
-            actor,
-            reason,
-            done,
-        };
+        let (incoming, answer) = Incoming::ask(saga, operation, actor, reason);
         self.put(incoming, bytes)
             .await
             .map_err(|()| NotAsked::Stopping)?;
