@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bed::{configure, pipeline};
 use crate::bed::{Bed, PATIENCE, left_out, postgres};
+use crate::running::Running;
 
 const EFFECTS: &str = "create table effects (saga text not null, what text not null)";
 const TOPIC: &str = "choreo.events";
@@ -51,6 +52,29 @@ async fn serve(bed: &Bed, step: &str, on: &str, stop: &CancellationToken) {
     let consumer = Consumer::kafka(&bed.kafka, format!("choreo-{step}")).topic(TOPIC);
     let (service, stop) = (Arc::new(service), stop.clone());
     tokio::spawn(async move { hear(service, consumer, stop).await.expect("it hears") });
+}
+
+/// Kills the capturer of all four times, each time after something more has taken effect, and brings it back; `last` effects are all there will be.
+fn kill_while_they_work(beds: &[Bed], mut road: Running, last: usize) -> Running {
+    let effects = || -> usize {
+        beds.iter()
+            .filter_map(|bed| {
+                bed.origin_sql("select count(*) from effects")
+                    .parse::<usize>()
+                    .ok()
+            })
+            .sum()
+    };
+    for _ in 0..4 {
+        let before = effects();
+        beds[0].wait(&road, "more to take effect", || {
+            let now = effects();
+            now > before || now == last
+        });
+        road.kill9();
+        road = beds[0].start(&["--only", "capture"]);
+    }
+    road
 }
 
 #[test]
@@ -98,23 +122,8 @@ fn services_that_hear_each_other_do_and_undo_once_while_their_capturer_is_killed
         (format!("{}|{}", all - no, all - no), "0|0".to_owned()),
         (format!("{}|{}", all - no, all - no), "0|0".to_owned()),
     ];
-    let effects = || -> usize {
-        let of = |bed: &Bed| bed.origin_sql("select count(*) from effects");
-        beds.iter()
-            .filter_map(|bed| of(bed).parse::<usize>().ok())
-            .sum()
-    };
     // All that is done, and all that is undone.
-    let last = 3 * all - no;
-    for _ in 0..4 {
-        let before = effects();
-        beds[0].wait(&road, "more to take effect", || {
-            let now = effects();
-            now > before || now == last
-        });
-        road.kill9();
-        road = beds[0].start(&["--only", "capture"]);
-    }
+    road = kill_while_they_work(&beds, road, 3 * all - no);
     let ended = wait_until("every saga to end", PATIENCE, || {
         let mut told = beds.iter().zip(&expect);
         Ok(told
