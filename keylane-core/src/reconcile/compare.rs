@@ -14,10 +14,10 @@ use super::encoded::EncodedRow;
 pub struct Suspect {
     /// The cells of its key.
     pub key: EncodedRow,
-    /// Whether the origin has a row of that key.
-    pub at_origin: bool,
-    /// Whether the replica has one.
-    pub at_replica: bool,
+    /// The bytes of the origin's row of that key; 0 if it has none.
+    pub origin_bytes: usize,
+    /// The bytes of the replica's; 0 if it has none.
+    pub replica_bytes: usize,
 }
 
 /// What a comparison found.
@@ -37,7 +37,9 @@ pub fn compare(origin: &[EncodedRow], replica: &[EncodedRow], key: usize) -> Com
         if one == other {
             found.equal += 1;
         } else if one.head(key) == other.head(key) {
-            found.suspects.push(suspect(one.head(key), true, true));
+            found
+                .suspects
+                .push(suspect(one.head(key), Some(one), Some(other)));
         } else {
             break;
         }
@@ -57,24 +59,25 @@ pub fn compare(origin: &[EncodedRow], replica: &[EncodedRow], key: usize) -> Com
         let others = by_key.get_mut(&head).and_then(Vec::pop);
         match others {
             Some(other) if one == other => found.equal += 1,
-            other => found.suspects.push(suspect(head, true, other.is_some())),
+            other => found.suspects.push(suspect(head, Some(one), other)),
         }
     }
     // In the replica's order, whatever a map's is.
     for row in replica.iter().skip(side_by_side) {
         let head = row.head(key);
-        if by_key.get_mut(&head).and_then(Vec::pop).is_some() {
-            found.suspects.push(suspect(head, false, true));
+        if let Some(other) = by_key.get_mut(&head).and_then(Vec::pop) {
+            found.suspects.push(suspect(head, None, Some(other)));
         }
     }
     found
 }
 
-fn suspect(key: Bytes, at_origin: bool, at_replica: bool) -> Suspect {
+fn suspect(key: Bytes, origin: Option<&EncodedRow>, replica: Option<&EncodedRow>) -> Suspect {
+    let bytes = |row: Option<&EncodedRow>| row.map_or(0, EncodedRow::size_bytes);
     Suspect {
         key: EncodedRow(key),
-        at_origin,
-        at_replica,
+        origin_bytes: bytes(origin),
+        replica_bytes: bytes(replica),
     }
 }
 
@@ -110,7 +113,11 @@ mod tests {
                     .next()
                     .flatten()
                     .and_then(|cell| cell.first());
-                (*key.expect("a key"), it.at_origin, it.at_replica)
+                (
+                    *key.expect("a key"),
+                    it.origin_bytes > 0,
+                    it.replica_bytes > 0,
+                )
             })
             .collect();
         assert_eq!(

@@ -5,6 +5,7 @@ mod checksums;
 mod journal;
 mod keys;
 mod kinds;
+mod looks;
 mod mending;
 mod pairs;
 mod resume;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::bed::{Bed, two_databases};
 
-fn file(folder: &Path, name: &str, sql: &str) -> PathBuf {
+pub fn file(folder: &Path, name: &str, sql: &str) -> PathBuf {
     let path = folder.join(name);
     run(&path, sql);
     path

@@ -11,7 +11,7 @@ async fn what_was_reached_is_not_read_again_and_nothing_is_counted_twice() {
     };
     for side in [&origin, &replica] {
         side.sql("CREATE TABLE t (id int PRIMARY KEY, v text)");
-        side.sql("INSERT INTO t SELECT n, repeat('x', 50) FROM generate_series(1, 20000) n");
+        side.sql("INSERT INTO t SELECT n, repeat('x', 50) FROM generate_series(1, 60000) n");
     }
     // More than are looked at together, so that it is told how far it is.
     replica.sql("UPDATE t SET v = 'y' WHERE id % 4 = 0");
@@ -27,7 +27,7 @@ async fn what_was_reached_is_not_read_again_and_nothing_is_counted_twice() {
     );
     let by_then = notes.figures.clone();
     assert!(
-        by_then.different >= 2000 && by_then.different < 4000,
+        by_then.different >= 5000 && by_then.different < 10_000,
         "{by_then:?}"
     );
     assert!(notes.after.is_some());
@@ -36,8 +36,8 @@ async fn what_was_reached_is_not_read_again_and_nothing_is_counted_twice() {
     notes.takes = None;
     let mut bed = Bed::postgres(&origin, &replica, "t", None).await;
     let figures = bed.compare(&mut notes).await.expect("compared");
-    assert_eq!((figures.different, figures.rows_origin), (5000, 20_000));
-    assert_eq!(notes.findings.len(), 5000);
+    assert_eq!((figures.different, figures.rows_origin), (15_000, 60_000));
+    assert_eq!(notes.findings.len(), 15_000);
     let again = figures.chunks - by_then.chunks;
     assert!(again < figures.chunks, "{again} of {}", figures.chunks);
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use keylane_core::reconcile::{Checksum, Figures, Key, Range, SideError, TablePlan};
 use tokio::time::Instant;
 
-use super::by_rows::{ByRows, Seen};
+use super::by_rows::ByRows;
 use super::patient;
+use super::suspects::Seen;
 use super::table::{Between, Comparing};
 
 /// A range whose sums differ is divided into so many.

@@ -11,14 +11,8 @@ use tokio::time::Instant;
 
 use super::super::stats::now_us;
 use super::patient;
+use super::suspects::Seen;
 use super::table::{Between, Comparing};
-
-/// A row that differs, and when it was seen, microseconds since 1970.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub key: Key,
-    pub at_us: i64,
-}
 
 /// A reader of both sides.
 pub(super) struct ByRows<'a> {
@@ -61,6 +55,11 @@ impl<'a> ByRows<'a> {
     /// Whether rows of the next range are there already.
     pub fn is_ahead(&self) -> bool {
         self.ahead.is_some()
+    }
+
+    /// What was read ahead is read anew: by now the replica may hold what came after it.
+    pub fn read_again(&mut self) {
+        self.ahead = None;
     }
 
     /// Everything up to this key was compared otherwise; `None`: to the last.
@@ -150,7 +149,11 @@ impl<'a> ByRows<'a> {
         let found = compare(&ours.rows, &theirs.rows, self.plan.key);
         let seen = found.suspects.into_iter().map(|suspect| {
             let key = self.key_of(&suspect.key)?;
-            Ok(Seen { key, at_us })
+            Ok(Seen {
+                key,
+                at_us,
+                bytes: suspect.origin_bytes + suspect.replica_bytes,
+            })
         });
         seen.collect()
     }

@@ -10,8 +10,8 @@ use keylane_core::reconcile::{
 };
 
 use super::super::stats::now_us;
-use super::by_rows::Seen;
 use super::patient;
+use super::suspects::Seen;
 use super::table::{Between, Comparing};
 
 /// Rows that are asked for together.
@@ -115,7 +115,12 @@ pub async fn look_again(
     keys: Vec<Key>,
 ) -> Result<Vec<Finding>, SideError> {
     let at_us = now_us();
-    let seen: Vec<Seen> = keys.into_iter().map(|key| Seen { key, at_us }).collect();
+    let seen = |key| Seen {
+        key,
+        at_us,
+        bytes: 0,
+    };
+    let seen: Vec<Seen> = keys.into_iter().map(seen).collect();
     let mut figures = Figures::default();
     confirm(comparing, plan, between, &seen, &mut figures).await
 }

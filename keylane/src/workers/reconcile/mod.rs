@@ -9,6 +9,8 @@ mod by_rows;
 
 mod by_checksums;
 
+mod suspects;
+
 mod patient;
 
 mod confirm;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::by_checksums::by_checksums;
-use super::by_rows::{ByRows, Seen};
+use super::by_rows::ByRows;
+use super::suspects::Seen;
 use super::table::{Between, Comparing};
 
 /// A table that is compared from its first range to its last.
@@ -97,6 +98,11 @@ impl<'a> Scan<'a> {
         let load = self.comparing.load.clamp(0.01, 1.0);
         self.owed = worked.mul_f64((1.0 - load) / load);
         Ok(Some(seen))
+    }
+
+    /// See [`ByRows::read_again`].
+    pub fn read_again(&mut self) {
+        self.rows.read_again();
     }
 
     /// How long the databases are to be left alone after what was read last.

@@ -8,9 +8,9 @@ use keylane_core::reconcile::{
 };
 use tokio::time::Instant;
 
-use super::by_rows::Seen;
 use super::confirm::confirm;
 use super::scan::Scan;
+use super::suspects::Suspects;
 
 /// How a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,8 +40,6 @@ impl Default for Comparing {
     }
 }
 
-/// Suspects that are looked at together.
-const SUSPECTS_AT_ONCE: usize = 2000;
 /// How often it is told how far the comparison is while nothing differs.
 const REACHED_EVERY: Duration = Duration::from_secs(1);
 /// How long what differs waits for others that are looked at with it.
@@ -103,7 +101,7 @@ pub async fn compare_table(
 ) -> Result<Figures, CompareError> {
     self_test()?;
     let mut scan = Scan::new(comparing, plan, between, after);
-    let mut suspects: Vec<Seen> = Vec::new();
+    let mut suspects = Suspects::default();
     let mut reached_at = Instant::now();
     loop {
         let range = scan.next(between, &mut figures).await?;
@@ -116,13 +114,16 @@ pub async fn compare_table(
         };
         // Who is stopped in a long pause has kept what was compared before it.
         let passes = reached_at.elapsed() + scan.owed();
-        if !ended && suspects.len() < SUSPECTS_AT_ONCE && passes < wait {
+        if !ended && !suspects.is_full() && passes < wait {
             scan.pause().await;
             continue;
         }
-        let all = std::mem::take(&mut suspects);
-        for some in all.chunks(SUSPECTS_AT_ONCE) {
-            let findings = confirm(comparing, plan, between, some, &mut figures).await?;
+        if !suspects.is_empty() {
+            // A look takes as long as the road is behind, and the replica goes on meanwhile: each row that changes until then would be a suspect in the next range, and take a longer look.
+            scan.read_again();
+        }
+        for some in suspects.take() {
+            let findings = confirm(comparing, plan, between, &some, &mut figures).await?;
             observer.progress(&figures);
             if !findings.is_empty() {
                 let kept = observer.found(findings).await;
