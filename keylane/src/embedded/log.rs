@@ -37,6 +37,8 @@ pub struct EmbeddedOptions {
     pub retention: Duration,
     /// How long appends wait while the log or the device is full; then they fail with [`LogErrorKind::DiskFull`].
     pub full_wait_max: Duration,
+    /// Whether records are told with their headers.
+    pub with_headers: bool,
 }
 
 impl EmbeddedOptions {
@@ -49,6 +51,7 @@ impl EmbeddedOptions {
             batch_bytes_max: 4 << 20,
             retention: Duration::ZERO,
             full_wait_max: Duration::from_secs(30),
+            with_headers: false,
         }
     }
 }
@@ -67,6 +70,7 @@ pub struct EmbeddedLog {
 pub(super) struct Open {
     file: LogFile,
     bytes_max: u64,
+    with_headers: bool,
     reader: OwnThread<Reader>,
     pub(super) keeper: OwnThread<Keeper>,
     queue: mpsc::Sender<Pending>,
@@ -88,7 +92,9 @@ impl EmbeddedLog {
         let keeper =
             OwnThread::start("log-keep", move || Keeper::open(for_keeper, &keeping)).await?;
         let for_reader = file.clone();
-        let reader = OwnThread::start("log-read", move || Reader::open(for_reader)).await?;
+        let with_headers = options.with_headers;
+        let reader =
+            OwnThread::start("log-read", move || Reader::open(for_reader, with_headers)).await?;
         let unseen = Arc::new(Unseen::default());
         let (commits, seen_commits) = watch::channel(0);
         let (queue, queued) = mpsc::channel();
@@ -110,6 +116,7 @@ impl EmbeddedLog {
         let open = Arc::new(Open {
             file,
             bytes_max,
+            with_headers,
             reader,
             keeper,
             queue,
@@ -229,7 +236,9 @@ impl Log for EmbeddedLog {
         buffer_bytes: usize,
     ) -> Result<Box<dyn LogConsumer>, LogError> {
         let file = self.open.file.clone();
-        let reader = OwnThread::start(&format!("log-{group}"), move || Reader::open(file)).await?;
+        let with_headers = self.open.with_headers;
+        let open = move || Reader::open(file, with_headers);
+        let reader = OwnThread::start(&format!("log-{group}"), open).await?;
         Ok(Box::new(EmbeddedConsumer {
             reader,
             commits: self.open.commits.clone(),

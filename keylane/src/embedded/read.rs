@@ -30,6 +30,7 @@ pub(super) struct Found {
 pub(super) struct Reader {
     file: LogFile,
     connection: Connection,
+    with_headers: bool,
     topics: HashMap<Arc<str>, i64>,
     /// `PRAGMA data_version` when `bounds` was read; it changes with every commit of another connection.
     seen_version: Option<i64>,
@@ -37,11 +38,13 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn open(file: LogFile) -> Result<Self, LogError> {
+    /// Tells records' headers if it is asked to.
+    pub(super) fn open(file: LogFile, with_headers: bool) -> Result<Self, LogError> {
         let connection = file.connect()?;
         Ok(Reader {
             file,
             connection,
+            with_headers,
             topics: HashMap::new(),
             seen_version: None,
             bounds: BTreeMap::new(),
@@ -127,14 +130,17 @@ impl Reader {
         bytes_max: usize,
     ) -> rusqlite::Result<Vec<RawRecord>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT offset, ts, key, value, keylane FROM records
+            "SELECT offset, ts, key, value, keylane, headers FROM records
              WHERE topic_no = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset",
         )?;
         let mut rows = statement.query(params![topic_no, wish.partition.partition, wish.from.0])?;
         let mut records: Vec<RawRecord> = Vec::new();
         let mut bytes = 0;
         while let Some(row) = rows.next()? {
-            let record = record_of(row)?;
+            let mut record = record_of(row)?;
+            if self.with_headers {
+                record.headers = headers_of(row)?;
+            }
             bytes += record.size_bytes();
             if bytes > bytes_max && !records.is_empty() {
                 break;
@@ -267,4 +273,16 @@ fn record_of(row: &Row<'_>) -> rusqlite::Result<RawRecord> {
         value: bytes(3)?,
         keylane: bytes(4)?,
     })
+}
+
+/// The headers as the writer put them: text, in an object.
+fn headers_of(row: &Row<'_>) -> rusqlite::Result<Vec<(Arc<str>, Bytes)>> {
+    let text: Option<String> = row.get(5)?;
+    let object: BTreeMap<String, String> = text
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default();
+    let headers = object.into_iter();
+    Ok(headers
+        .map(|(name, value)| (Arc::from(name), Bytes::from(value)))
+        .collect())
 }

@@ -1,7 +1,9 @@
 //! The rows of the barrier, in words that both databases share.
 
-use keylane_core::saga::{Op, Rows, Undone, Verdict};
+use keylane_core::saga::{Op, Outcome, Rows, Undone, Verdict};
 use serde_json::Value;
+
+use crate::outbox::{Outbox, OutboxEvent};
 
 /// The table's name. Its statement is part of the contract with participants in other languages.
 pub(crate) const TABLE: &str = "keylane_barrier";
@@ -18,6 +20,12 @@ pub(crate) struct Written {
     pub op: &'static str,
     pub verdict: &'static str,
     pub reply: String,
+}
+
+/// What is told, in the same transaction, of an outcome that changed the step's rows.
+pub(crate) struct Telling<'t> {
+    pub outbox: &'t Outbox,
+    pub tell: &'t (dyn Fn(&Outcome) -> Option<OutboxEvent> + Sync),
 }
 
 /// The rows as they are stored: of each the operation, the verdict and the reply.

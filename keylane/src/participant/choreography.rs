@@ -3,11 +3,13 @@
 //! What is heard is answered by the step's own barrier: an event that sets it going asks for the action, a failure of another step or an abort for the undo. So in whatever order events come, and however often, each step is done at
 //! most once, undone at most once, and never runs after a failure was heard.
 
-use keylane_core::saga::wire::{Attributes, WireError};
-use keylane_core::saga::{Heard, Op, Outcome, Said, told};
+use async_trait::async_trait;
+use keylane_core::saga::wire::{Attributes, CommandMessage, WireError};
+use keylane_core::saga::{
+    COMMAND_LIFE_US, Heard, Op, Outcome, Part, Said, StepKind, reaction, told,
+};
 use serde_json::Value;
 
-use super::step::PostgresHandler;
 use crate::outbox::OutboxEvent;
 
 /// What an event says that aborts its saga: the word in `sagaop`.
@@ -71,19 +73,38 @@ impl SagaEvent {
     }
 }
 
-/// A step that events set going.
-#[derive(Clone)]
-pub struct Reaction {
-    pub(crate) step: String,
-    pub(crate) consumes: Vec<String>,
-    pub(crate) action: Option<PostgresHandler>,
-    pub(crate) undo: Option<PostgresHandler>,
-    pub(crate) topic: String,
-    pub(crate) emits: String,
-    pub(crate) fails_with: String,
+/// Hears the events of choreographed sagas.
+///
+/// *Once*: an event may be heard any number of times, and events in any order; each step is done at most once and undone at most once. *Durability*: what an event asked for is committed when this returns `Ok`,
+/// with what is told of it.
+#[async_trait]
+pub trait Hear: Send + Sync {
+    /// Does what an event asks of each step.
+    ///
+    /// # Errors
+    /// In words, if something failed: hear it again. Steps that were carried out stay so.
+    async fn hear(&self, event: &SagaEvent) -> Result<(), String>;
 }
 
-impl Reaction {
+/// A step that events set going. Its handlers are [`PostgresHandler`](super::PostgresHandler)s or [`SqliteHandler`](super::SqliteHandler)s.
+#[derive(Clone)]
+pub struct Reaction<H> {
+    step: String,
+    consumes: Vec<String>,
+    action: Option<H>,
+    undo: Option<H>,
+    topic: String,
+    emits: String,
+    fails_with: String,
+}
+
+/// What an event asks a step's barrier for.
+pub(crate) struct Asked<'r, H> {
+    pub command: CommandMessage,
+    pub handler: Option<&'r H>,
+}
+
+impl<H> Reaction<H> {
     /// A step of this name, whose events go into this topic. They are called `STEP.done`, `STEP.failed`, `STEP.compensated` and `STEP.fenced` unless said otherwise.
     pub fn of(step: impl Into<String>, topic: impl Into<String>) -> Self {
         let step = step.into();
@@ -107,14 +128,14 @@ impl Reaction {
 
     /// What it does.
     #[must_use]
-    pub fn action(mut self, action: PostgresHandler) -> Self {
+    pub fn action(mut self, action: H) -> Self {
         self.action = Some(action);
         self
     }
 
     /// How it is undone; without, it cannot be.
     #[must_use]
-    pub fn undo(mut self, undo: PostgresHandler) -> Self {
+    pub fn undo(mut self, undo: H) -> Self {
         self.undo = Some(undo);
         self
     }
@@ -133,12 +154,48 @@ impl Reaction {
         self
     }
 
-    /// What is told of an outcome that changed the step's rows.
+    /// What an event asks of this step, if anything.
+    pub(crate) fn asked(&self, event: &SagaEvent) -> Option<Asked<'_, H>> {
+        let part = Part {
+            step: &self.step,
+            consumes: &self.consumes,
+            can_be_undone: self.undo.is_some(),
+        };
+        let op = reaction(part, &event.heard)?;
+        let command = CommandMessage {
+            saga: event.saga.clone(),
+            definition: "choreographed".to_owned(),
+            version: 1,
+            step: self.step.clone(),
+            op,
+            kind: match self.undo {
+                Some(_) => StepKind::Compensatable,
+                None => StepKind::Pivot,
+            },
+            attempt: 1,
+            type_name: event.heard.type_name.clone(),
+            source: event.heard.service.clone(),
+            input: event.body.clone(),
+            reply: None,
+            reply_to: None,
+            expires_us: event.heard.at_us.saturating_add(COMMAND_LIFE_US),
+            traceparent: event.traceparent.clone(),
+        };
+        let handler = match op {
+            Op::Action => self.action.as_ref(),
+            Op::Compensate => self.undo.as_ref(),
+            Op::Fence => None,
+        };
+        Some(Asked { command, handler })
+    }
+
+    /// What `source` tells of an outcome that changed the step's rows.
     pub(crate) fn event(
         &self,
         event: &SagaEvent,
         op: Op,
         outcome: &Outcome,
+        source: &str,
     ) -> Option<OutboxEvent> {
         let said = told(op, outcome)?;
         let (type_name, body) = match (said, outcome) {
@@ -153,6 +210,7 @@ impl Reaction {
         };
         let id = format!("{}/{}/{}/e1", event.saga, self.step, said.code());
         let told = OutboxEvent::new(self.topic.as_str(), type_name)
+            .source(source)
             .id(id)
             .key(event.saga.as_str())
             .json(&body)
@@ -166,4 +224,9 @@ impl Reaction {
             None => told,
         })
     }
+}
+
+/// Why a step did not do what an event asked of it.
+pub(crate) fn unclear(command: &CommandMessage, why: &str) -> String {
+    format!("step {} of saga {}: {why}", command.step, command.saga)
 }

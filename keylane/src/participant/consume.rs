@@ -13,10 +13,9 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::carry::CarryOut;
-use super::choreography::SagaEvent;
+use super::choreography::{Hear, SagaEvent};
 use crate::consumer::{Consumer, ConsumerError, Record};
 use crate::kafka::{KafkaLog, KafkaSettings};
-use crate::postgres::participant::PostgresChoreography;
 use crate::workers::stats::now_us;
 
 /// Topics of answers that are known at a time; more are asked for anew.
@@ -56,7 +55,7 @@ pub async fn serve(
 /// # Errors
 /// As [`Consumer::run`].
 pub async fn hear(
-    choreography: Arc<PostgresChoreography>,
+    choreography: Arc<dyn Hear>,
     consumer: Consumer,
     stop: CancellationToken,
 ) -> Result<(), ConsumerError> {

@@ -38,6 +38,7 @@
 //! - `choreography`: steps that nobody drives: events set them going and undo them.
 //! - `respond`: over HTTP, whatever serves it.
 //! - `consume`: over Kafka.
+//! - `follow`: events of an embedded log.
 
 mod error;
 pub use error::StepError;
@@ -51,14 +52,17 @@ pub(crate) mod barrier;
 mod carry;
 pub use carry::CarryOut;
 
-mod choreography;
-pub use choreography::{Reaction, SagaEvent};
+pub(crate) mod choreography;
+pub use choreography::{Hear, Reaction, SagaEvent};
 
 pub use crate::postgres::participant::{PostgresChoreography, PostgresParticipant};
-pub use crate::sqlite::participant::SqliteParticipant;
+pub use crate::sqlite::participant::{SqliteChoreography, SqliteParticipant};
 
 mod respond;
 pub use respond::{HttpAnswer, respond};
 
 mod consume;
 pub use consume::{CommandConsumer, hear, serve};
+
+mod follow;
+pub use follow::{Places, follow};

@@ -3,6 +3,7 @@
 mod cases;
 mod choreography;
 mod commands;
+mod follow;
 mod http;
 mod other_languages;
 mod over_kafka;

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
 use crate::outbox::{Outbox, OutboxError, OutboxEvent};
-use crate::participant::barrier::{Written, changes, expired, opened, rows_of};
+use crate::participant::barrier::{Telling, Written, changes, expired, opened, rows_of};
 use crate::participant::{Call, PostgresHandler, StepError};
 use crate::workers::stats::now_us;
 
@@ -36,12 +36,6 @@ impl From<Error> for Trouble {
             false => Trouble::Failed(error.to_string()),
         }
     }
-}
-
-/// What is told, in the same transaction, of an outcome that changed the step's rows.
-pub(super) struct Telling<'t> {
-    pub outbox: &'t Outbox,
-    pub tell: &'t (dyn Fn(&Outcome) -> Option<OutboxEvent> + Sync),
 }
 
 /// Carries a command out. No transaction is open afterwards if this returns `Ok`.

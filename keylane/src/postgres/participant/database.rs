@@ -9,8 +9,9 @@ use rand::Rng as _;
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
-use super::barrier::{Telling, Trouble, attempt};
+use super::barrier::{Trouble, attempt};
 use crate::participant::PostgresHandler;
+use crate::participant::barrier::Telling;
 use crate::postgres::connect::{ConnectError, ConnectOptions, connect};
 
 /// Commands that are carried out at once, unless asked for otherwise.

@@ -4,7 +4,8 @@ use keylane_core::saga::wire::CommandMessage;
 use keylane_core::saga::{Conclusion, Judgement, Outcome, Ran, Rows, conclude, judge};
 use rusqlite::{Connection, params};
 
-use crate::participant::barrier::{Written, changes, expired, opened, rows_of};
+use crate::outbox::OutboxError;
+use crate::participant::barrier::{Telling, Written, changes, expired, opened, rows_of};
 use crate::participant::{Call, SqliteHandler, StepError};
 use crate::workers::stats::now_us;
 
@@ -18,8 +19,9 @@ pub(super) fn carry_out(
     connection: &Connection,
     command: &CommandMessage,
     handler: Option<&SqliteHandler>,
+    telling: Option<&Telling<'_>>,
 ) -> Outcome {
-    let outcome = attempt(connection, command, handler);
+    let outcome = attempt(connection, command, handler, telling);
     if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
         return Outcome::Unclear("the transaction cannot be ended".to_owned());
     }
@@ -30,7 +32,8 @@ fn attempt(
     connection: &Connection,
     command: &CommandMessage,
     handler: Option<&SqliteHandler>,
-) -> rusqlite::Result<Outcome> {
+    telling: Option<&Telling<'_>>,
+) -> Result<Outcome, OutboxError> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let rows = match rows_of(read(connection, command)?) {
         Ok(rows) => rows,
@@ -53,7 +56,7 @@ fn attempt(
             conclude(asked, &rows, run(connection, &call, handler)?)
         }
     };
-    end(connection, command, &rows, conclusion)
+    end(connection, command, &rows, conclusion, telling)
 }
 
 fn read(
@@ -92,7 +95,8 @@ fn end(
     command: &CommandMessage,
     rows: &Rows,
     conclusion: Conclusion,
-) -> rusqlite::Result<Outcome> {
+    telling: Option<&Telling<'_>>,
+) -> Result<Outcome, OutboxError> {
     let (new, outcome) = match conclusion {
         Conclusion::Commit(new, outcome) => (new, outcome),
         Conclusion::CommitWithoutEffect(new, outcome) => {
@@ -101,8 +105,14 @@ fn end(
         }
         Conclusion::RollBack(outcome) => return Ok(outcome),
     };
-    for change in changes(rows, &new) {
-        write(connection, command, &change)?;
+    let changes = changes(rows, &new);
+    for change in &changes {
+        write(connection, command, change)?;
+    }
+    if let Some(telling) = telling.filter(|_| !changes.is_empty())
+        && let Some(event) = (telling.tell)(&outcome)
+    {
+        telling.outbox.put_sqlite(connection, &event)?;
     }
     connection.execute_batch("COMMIT")?;
     Ok(outcome)

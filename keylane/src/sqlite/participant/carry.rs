@@ -1,36 +1,23 @@
-//! The file and its thread.
+//! Commands of orchestrated sagas, carried out.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use async_trait::async_trait;
+use keylane_core::saga::Outcome;
 use keylane_core::saga::wire::CommandMessage;
-use keylane_core::saga::{Outcome, REASON_CHARACTERS_MAX};
-use rusqlite::Connection;
 
 use super::barrier;
-use crate::own_thread::{OwnThread, ThreadGone};
+use super::file::{File, bounded};
 use crate::participant::{CarryOut, SqliteSteps};
 
-/// How long a command waits for another writer of the file.
-const BUSY_WAIT: Duration = Duration::from_secs(20);
-
-const TABLE: &str = include_str!("../../participant/sqlite.sql");
+/// The barrier's table.
+pub(super) const TABLE: &str = include_str!("../../participant/sqlite.sql");
 
 /// A participant whose steps write to a SQLite file, which holds the barrier too. Commands go one after another; other processes may write the file too.
 pub struct SqliteParticipant {
     source: String,
     steps: SqliteSteps,
-    file: OwnThread<Connection>,
-}
-
-/// Why the file cannot be used, in words.
-struct NotOpened(String);
-
-impl From<ThreadGone> for NotOpened {
-    fn from(gone: ThreadGone) -> Self {
-        NotOpened(gone.to_string())
-    }
+    file: File,
 }
 
 impl SqliteParticipant {
@@ -43,16 +30,10 @@ impl SqliteParticipant {
         source: impl Into<String>,
         steps: SqliteSteps,
     ) -> Result<Self, String> {
-        let path: PathBuf = path.as_ref().to_owned();
-        let made = OwnThread::start("participant", move || {
-            opened(&path)
-                .map_err(|error| NotOpened(format!("{} cannot be used: {error}", path.display())))
-        });
-        let file = made.await.map_err(|NotOpened(why)| why)?;
         Ok(SqliteParticipant {
             source: source.into(),
             steps,
-            file,
+            file: File::open(path.as_ref(), TABLE.to_owned()).await?,
         })
     }
 
@@ -60,14 +41,6 @@ impl SqliteParticipant {
     pub fn table_sql() -> &'static str {
         TABLE
     }
-}
-
-fn opened(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_WAIT)?;
-    connection.pragma_update(None, "synchronous", "full")?;
-    connection.execute_batch(TABLE)?;
-    Ok(connection)
 }
 
 #[async_trait]
@@ -78,15 +51,9 @@ impl CarryOut for SqliteParticipant {
             Err(unknown) => return unknown,
         };
         let command = command.clone();
-        let carry =
-            move |file: &mut Connection| barrier::carry_out(file, &command, handler.as_ref());
-        match self.file.call(carry).await {
-            Ok(Outcome::Unclear(why)) => {
-                Outcome::Unclear(why.chars().take(REASON_CHARACTERS_MAX).collect())
-            }
-            Ok(outcome) => outcome,
-            Err(gone) => Outcome::Unclear(gone.to_string()),
-        }
+        let carry = move |file: &_| barrier::carry_out(file, &command, handler.as_ref(), None);
+        let outcome = self.file.call(carry).await;
+        bounded(outcome.unwrap_or_else(Outcome::Unclear))
     }
 
     fn source(&self) -> &str {

@@ -4,5 +4,10 @@
 
 mod barrier;
 
+mod file;
+
 mod carry;
 pub use carry::SqliteParticipant;
+
+mod choreography;
+pub use choreography::SqliteChoreography;
