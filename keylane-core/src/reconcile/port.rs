@@ -154,7 +154,7 @@ pub enum PassageError {
 
 /// The road from the origin to the replica, as a proof needs it.
 ///
-/// *Order*: `begin`, `level`, `pass`, `touched`, each once for a look; `level` also alone. What was committed at the origin before `pass` was called is applied at the replica when it returns, and every change that is applied then is in the log.
+/// *Order*: `begin`, `level`, `pass`, `touched`, each once for a look; `level` and `pass` also alone. What was committed at the origin before `pass` was called is applied at the replica when it returns, and every change that is applied then is in the log.
 #[async_trait]
 pub trait Passage: Send {
     /// Notes where the log ends. `touched` tells of what was written behind it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{Log, LogConsumer, LogError, LogErrorKind, RawRecord};
+use keylane_core::publish::{Log, LogConsumer, LogError, RawRecord};
 use tokio_util::sync::CancellationToken;
 
 use super::choreography::{Hear, SagaEvent};
@@ -36,7 +36,7 @@ pub trait Places: Send + Sync {
     async fn keep(&self, partition: &TopicPartition, next: Offset) -> Result<(), String>;
 }
 
-/// Hears the events of these topics, from where it was before, until told to stop; topics that are not there yet are waited for. An event that fails is heard again until it does not, and holds up its partition; one that
+/// Hears the events of these topics, from where it was before, until told to stop; topics that are not there yet are heard once they are. An event that fails is heard again until it does not, and holds up its partition; one that
 /// cannot be read is told and passed over, and stays in the log.
 ///
 /// Needs a log that tells headers: [`EmbeddedOptions::with_headers`](crate::embedded::EmbeddedOptions).
@@ -66,19 +66,25 @@ async fn following<S: Hear + Places>(
     let places = service.places().await?;
     let consumer = log.consumer("events", BUFFER_BYTES).await;
     let mut consumer: Box<dyn LogConsumer> = consumer.map_err(words)?;
-    let mut assigned = Vec::new();
-    for topic in topics {
-        for number in 0..partitions(log, topic).await.map_err(words)? {
-            let partition = TopicPartition::new(&**topic, number);
-            let from = match places.get(&partition) {
-                Some(next) => *next,
-                None => log.bounds(&partition).await.map_err(words)?.start,
-            };
-            consumer.assign(&partition, from).await.map_err(words)?;
-            assigned.push((partition, PARTITION_BYTES));
-        }
-    }
+    let (mut missing, mut assigned) = (topics.to_vec(), Vec::new());
     loop {
+        let mut still_missing = Vec::new();
+        for topic in missing {
+            let Some(info) = log.describe_topic(&topic).await.map_err(words)? else {
+                still_missing.push(topic);
+                continue;
+            };
+            for number in 0..info.partitions {
+                let partition = TopicPartition::new(&*topic, number);
+                let from = match places.get(&partition) {
+                    Some(next) => *next,
+                    None => log.bounds(&partition).await.map_err(words)?.start,
+                };
+                consumer.assign(&partition, from).await.map_err(words)?;
+                assigned.push((partition, PARTITION_BYTES));
+            }
+        }
+        missing = still_missing;
         let fetched = consumer.fetch(&assigned, FETCH_WAIT).await;
         for (partition, records) in fetched.map_err(words)? {
             for record in &records {
@@ -88,19 +94,6 @@ async fn following<S: Hear + Places>(
                 service.keep(&partition, last.offset.next()).await?;
             }
         }
-    }
-}
-
-/// How many partitions a topic has, once it is there.
-async fn partitions(log: &dyn Log, topic: &str) -> Result<u32, LogError> {
-    loop {
-        match log.describe_topic(topic).await {
-            Ok(Some(info)) => return Ok(info.partitions),
-            Ok(None) => {}
-            Err(error) if error.kind == LogErrorKind::Unreachable => {}
-            Err(error) => return Err(error),
-        }
-        tokio::time::sleep(AGAIN.0).await;
     }
 }
 

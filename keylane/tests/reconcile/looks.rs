@@ -1,14 +1,15 @@
 //! What a look at suspects, which takes as long as the road is behind, does to what is compared after it.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use keylane_core::model::{Row, TableName};
 use keylane_core::reconcile::{
-    Key, Method, Passage, PassageError, Range, Scanned, Side, SideError, SideTable, TablePlan,
-    Touched,
+    Figures, Key, Method, Passage, PassageError, Range, Scanned, Side, SideError, SideTable,
+    TablePlan, Touched,
 };
 
 use super::bed::{Bed, Notes};
@@ -75,11 +76,15 @@ impl Side for Noted {
     }
 }
 
-/// A road on which nothing is on its way.
-struct Still(Watched);
+/// A road that has all of its changes ahead, or none: they arrive with the first mark.
+struct Road {
+    watch: Watched,
+    replica: PathBuf,
+    arrives: &'static str,
+}
 
 #[async_trait]
-impl Passage for Still {
+impl Passage for Road {
     async fn begin(&mut self) -> Result<(), PassageError> {
         Ok(())
     }
@@ -89,7 +94,9 @@ impl Passage for Still {
     }
 
     async fn pass(&mut self) -> Result<(), PassageError> {
-        self.0.lock().expect("a watch").looks += 1;
+        self.watch.lock().expect("a watch").looks += 1;
+        let replica = rusqlite::Connection::open(&self.replica).expect("opened");
+        replica.execute_batch(self.arrives).expect("it arrives");
         Ok(())
     }
 
@@ -114,8 +121,8 @@ impl Passage for Still {
     }
 }
 
-#[tokio::test]
-async fn no_range_is_compared_whose_sides_were_read_with_a_look_between() {
+/// Compares 20,000 rows that are `void` at the replica, where this arrives with the first mark.
+async fn compared(arrives: &'static str) -> (Figures, Watch) {
     let folder = tempfile::tempdir().expect("a folder");
     let rows = |value: &str| {
         format!(
@@ -136,11 +143,28 @@ async fn no_range_is_compared_whose_sides_were_read_with_a_look_between() {
     };
     bed.between.origin = noted(bed.between.origin, true);
     bed.between.replica = noted(bed.between.replica, false);
-    bed.between.passage = Some(Box::new(Still(watch.clone())));
-    let mut notes = Notes::default();
-    let compared = bed.compare_by(Method::Rows, &mut notes).await;
-    assert_eq!(compared.expect("compared").different, 20_000);
-    let watch = watch.lock().expect("a watch");
+    bed.between.passage = Some(Box::new(Road {
+        watch: watch.clone(),
+        replica,
+        arrives,
+    }));
+    let compared = bed.compare_by(Method::Rows, &mut Notes::default()).await;
+    let figures = compared.expect("compared");
+    let watch = std::mem::take(&mut *watch.lock().expect("a watch"));
+    (figures, watch)
+}
+
+#[tokio::test]
+async fn no_range_is_compared_whose_sides_were_read_with_a_look_between() {
+    let (figures, watch) = compared("").await;
+    assert_eq!(figures.different, 20_000);
     assert!(watch.looks >= 3 && watch.ranges > watch.looks);
     assert_eq!(watch.torn, 0, "of {} ranges", watch.ranges);
+}
+
+#[tokio::test]
+async fn whatever_is_on_its_way_is_waited_for_once() {
+    let (figures, watch) = compared("UPDATE t SET v = 'paid'").await;
+    assert_eq!((figures.different, figures.settling), (0, 20_000));
+    assert_eq!(watch.looks, 1);
 }

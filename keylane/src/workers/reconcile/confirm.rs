@@ -15,9 +15,9 @@ use super::suspects::Seen;
 use super::table::{Between, Comparing};
 
 /// Rows that are asked for together.
-const ROWS_AT_ONCE: usize = 500;
+pub(super) const ROWS_AT_ONCE: usize = 500;
 
-type Rows = HashMap<Bytes, Row>;
+pub(super) type Rows = HashMap<Bytes, Row>;
 
 /// Looks until each of these is equal, proved or hot; counts them, and gives those that are proved.
 pub(super) async fn confirm(
@@ -125,7 +125,7 @@ pub async fn look_again(
     confirm(comparing, plan, between, &seen, &mut figures).await
 }
 
-fn count_bounds(figures: &mut Figures, found: &Found) {
+pub(super) fn count_bounds(figures: &mut Figures, found: &Found) {
     for place in &found.lossy {
         *figures.lossy.entry(*place).or_default() += 1;
     }
@@ -212,7 +212,7 @@ async fn twice(
 }
 
 /// Both sides' rows, read side by side: without a log their order says nothing.
-async fn both(
+pub(super) async fn both(
     plan: &TablePlan,
     between: &mut Between,
     open: &[(Bytes, &Seen)],

@@ -13,6 +13,8 @@ mod suspects;
 
 mod patient;
 
+mod settle;
+
 mod confirm;
 pub use confirm::look_again;
 

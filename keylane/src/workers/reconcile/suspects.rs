@@ -2,10 +2,14 @@
 
 use keylane_core::reconcile::Key;
 
-/// Rows that are looked at together at most.
-const AT_ONCE: usize = 5000;
+/// Rows that are looked at together at most: both sides' are held.
+pub(super) const AT_ONCE: usize = 5000;
 /// Bytes of them, as both sides sent them; one row may have more.
-const BYTES: usize = 8 << 20;
+const AT_ONCE_BYTES: usize = 8 << 20;
+/// Rows that wait at most: their keys are held.
+const WAITING: usize = 50_000;
+/// Bytes of rows of which the keys are held.
+const WAITING_BYTES: usize = 32 << 20;
 
 /// A row that differs.
 #[derive(Clone, Debug)]
@@ -35,54 +39,75 @@ impl Suspects {
         self.seen.is_empty()
     }
 
-    /// Whether they are as many, or as large, as are looked at together.
+    /// Whether no more may wait.
     pub fn is_full(&self) -> bool {
-        self.seen.len() >= AT_ONCE || self.bytes >= BYTES
+        self.seen.len() >= WAITING || self.bytes >= WAITING_BYTES
     }
 
-    /// All that wait, as they are looked at together.
-    pub fn take(&mut self) -> Vec<Vec<Seen>> {
+    /// All that wait.
+    pub fn take(&mut self) -> Vec<Seen> {
         self.bytes = 0;
-        let mut all: Vec<Vec<Seen>> = Vec::new();
-        let mut bytes = 0;
-        for seen in self.seen.drain(..) {
-            bytes += seen.bytes;
-            match all.last_mut() {
-                Some(some) if some.len() < AT_ONCE && bytes <= BYTES => some.push(seen),
-                _ => {
-                    bytes = seen.bytes;
-                    all.push(vec![seen]);
-                }
+        std::mem::take(&mut self.seen)
+    }
+}
+
+/// As they are looked at together.
+pub(super) fn batches(all: Vec<Seen>) -> Vec<Vec<Seen>> {
+    let mut batches: Vec<Vec<Seen>> = Vec::new();
+    let mut bytes = 0;
+    for seen in all {
+        bytes += seen.bytes;
+        match batches.last_mut() {
+            Some(batch) if batch.len() < AT_ONCE && bytes <= AT_ONCE_BYTES => batch.push(seen),
+            _ => {
+                bytes = seen.bytes;
+                batches.push(vec![seen]);
             }
         }
-        all
     }
+    batches
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(sizes: &[usize], full: bool, expect: &[usize]) {
+    fn seen(sizes: &[usize]) -> Vec<Seen> {
         let seen = |bytes: &usize| Seen {
             key: Vec::new(),
             at_us: 0,
             bytes: *bytes,
         };
-        let mut suspects = Suspects::default();
-        suspects.extend(sizes.iter().map(seen).collect());
-        assert_eq!(suspects.is_full(), full);
-        let lengths: Vec<usize> = suspects.take().iter().map(Vec::len).collect();
+        sizes.iter().map(seen).collect()
+    }
+
+    fn check(sizes: &[usize], expect: &[usize]) {
+        let batches = batches(seen(sizes));
+        let lengths: Vec<usize> = batches.iter().map(Vec::len).collect();
         assert_eq!(lengths, expect);
-        assert!(suspects.is_empty() && !suspects.is_full());
     }
 
     #[test]
     fn no_look_has_more_rows_or_bytes_than_may_be_held() {
-        check(&[], false, &[]);
-        check(&[1, 1, 1], false, &[3]);
-        check(&[BYTES / 2, BYTES / 2, BYTES / 2], true, &[2, 1]);
-        check(&[1, BYTES + 1, 1], true, &[1, 1, 1]);
-        check(&[1; 2 * AT_ONCE + 1], true, &[AT_ONCE, AT_ONCE, 1]);
+        check(&[], &[]);
+        check(&[1, 1, 1], &[3]);
+        let half = AT_ONCE_BYTES / 2;
+        check(&[half, half, half], &[2, 1]);
+        check(&[1, AT_ONCE_BYTES + 1, 1], &[1, 1, 1]);
+        check(&[1; 2 * AT_ONCE + 1], &[AT_ONCE, AT_ONCE, 1]);
+    }
+
+    #[test]
+    fn no_more_wait_than_may_be_held() {
+        let is_full = |sizes: &[usize]| {
+            let mut suspects = Suspects::default();
+            suspects.extend(seen(sizes));
+            let is_full = suspects.is_full();
+            assert_eq!(suspects.take().len(), sizes.len());
+            assert!(suspects.is_empty() && !suspects.is_full());
+            is_full
+        };
+        assert!(!is_full(&[1; WAITING - 1]) && is_full(&[1; WAITING]));
+        assert!(!is_full(&[WAITING_BYTES - 1]) && is_full(&[1, WAITING_BYTES - 1]));
     }
 }

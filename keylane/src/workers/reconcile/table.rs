@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::confirm::confirm;
 use super::scan::Scan;
-use super::suspects::Suspects;
+use super::settle::settle;
+use super::suspects::{Suspects, batches};
 
 /// How a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,7 +123,8 @@ pub async fn compare_table(
             // A look takes as long as the road is behind, and the replica goes on meanwhile: each row that changes until then would be a suspect in the next range, and take a longer look.
             scan.read_again();
         }
-        for some in suspects.take() {
+        let left = settle(comparing, plan, between, suspects.take(), &mut figures).await?;
+        for some in batches(left) {
             let findings = confirm(comparing, plan, between, &some, &mut figures).await?;
             observer.progress(&figures);
             if !findings.is_empty() {
