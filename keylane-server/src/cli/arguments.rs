@@ -149,15 +149,12 @@ pub fn main() -> u8 {
 }
 
 fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
+    let colors = (
+        arguments.color.is_on(std::io::stdout().is_terminal()),
+        arguments.color.is_on(std::io::stderr().is_terminal()),
+    );
     match arguments.command {
-        Command::Demo(demo) => {
-            let color = arguments.color;
-            let on = (
-                color.is_on(std::io::stdout().is_terminal()),
-                color.is_on(std::io::stderr().is_terminal()),
-            );
-            demo::run(&demo, arguments.quiet, on)
-        }
+        Command::Demo(demo) => demo::run(&demo, arguments.quiet, colors),
         Command::Init(init) => init::run(&arguments.config, &init),
         Command::Check(check) => check::run(&load(&arguments.config)?, &check, arguments.color),
         Command::Run(run) => run::run(&load(&arguments.config)?, &run),
@@ -172,7 +169,7 @@ fn dispatch(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Notify(notify) => notify::run(&arguments.config, &notify),
         Command::Consume(consume) => consume::run(&consume),
         Command::Topics(topics) => topics::run(&arguments.config, &topics, arguments.color),
-        Command::Saga(saga) => saga::run(&arguments.config, &saga, arguments.quiet),
+        Command::Saga(saga) => saga::run(&arguments.config, &saga, arguments.quiet, colors),
         Command::Completions(shell) => completions::run(&shell),
     }
 }

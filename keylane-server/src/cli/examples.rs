@@ -175,6 +175,8 @@ Examples:
 
 pub(super) const SAGA: &str = "\
 Examples:
+  keylane saga demo
+      Both styles, on one laptop, with nothing installed.
   keylane saga check travel.yaml
       Whether it can be undone and always ends, and in which order its steps go.
   keylane saga serve
@@ -199,6 +201,18 @@ pub(super) const SAGA_SERVE: &str = "\
 Examples:
   keylane saga serve
       Drive sagas, and serve /v1/sagas, /healthz, /readyz and /metrics on http.listen.";
+
+pub(super) const SAGA_DEMO: &str = "\
+Exit codes:
+  0  every saga ended, and the services' books add up
+  1  nothing was proven
+  3  something does not add up
+
+Examples:
+  keylane saga demo
+      20 seconds of trips; nothing is installed and nothing is left.
+  keylane saga demo --seconds 60 --seed 7 --dir trips
+      Leave the services' files in trips; the same trips and kills each time.";
 
 pub(super) const SAGA_START: &str = "\
 Exit codes:

@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::display::Display;
 use super::kills::{self, Kill};
-use super::process::Role;
 use super::report::Report;
 use super::stage::Stage;
 use super::traffic::Traffic;
+use super::workers::Role;
 use super::{ledger, proof, shop};
 use crate::cli::{Format, print, runtime};
 use crate::exit_code::{Exit, Failure};

@@ -78,8 +78,22 @@ impl Live {
 }
 
 /// A line on stderr. Nobody may be reading it any more; the demo goes on.
-fn told(line: &str) {
+pub fn told(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Something that happened, with its time since the start. `bad` is what a demo does to itself.
+pub fn marked(started: Instant, bad: bool, colored: bool, text: &str) -> String {
+    let mark = match (bad, colored) {
+        (true, true) => "\x1b[31m✗\x1b[0m",
+        (true, false) => "✗",
+        (false, true) => "\x1b[32m✓\x1b[0m",
+        (false, false) => "✓",
+    };
+    format!(
+        "  {:>5.1} s  {mark} {text}",
+        started.elapsed().as_secs_f64()
+    )
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -115,16 +129,7 @@ impl Display {
 
     /// Something that happened, with its time. `bad` is what the demo does to itself.
     pub fn event(&self, bad: bool, text: &str) {
-        let mark = match (bad, self.colored) {
-            (true, true) => "\x1b[31m✗\x1b[0m",
-            (true, false) => "✗",
-            (false, true) => "\x1b[32m✓\x1b[0m",
-            (false, false) => "✓",
-        };
-        self.say(&format!(
-            "  {:>5.1} s  {mark} {text}",
-            self.started.elapsed().as_secs_f64()
-        ));
+        self.say(&marked(self.started, bad, self.colored, text));
     }
 
     /// Shows the state now. `done` is the part of the traffic's time that is over; `doing` what goes on, in a word or two.

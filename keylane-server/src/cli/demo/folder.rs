@@ -20,7 +20,7 @@ impl Folder {
     ///
     /// # Errors
     /// If the folder holds anything that is not a demo's, or cannot be written.
-    pub fn take(given: Option<&Path>) -> Result<Self, Failure> {
+    pub fn take(given: Option<&Path>, leaves: Leaves) -> Result<Self, Failure> {
         let cannot = |path: &Path, error: io::Error| {
             Failure::new(
                 Exit::Error,
@@ -40,10 +40,10 @@ impl Folder {
         }
         fs::create_dir_all(path).map_err(|error| cannot(path, error))?;
         let path = path.canonicalize().map_err(|error| cannot(path, error))?;
-        clear(&path).map_err(|error| cannot(&path, error))?;
+        clear(&path, leaves).map_err(|error| cannot(&path, error))?;
         fs::write(
             path.join(MARK),
-            "Made by `keylane demo`; the next demo here replaces its files.\n",
+            "Made by a demo of keylane; the next demo here replaces its files.\n",
         )
         .map_err(|error| cannot(&path, error))?;
         Ok(Folder {
@@ -75,23 +75,31 @@ impl Folder {
     }
 }
 
-/// Removes what a former demo left. Anything else is somebody's: it is refused before anything is removed.
-fn clear(path: &Path) -> io::Result<()> {
-    let entries: Vec<fs::DirEntry> = fs::read_dir(path)?.collect::<io::Result<_>>()?;
-    let ours = |name: &str| {
-        let database = |file: &str| {
-            name == file
+/// What a demo leaves in its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Leaves {
+    /// SQLite files; what SQLite and Keylane put beside them is a demo's too.
+    pub databases: &'static [&'static str],
+    /// Other files and folders.
+    pub others: &'static [&'static str],
+}
+
+impl Leaves {
+    fn holds(&self, name: &str) -> bool {
+        let of_database = |file: &&str| {
+            name == *file
                 || name.strip_prefix(file).is_some_and(|rest| {
                     matches!(rest, "-wal" | "-shm" | "-journal" | ".keylane-lock")
                 })
         };
-        database("origin.db")
-            || database("replica.db")
-            || matches!(
-                name,
-                MARK | "keylane.yaml" | "capture.log" | "apply.log" | ".keylane"
-            )
-    };
+        name == MARK || self.others.contains(&name) || self.databases.iter().any(of_database)
+    }
+}
+
+/// Removes what a former demo left. Anything else is somebody's: it is refused before anything is removed.
+fn clear(path: &Path, leaves: Leaves) -> io::Result<()> {
+    let entries: Vec<fs::DirEntry> = fs::read_dir(path)?.collect::<io::Result<_>>()?;
+    let ours = |name: &str| leaves.holds(name);
     let foreign = entries
         .iter()
         .find(|entry| !entry.file_name().to_str().is_some_and(ours));
@@ -117,11 +125,16 @@ fn clear(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const LEAVES: Leaves = Leaves {
+        databases: &["origin.db"],
+        others: &[".keylane"],
+    };
+
     #[test]
     fn a_former_demo_is_replaced_and_nothing_else_is() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let path = parent.path().join("new");
-        let take = || Folder::take(Some(&path));
+        let take = || Folder::take(Some(&path), LEAVES);
         fs::write(take().expect("a new folder").file("origin.db-wal"), "x").expect("a file");
         let again = take().expect("a former demo's folder");
         assert!(!again.file("origin.db-wal").exists());
@@ -142,10 +155,10 @@ mod tests {
 
     #[test]
     fn a_temporary_folder_goes_unless_it_is_kept() {
-        let mut kept = Folder::take(None).expect("a temporary folder");
+        let mut kept = Folder::take(None, LEAVES).expect("a temporary folder");
         kept.keep();
         let kept = kept.path().to_owned();
-        let gone = Folder::take(None)
+        let gone = Folder::take(None, LEAVES)
             .expect("a temporary folder")
             .path()
             .to_owned();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::process::Role;
 use super::traffic::Dice;
+use super::workers::Role;
 
 /// One kill to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

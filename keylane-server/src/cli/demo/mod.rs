@@ -8,6 +8,8 @@ mod command;
 pub use command::{DemoArguments, Spoil, run};
 
 mod folder;
+pub(super) use folder::{Folder, Leaves};
+
 mod stage;
 
 mod shop;
@@ -15,10 +17,15 @@ mod traffic;
 
 mod kills;
 mod process;
+pub(super) use process::{Process, in_words};
+
 mod workers;
+pub(super) use workers::evidence_in;
 
 mod display;
+pub(super) use display::{marked, told};
 
 mod ledger;
 pub mod proof;
 mod report;
+pub(super) use report::{Paint, grouped};

@@ -1,36 +1,12 @@
 //! A worker as a real process of its own: started so that it cannot outlive the demo, killed, started again, asked to drain.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
+use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
-
-/// Which half of the road a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Origin → log.
-    Capture,
-    /// Log → replica.
-    Apply,
-}
-
-impl Role {
-    /// As `run --only` takes it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Capture => "capture",
-            Role::Apply => "apply",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// A running worker process. Dropping it kills it.
 #[derive(Debug)]
@@ -39,19 +15,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `keylane run --only ROLE` on a configuration; what it logs goes to the end of `ROLE.log` beside it.
+    /// Starts this program with these arguments; what it logs goes to the end of a file.
     ///
     /// # Errors
     /// If the process cannot be started or its log not be opened.
-    pub fn start(role: Role, config: &Path) -> io::Result<Self> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log_of(role, config))?;
+    pub fn start<'a>(
+        arguments: impl IntoIterator<Item = &'a OsStr>,
+        log: &Path,
+    ) -> io::Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["run", "--only", role.word(), "--color", "never", "--config"])
-            .arg(config)
+            .args(["--color", "never"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -127,11 +103,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Where a worker's log is.
-pub fn log_of(role: Role, config: &Path) -> PathBuf {
-    config.with_file_name(format!("{role}.log"))
 }
 
 /// An exit status as a person says it.

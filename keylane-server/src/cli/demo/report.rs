@@ -201,10 +201,11 @@ impl Report {
 
 /// Colours, or none.
 #[derive(Clone, Copy)]
-struct Paint(bool);
+pub struct Paint(pub bool);
 
 impl Paint {
-    fn with(self, code: &str, text: &str) -> String {
+    /// A text in a colour, by its number at a terminal.
+    pub fn with(self, code: &str, text: &str) -> String {
         if self.0 {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {

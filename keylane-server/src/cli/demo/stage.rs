@@ -6,17 +6,21 @@ use std::path::{Path, PathBuf};
 use keylane::workers::stats::now_us;
 
 use super::display::View;
-use super::folder::Folder;
-use super::process::Role;
+use super::folder::{Folder, Leaves};
 use super::shop;
 use super::traffic::{Dice, Traffic};
-use super::workers::Workers;
+use super::workers::{Role, Workers};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
 use crate::wire_up::{Road, roads};
 
 /// The demo's configuration, as it stands in its folder.
 const CONFIGURATION: &str = include_str!("keylane.yaml");
+/// What it leaves there.
+const LEAVES: Leaves = Leaves {
+    databases: &["origin.db", "replica.db"],
+    others: &["keylane.yaml", "capture.log", "apply.log", ".keylane"],
+};
 /// A worker that has said nothing for so long is not believed about its lag.
 const SILENT_US: i64 = 1_500_000;
 
@@ -60,7 +64,7 @@ impl Stage {
     /// # Errors
     /// If the folder cannot be used or a database not be made.
     pub async fn set(dir: Option<&Path>, seed: u64) -> Result<Self, Failure> {
-        let folder = Folder::take(dir)?;
+        let folder = Folder::take(dir, LEAVES)?;
         let cannot = |what: &str, error: &dyn std::fmt::Display| {
             Failure::new(Exit::Error, format!("the demo cannot {what}: {error}"))
         };

@@ -1,14 +1,40 @@
 //! The demo's two worker processes over all their lives: killed at random moments, started again, their counters summed.
 
-use std::io;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
-use super::process::{Process, Role, in_words, log_of};
+use super::process::{Process, in_words};
 use crate::status::{ApplyStatus, CaptureStatus, read_all};
 
 /// A worker may take this long to drain after SIGTERM.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
+
+/// Which half of the road a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Origin → log.
+    Capture,
+    /// Log → replica.
+    Apply,
+}
+
+impl Role {
+    /// As `run --only` takes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Capture => "capture",
+            Role::Apply => "apply",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
 
 /// What the workers told, summed over their lives. What a killed life did after its last word is not in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +96,7 @@ impl Life {
     fn start(role: Role, config: &Path) -> io::Result<Self> {
         Ok(Life {
             role,
-            process: Some(Process::start(role, config)?),
+            process: Some(started(role, config)?),
             told_us: 0,
             pending: None,
         })
@@ -100,7 +126,7 @@ impl Life {
         }
         let (since, kills) = self.pending.unwrap_or((Instant::now(), 0));
         self.pending = Some((since, kills + 1));
-        self.process = Some(Process::start(self.role, config)?);
+        self.process = Some(started(self.role, config)?);
         Ok(killed)
     }
 }
@@ -250,11 +276,26 @@ impl Workers {
     }
 }
 
-/// Where a worker's log is, and the last error in it.
+/// `keylane run --only ROLE` on a configuration; what it logs goes to `ROLE.log` beside it.
+fn started(role: Role, config: &Path) -> io::Result<Process> {
+    let words = ["run", "--only", role.word(), "--config"].map(OsStr::new);
+    let arguments = words.into_iter().chain([config.as_os_str()]);
+    Process::start(arguments, &log_of(role, config))
+}
+
+/// Where a worker's log is.
+fn log_of(role: Role, config: &Path) -> PathBuf {
+    config.with_file_name(format!("{role}.log"))
+}
+
 fn evidence(role: Role, config: &Path) -> String {
+    evidence_in(&log_of(role, config))
+}
+
+/// Where a process's log is, and the last error in it.
+pub fn evidence_in(log: &Path) -> String {
     const LENGTH_MAX: usize = 400;
-    let log = log_of(role, config);
-    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let text = std::fs::read_to_string(log).unwrap_or_default();
     let line = text
         .lines()
         .rev()

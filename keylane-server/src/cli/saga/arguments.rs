@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::{act, check, list, serve, show, start};
+use super::{act, check, demo, list, serve, show, start};
 use crate::cli::{examples, load};
 use crate::exit_code::{Exit, Failure};
 
@@ -23,6 +23,9 @@ enum SagaCommand {
     /// Drive sagas until told to stop (SIGTERM takes in what is on its way), and serve them over HTTP. Several processes share the sagas.
     #[command(after_help = examples::SAGA_SERVE)]
     Serve,
+    /// See both styles of sagas on one laptop, with nothing installed: trips over three services, killed midway; then the proof that seats, rooms and money add up.
+    #[command(after_help = examples::SAGA_DEMO)]
+    Demo(demo::DemoArguments),
     /// Begin a saga.
     #[command(after_help = examples::SAGA_START)]
     Start(start::StartArguments),
@@ -60,11 +63,13 @@ pub(in crate::cli) fn run(
     config: &Path,
     arguments: &SagaArguments,
     quiet: bool,
+    colors: (bool, bool),
 ) -> Result<Exit, Failure> {
     let act = |verb, asked| act::run(&load(config)?, verb, asked);
     match &arguments.command {
         SagaCommand::Check(check) => Ok(check::run(check, quiet)),
         SagaCommand::Serve => serve::run(&load(config)?),
+        SagaCommand::Demo(demo) => demo::run(demo, quiet, colors),
         SagaCommand::Start(start) => start::run(&load(config)?, start),
         SagaCommand::List(list) => list::run(&load(config)?, list),
         SagaCommand::Show(show) => show::run(&load(config)?, show),

@@ -5,6 +5,8 @@ pub(super) use arguments::{SagaArguments, run};
 
 mod check;
 
+mod demo;
+
 mod serve;
 
 mod start;
