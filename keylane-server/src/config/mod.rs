@@ -71,7 +71,7 @@ pub use pipeline::{Pipeline, PipelineName};
 pub use reconcile::{Reconcile, Schedule};
 pub use replica::Replica;
 pub use saga::{SagaCode, load_saga, parse_saga, saga_keys, saga_reference_markdown};
-pub use saga_service::{SagaParticipant, SagaService, SagaWay};
+pub use saga_service::{SagaParticipant, SagaService, SagaStarts, SagaWay};
 pub use secret::Secret;
 pub use tables::{TableName, TablePattern};
 pub use template::{InitAnswers, InitTable, SecretFile, Template, TemplateError};

@@ -11,7 +11,7 @@ use super::from_topics::{NO_TOPIC, is_topic};
 use super::keys::{Absent, DAY_MS, HOUR_MS, Key, SECOND_MS, Takes};
 use super::lists;
 use super::origin;
-use super::reader::{Block, Read};
+use super::reader::{Block, Read, Text};
 use super::replica::{self, Replica};
 use super::secret::Secret;
 use super::tree::{Entry, printable_key};
@@ -56,6 +56,12 @@ pub(super) const KEYS: &[Key] = &[
         means: "The topic of the answers of participants that read topics; it must be there. All processes that share the sagas name the same.",
     },
     Key {
+        name: "starts",
+        takes: Takes::Block(STARTS),
+        absent: Absent::Means("no saga is begun by an event"),
+        means: "Sagas that events of type `saga.start` begin, out of services' own outboxes.",
+    },
+    Key {
         name: "lease",
         takes: Takes::Duration {
             min_ms: SECOND_MS,
@@ -78,6 +84,21 @@ pub(super) const KEYS: &[Key] = &[
         takes: Takes::Block(STUCK),
         absent: Absent::Means("its defaults"),
         means: "When sagas that need help are told to all channels of `notify`.",
+    },
+];
+
+const STARTS: &[Key] = &[
+    Key {
+        name: "topic",
+        takes: Takes::Text("a topic of `log.kafka`"),
+        absent: Absent::Required,
+        means: "Their topic; it must be there. All processes that share the sagas name the same.",
+    },
+    Key {
+        name: "dead_letter",
+        takes: Takes::Text("a topic of `log.kafka`"),
+        absent: Absent::Means("the topic's name and `.dead`"),
+        means: "Where events go that begin no saga, with what is wrong with them; it must be there. `keylane consume redrive` puts them back.",
     },
 ];
 
@@ -155,12 +176,23 @@ pub struct SagaService {
     pub reply_url: Option<String>,
     /// The topic of answers.
     pub reply_topic: Option<String>,
+    /// Where events that begin sagas come in.
+    pub starts: Option<SagaStarts>,
     /// How long a lease holds.
     pub lease: Duration,
     /// How long sagas that ended are kept.
     pub retention: Duration,
     /// When sagas that need help are told.
     pub stuck: Option<SagasRule>,
+}
+
+/// Where events that begin sagas come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaStarts {
+    /// The topic.
+    pub topic: String,
+    /// The topic of those that begin none.
+    pub dead_letter: String,
 }
 
 /// A participant that definitions call by name.
@@ -212,7 +244,14 @@ pub(super) fn read(parent: &Block<'_>) -> Read<Option<SagaService>> {
     });
     let concurrency = block.count("concurrency");
     let reply_url = reply_url(&block);
-    let reply_topic = reply_topic(&block);
+    let reply_topic = topic(&block, "reply_topic");
+    let starts = match block.is_written("starts") {
+        true => block
+            .block("starts")
+            .and_then(|inner| starts(&inner))
+            .map(Some),
+        false => Ok(None),
+    };
     let (lease, retention) = (block.duration("lease"), block.duration("retention"));
     let stuck = block.block("stuck").and_then(|inner| stuck(&inner));
     Ok(Some(SagaService {
@@ -222,6 +261,7 @@ pub(super) fn read(parent: &Block<'_>) -> Read<Option<SagaService>> {
         concurrency: concurrency?,
         reply_url: reply_url?,
         reply_topic: reply_topic?,
+        starts: starts?,
         lease: lease?,
         retention: retention?,
         stuck: stuck?,
@@ -253,12 +293,24 @@ fn reply_url(block: &Block<'_>) -> Read<Option<String>> {
     }
 }
 
-fn reply_topic(block: &Block<'_>) -> Read<Option<String>> {
-    match block.text_if_any("reply_topic")? {
-        Some(text) if !is_topic(&text.value) => {
-            Err(block.bad(Code::BadName, "reply_topic", &text, NO_TOPIC))
-        }
-        text => Ok(text.map(|text| text.value)),
+fn starts(block: &Block<'_>) -> Read<SagaStarts> {
+    let (name, dead_letter) = (block.text("topic"), topic(block, "dead_letter"));
+    let name = name.and_then(|text| named_topic(block, "topic", text))?;
+    Ok(SagaStarts {
+        dead_letter: dead_letter?.unwrap_or_else(|| format!("{name}.dead")),
+        topic: name,
+    })
+}
+
+fn topic(block: &Block<'_>, key: &'static str) -> Read<Option<String>> {
+    let text = block.text_if_any(key)?;
+    text.map(|text| named_topic(block, key, text)).transpose()
+}
+
+fn named_topic(block: &Block<'_>, key: &'static str, text: Text) -> Read<String> {
+    match is_topic(&text.value) {
+        true => Ok(text.value),
+        false => Err(block.bad(Code::BadName, key, &text, NO_TOPIC)),
     }
 }
 

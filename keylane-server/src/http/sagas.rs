@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use keylane::saga::orchestrator::{Door, NotAsked, NotBegun, Orchestrator, Plans};
+use keylane::saga::orchestrator::{Door, NotAsked, NotBegun, Orchestrator, Plans, SagaRequest};
 use keylane::workers::stats::now_us;
 use keylane_core::saga::wire::{AnswerMessage, Attributes, BODY_BYTES_MAX};
 use keylane_core::saga::{
@@ -19,7 +19,7 @@ use keylane_core::saga::{
 use serde_json::{Value, json};
 
 use super::saga_metrics;
-use crate::saga::{LIST_MAX, SagaRequest, before_us, list_wire, shown_wire, states};
+use crate::saga::{LIST_MAX, before_us, list_wire, shown_wire, states};
 use crate::wire_up::Sagas;
 
 /// What is asked of sagas over HTTP is asked here.

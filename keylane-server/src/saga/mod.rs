@@ -8,8 +8,8 @@ pub use plan_text::plan_text;
 mod plan_wire;
 pub use plan_wire::{mistakes_wire, plan_wire};
 
-mod request;
-pub use request::{SagaRequest, named};
+mod named;
+pub use named::named;
 
 mod filter;
 pub use filter::{LIST_MAX, before_us, states};

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use keylane::kafka::KafkaSettings;
 use keylane::postgres::saga::PostgresSagas;
 use keylane::saga::orchestrator::{
-    Address, KafkaWay, Orchestrator, OrchestratorSettings, ParticipantSettings, Plans,
+    Address, KafkaWay, Orchestrator, OrchestratorSettings, ParticipantSettings, Plans, StartsWay,
 };
 use keylane::sqlite::saga::SqliteSagas;
 use keylane_core::saga::{Plan, SagaDesk, SagaStore, StoreError, StoreErrorKind};
 
 use super::roads::kafka_settings;
-use crate::config::{Config, Log, Replica, SagaService, SagaWay, load_saga, parse_saga};
+use crate::config::{
+    Config, Log, Replica, SagaService, SagaStarts, SagaWay, load_saga, parse_saga,
+};
 use crate::exit_code::{Exit, Failure};
 
 /// What PostgreSQL calls the connections.
@@ -108,6 +111,7 @@ pub fn orchestrator(config: &Config, sagas: &Sagas) -> Result<Arc<Orchestrator>,
     let reply_url = service.reply_url.as_ref();
     settings.reply_url = reply_url.map(|base| format!("{base}/v1/sagas/{{id}}/replies"));
     settings.kafka = kafka(config, service)?;
+    settings.starts = starts(config, service)?;
     for (name, participant) in &service.participants {
         let address = match &participant.way {
             SagaWay::Http { url, auth_token } => Address::Http {
@@ -135,16 +139,37 @@ fn kafka(config: &Config, service: &SagaService) -> Result<Option<KafkaWay>, Fai
     let Some(topic) = &service.reply_topic else {
         return Ok(None);
     };
+    Ok(Some(KafkaWay {
+        settings: cluster(config, "saga.reply_topic")?,
+        group: group(topic),
+        reply_topic: topic.clone(),
+    }))
+}
+
+/// Where events that begin sagas come in.
+fn starts(config: &Config, service: &SagaService) -> Result<Option<StartsWay>, Failure> {
+    let Some(SagaStarts { topic, dead_letter }) = &service.starts else {
+        return Ok(None);
+    };
+    Ok(Some(StartsWay {
+        settings: cluster(config, "saga.starts")?,
+        group: group(topic),
+        topic: topic.clone(),
+        dead_letter: dead_letter.clone(),
+    }))
+}
+
+/// One for each topic: two services at one cluster do not take each other's records.
+fn group(topic: &str) -> String {
+    format!("keylane-saga-{topic}")
+}
+
+fn cluster(config: &Config, key: &str) -> Result<KafkaSettings, Failure> {
     let Log::Kafka(log) = &config.log else {
-        let message = "saga.reply_topic is a topic of a cluster: write which under log.kafka";
+        let message = format!("{key} names a topic of a cluster: write which under log.kafka");
         return Err(Failure::new(Exit::Usage, message));
     };
     let mut settings = kafka_settings(log);
     "keylane-saga".clone_into(&mut settings.client_id);
-    Ok(Some(KafkaWay {
-        settings,
-        // One for each reply topic: two services at one cluster do not take each other's answers.
-        group: format!("keylane-saga-{topic}"),
-        reply_topic: topic.clone(),
-    }))
+    Ok(settings)
 }

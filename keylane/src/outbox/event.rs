@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::error::OutboxError;
 
+/// The type of the event that begins a saga.
+pub const SAGA_START: &str = "saga.start";
+
 /// An event to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxEvent {
@@ -43,6 +46,21 @@ impl OutboxEvent {
             headers: Vec::new(),
             payload: None,
         }
+    }
+
+    /// An event that begins a saga of a definition, for the topic that the orchestrator reads them from (`saga.starts.topic`). The business key begins one saga of the definition, however often it comes.
+    pub fn saga_start(
+        topic: impl Into<String>,
+        definition: impl Into<String>,
+        key: impl Into<String>,
+        data: &Value,
+    ) -> Self {
+        let key = key.into();
+        OutboxEvent::new(topic, SAGA_START)
+            .key(key.as_str())
+            .subject(key)
+            .header("ce_sagadef", definition)
+            .json(data)
     }
 
     /// With this key.

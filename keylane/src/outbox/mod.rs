@@ -26,7 +26,7 @@ mod error;
 pub use error::OutboxError;
 
 mod event;
-pub use event::OutboxEvent;
+pub use event::{OutboxEvent, SAGA_START};
 
 mod table;
 pub use table::Outbox;

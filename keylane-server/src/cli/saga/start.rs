@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use keylane::saga::orchestrator::{Desk, NotBegun};
+use keylane::saga::orchestrator::{Desk, NotBegun, SagaRequest};
 use keylane_core::saga::State;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::show;
 use crate::cli::{Format, block_on, print};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::saga::{SagaRequest, named, show_text, shown_wire};
+use crate::saga::{named, show_text, shown_wire};
 use crate::wire_up::{Sagas, sagas, store_failure};
 
 /// How often it is looked whether it has ended.

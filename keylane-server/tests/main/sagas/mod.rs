@@ -13,4 +13,6 @@ mod demo;
 
 mod apart;
 
+mod starts;
+
 mod topics;

@@ -12,6 +12,8 @@
 //! - `dispatch`: commands on their way, participant by participant.
 //! - `http`: a command as a request, and what the response says.
 //! - `kafka`: commands to topics, and answers from one.
+//! - `request`: what a saga is asked to be.
+//! - `starts`: sagas that events begin.
 //! - `run`: the loop.
 //! - `stats`: figures.
 //!
@@ -50,6 +52,12 @@ mod http;
 
 mod kafka;
 pub use kafka::KafkaWay;
+
+mod request;
+pub use request::SagaRequest;
+
+mod starts;
+pub use starts::StartsWay;
 
 mod run;
 pub use run::Orchestrator;

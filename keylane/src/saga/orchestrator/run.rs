@@ -17,8 +17,10 @@ use super::kafka;
 use super::leases::{self, Held};
 use super::plans::Plans;
 use super::settings::OrchestratorSettings;
+use super::starts;
 use super::stats::{OrchestratorStats, ParticipantFigures};
 use super::turner::{Besides, Ended, Turner};
+use crate::consumer::ConsumerError;
 use crate::workers::stats::now_us;
 
 /// How often it is looked what is due.
@@ -27,8 +29,8 @@ const TICK: Duration = Duration::from_millis(50);
 const RELAY_INTERVAL: Duration = Duration::from_millis(200);
 /// How often parked answers are looked through.
 const PARKED_INTERVAL: Duration = Duration::from_secs(5);
-/// How often answers are tried to be read after that was not possible.
-const ANSWERS_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a topic is tried to be read after that was not possible.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 /// How often what is old is forgotten.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 /// The pauses after a store did not do it.
@@ -115,6 +117,7 @@ impl Orchestrator {
             self.turns(&stop, &ended),
             self.relay(&stop),
             self.answers(&stop),
+            self.starts(&stop),
             self.forget(&stop)
         );
         // Answered or not, the beat is over before the shards are given up.
@@ -291,18 +294,31 @@ impl Orchestrator {
         let Some(way) = &self.settings.kafka else {
             return;
         };
-        while !stop.is_cancelled() {
-            if let Err(error) = kafka::answers(way, &self.door, stop.clone()).await {
-                tracing::error!(
-                    topic = way.reply_topic,
-                    "KL-SAGA-207: no answers come in: {error}"
-                );
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(ANSWERS_INTERVAL) => {}
-                }
-            }
-        }
+        let read = async || kafka::answers(way, &self.door, stop.clone()).await;
+        let told = |error: ConsumerError| {
+            tracing::error!(
+                topic = way.reply_topic,
+                "KL-SAGA-207: no answers come in: {error}"
+            );
+        };
+        again(read, told, stop).await;
+    }
+
+    /// Sagas that events begin.
+    async fn starts(&self, stop: &CancellationToken) {
+        let Some(way) = &self.settings.starts else {
+            return;
+        };
+        let Turner { plans, store, .. } = &self.turner;
+        let kept = (plans.as_ref(), store.as_ref());
+        let read = async || starts::starts(way, &self.door, kept, stop.clone()).await;
+        let told = |error: ConsumerError| {
+            tracing::error!(
+                topic = way.topic,
+                "KL-SAGA-208: events begin no sagas: {error}"
+            );
+        };
+        again(read, told, stop).await;
     }
 
     async fn forget(&self, stop: &CancellationToken) {
@@ -325,6 +341,23 @@ impl Orchestrator {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(FORGET_INTERVAL) => {}
+            }
+        }
+    }
+}
+
+/// Reads a topic until `stop`, anew after what only a person can help with.
+async fn again(
+    read: impl AsyncFn() -> Result<(), ConsumerError>,
+    told: impl Fn(ConsumerError),
+    stop: &CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        if let Err(error) = read().await {
+            told(error);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(TOPIC_INTERVAL) => {}
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use keylane_core::saga::BreakerTerms;
 
 use super::kafka::KafkaWay;
+use super::starts::StartsWay;
 
 /// Where a participant is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct OrchestratorSettings {
     pub reply_url: Option<String>,
     /// How participants that read topics are reached, if any are.
     pub kafka: Option<KafkaWay>,
+    /// Where events that begin sagas come in, if they do.
+    pub starts: Option<StartsWay>,
     /// Participants that definitions call by name.
     pub participants: BTreeMap<String, ParticipantSettings>,
     /// Commands at a time to a participant of which nothing else is said.
@@ -64,6 +67,7 @@ impl OrchestratorSettings {
             source: "keylane".to_owned(),
             reply_url: None,
             kafka: None,
+            starts: None,
             participants: BTreeMap::new(),
             concurrency: 32,
             hold: Duration::from_secs(10),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use keylane::Outbox;
 use keylane::outbox::OutboxEvent;
-use keylane::saga::orchestrator::Desk;
+use keylane::saga::orchestrator::{Desk, SagaRequest};
 use keylane_core::saga::{Filter, Shown, State};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -20,7 +20,6 @@ use super::travel::{ORDERED, ORDERS, Service, trip};
 use crate::cli::demo::{Folder, Leaves};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::saga::SagaRequest;
 use crate::wire_up::{Sagas, sagas};
 
 /// What it leaves in its folder.

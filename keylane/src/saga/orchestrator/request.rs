@@ -1,12 +1,14 @@
-//! A request for a saga, from a command or over HTTP.
+//! A request for a saga, from a command, over HTTP or in an event.
 
 use std::sync::Arc;
 
-use keylane::saga::orchestrator::Plans;
 use keylane_core::model::fingerprint;
 use keylane_core::saga::wire::BODY_BYTES_MAX;
 use keylane_core::saga::{Plan, Start};
 use serde_json::{Value, json};
+
+use super::plans::Plans;
+use crate::workers::stats::now_us;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -63,23 +65,7 @@ impl SagaRequest {
 
 /// A new id: ordered by time, to the millisecond, and nobody else's.
 fn new_id() -> String {
-    let ms = keylane::workers::stats::now_us() / 1000;
+    let ms = now_us() / 1000;
     let (high, low): (u16, u64) = (rand::random(), rand::random());
     format!("{ms:012x}-{high:04x}-{low:016x}")
-}
-
-/// `NAME` or `NAME@VERSION`.
-///
-/// # Errors
-/// In words, if it is neither.
-pub fn named(text: &str) -> Result<(String, Option<u32>), String> {
-    match text.split_once('@') {
-        None => Ok((text.to_owned(), None)),
-        Some((name, version)) => {
-            let version = version
-                .parse()
-                .map_err(|_| format!("{version} is no version: write NAME@1"))?;
-            Ok((name.to_owned(), Some(version)))
-        }
-    }
 }
