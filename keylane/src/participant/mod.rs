@@ -36,6 +36,7 @@
 //! - `step`: what a step is made of, and what it is given.
 //! - `barrier`: the rows in words that both databases share.
 //! - `choreography`: steps that nobody drives: events set them going and undo them.
+//! - `lock`: what a saga has touched is kept from others.
 //! - `respond`: over HTTP, whatever serves it.
 //! - `consume`: over Kafka.
 //! - `follow`: events of an embedded log.
@@ -66,3 +67,6 @@ pub use consume::{CommandConsumer, hear, serve};
 
 mod follow;
 pub use follow::{Places, follow};
+
+mod lock;
+pub use lock::SemanticLock;

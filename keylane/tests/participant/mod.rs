@@ -5,6 +5,7 @@ mod choreography;
 mod commands;
 mod follow;
 mod http;
+mod locks;
 mod other_languages;
 mod over_kafka;
 mod postgres;
