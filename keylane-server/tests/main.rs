@@ -14,6 +14,8 @@ mod chaos;
 mod check_mends;
 #[path = "main/check_tables.rs"]
 mod check_tables;
+#[path = "main/choreographies.rs"]
+mod choreographies;
 #[path = "main/commands.rs"]
 mod commands;
 #[path = "main/config.rs"]

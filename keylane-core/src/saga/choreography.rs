@@ -15,6 +15,26 @@ use super::message::{Op, Outcome};
 mod alarm;
 pub use alarm::{Alarm, Expected, Patience};
 
+mod check;
+pub use check::{ChoreographyFinding, ChoreographyRule, check_choreography};
+
+mod heard;
+pub use heard::{HeardError, heard_of};
+
+mod known;
+pub use known::{Choreographies, Standing, TrackRow};
+
+mod signal;
+pub use signal::{Signal, SignalKind};
+
+mod operate;
+pub use operate::{Answer, Request, operate};
+
+mod timeline;
+
+mod port;
+pub use port::{NotedSignal, TrackStore, Tracked};
+
 /// The most event types that are kept of a saga.
 const TYPES_MAX: usize = 256;
 /// The most services that are kept of a step.
@@ -54,7 +74,7 @@ impl Said {
 }
 
 /// An event that belongs to a saga.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Its type.
     pub type_name: String,
@@ -62,10 +82,14 @@ pub struct Heard {
     pub step: Option<(String, Said)>,
     /// Who sent it.
     pub service: String,
+    /// What it is about, in words of the business.
+    pub subject: Option<String>,
     /// The steps that it is expected to set going, if it says so; empty: none.
     pub next: Option<Vec<String>>,
     /// It aborts the saga.
     pub aborts: bool,
+    /// Somebody says so who is not the step's service.
+    pub by_hand: bool,
     /// When it was made, by its own word, microseconds since 1970: a repeat has the same.
     pub at_us: i64,
 }
@@ -75,8 +99,25 @@ pub struct Heard {
 pub struct Choreography {
     /// Its name.
     pub name: String,
+    /// The topics of its events.
+    pub topics: Vec<String>,
+    /// The topic that an abort goes into; `None`: into each of its topics.
+    pub signal: Option<String>,
+    /// The types of events that begin it: no step tells them.
+    pub begins: Vec<String>,
     /// Its steps.
     pub steps: Vec<ChoreographyStep>,
+    /// How long what may take.
+    pub patience: Patience,
+}
+
+impl Choreography {
+    /// The topics that an abort goes into.
+    pub fn signal_topics(&self) -> &[String] {
+        self.signal
+            .as_ref()
+            .map_or(&self.topics, std::slice::from_ref)
+    }
 }
 
 /// A step of a choreography.
@@ -95,14 +136,25 @@ pub struct ChoreographyStep {
 pub struct Track {
     /// The steps that were heard of.
     pub steps: BTreeMap<String, StepTrack>,
-    /// The types of events that were heard, and when first.
-    pub types: BTreeMap<String, i64>,
+    /// The types of events that were heard.
+    pub types: BTreeMap<String, TypeTrack>,
+    /// What its first event that says so is about, and when that was made.
+    pub subject: Option<(i64, String)>,
     /// When it was aborted first.
     pub aborted_us: Option<i64>,
     /// When its first event was made.
     pub first_us: Option<i64>,
     /// When its last event was made.
     pub last_us: Option<i64>,
+}
+
+/// What is known of the events of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypeTrack {
+    /// When the first was made.
+    pub first_us: i64,
+    /// One of them told of a step.
+    pub of_step: bool,
 }
 
 /// What is known of a step.
@@ -127,15 +179,23 @@ impl Track {
         if heard.aborts {
             sooner(&mut self.aborted_us, at_us);
         }
-        let first = self.types.entry(heard.type_name.clone()).or_insert(at_us);
-        *first = at_us.min(*first);
+        let of_type = TypeTrack {
+            first_us: at_us,
+            of_step: heard.step.is_some(),
+        };
+        let known = self.types.entry(heard.type_name.clone()).or_insert(of_type);
+        known.join(of_type);
         bound(&mut self.types, TYPES_MAX);
+        let subject = heard.subject.iter().map(|it| (at_us, it.clone()));
+        self.subject = self.subject.take().into_iter().chain(subject).min();
         if let Some((id, said)) = &heard.step {
             let step = self.steps.entry(id.clone()).or_default();
             let first = step.said.entry(*said).or_insert(at_us);
             *first = at_us.min(*first);
             step.leaves_open |= *said == Said::Done && heard.next.is_none();
-            step.services.insert(heard.service.clone());
+            if !heard.by_hand {
+                step.services.insert(heard.service.clone());
+            }
             if step.services.len() > SERVICES_MAX {
                 step.services.pop_last();
             }
@@ -154,11 +214,13 @@ impl Track {
             self.steps.entry(id.clone()).or_default().join(theirs);
         }
         bound(&mut self.steps, STEPS_MAX);
-        for (name, at_us) in &other.types {
-            let first = self.types.entry(name.clone()).or_insert(*at_us);
-            *first = (*at_us).min(*first);
+        for (name, of_type) in &other.types {
+            let known = self.types.entry(name.clone()).or_insert(*of_type);
+            known.join(*of_type);
         }
         bound(&mut self.types, TYPES_MAX);
+        let subjects = self.subject.take().into_iter();
+        self.subject = subjects.chain(other.subject.clone()).min();
         for (mine, theirs) in [
             (&mut self.aborted_us, other.aborted_us),
             (&mut self.first_us, other.first_us),
@@ -177,6 +239,13 @@ impl Track {
             .values()
             .filter_map(|step| step.said.get(&Said::Failed));
         failed.copied().chain(self.aborted_us).min()
+    }
+}
+
+impl TypeTrack {
+    fn join(&mut self, other: TypeTrack) {
+        self.first_us = self.first_us.min(other.first_us);
+        self.of_step |= other.of_step;
     }
 }
 

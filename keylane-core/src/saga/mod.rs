@@ -41,7 +41,7 @@ mod port;
 pub use port::{
     BATCH_MAX, Batch, Change, Count, Figures, Filter, Found, KeptDefinition, Lease, Line, Listed,
     PARKED_MAX, ParkedAnswer, SHARDS, SagaDesk, SagaStore, Shown, StoreError, StoreErrorKind,
-    Unsent, Wanted, Written, shard_of,
+    Style, Unsent, Wanted, Written, shard_of,
 };
 
 mod breaker;
@@ -54,6 +54,8 @@ pub mod wire;
 
 mod choreography;
 pub use choreography::{
-    Alarm, Choreography, ChoreographyStep, Expected, Heard, Part, Patience, Said, StepTrack, Track,
-    reaction, told,
+    Alarm, Answer, Choreographies, Choreography, ChoreographyFinding, ChoreographyRule,
+    ChoreographyStep, Expected, Heard, HeardError, NotedSignal, Part, Patience, Request, Said,
+    Signal, SignalKind, Standing, StepTrack, Track, TrackRow, TrackStore, Tracked, TypeTrack,
+    check_choreography, heard_of, operate, reaction, told,
 };

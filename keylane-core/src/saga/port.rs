@@ -222,7 +222,7 @@ pub struct Filter {
     pub states: Vec<State>,
     /// Of this definition.
     pub definition: Option<String>,
-    /// Of which this step is out.
+    /// Of which this step is out; of a choreographed one: that it waits for.
     pub step: Option<String>,
     /// With this key.
     pub key: Option<String>,
@@ -251,17 +251,38 @@ impl State {
     }
 }
 
+/// Who moves a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Style {
+    /// An orchestrator, by commands.
+    Orchestration,
+    /// Nobody: services react to each other's events.
+    Choreography,
+}
+
+impl Style {
+    /// Its name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Style::Orchestration => "orchestration",
+            Style::Choreography => "choreography",
+        }
+    }
+}
+
 /// A saga in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
     /// Its id.
     pub id: String,
-    /// Its business key.
+    /// Who moves it.
+    pub style: Style,
+    /// Its business key; of a choreographed one, what its first event is about.
     pub key: Option<String>,
-    /// The name of its definition.
-    pub definition: String,
-    /// The version of its definition.
-    pub version: u32,
+    /// The name of its definition; `None`: a choreographed one that belongs to none that is known.
+    pub definition: Option<String>,
+    /// The version of its definition, where that has one.
+    pub version: Option<u32>,
     /// Where it stands.
     pub state: State,
     /// The step that it stands at: one that needs help, else the first that is out.
@@ -307,8 +328,10 @@ pub struct Shown {
 /// Figures of the sagas of one definition in one state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
-    /// The definition.
-    pub definition: String,
+    /// Who moves them.
+    pub style: Style,
+    /// The definition, if one is known.
+    pub definition: Option<String>,
     /// The state.
     pub state: State,
     /// How many.
@@ -328,13 +351,13 @@ pub struct Figures {
     pub parked: u64,
 }
 
-/// Where sagas are kept, as people see it.
+/// Where sagas of both styles are kept, as people see it.
 #[async_trait]
 pub trait SagaDesk: Send + Sync {
     /// Those of a filter, the youngest first.
     async fn list(&self, filter: &Filter) -> Result<Vec<Listed>, StoreError>;
 
-    /// All of one; `None`: there is none, or it ended and is forgotten.
+    /// All of one that is driven; `None`: there is none, or it ended and is forgotten.
     async fn show(&self, id: &str) -> Result<Option<Shown>, StoreError>;
 
     /// How many there are.
@@ -359,9 +382,10 @@ impl Saga {
         let step = place.and_then(|place| plan.step(place));
         Listed {
             id: self.id.clone(),
+            style: Style::Orchestration,
             key: self.key.clone(),
-            definition: self.definition.clone(),
-            version: self.version,
+            definition: Some(self.definition.clone()),
+            version: Some(self.version),
             state: self.state(),
             step: step.map(|step| step.id.clone()),
             attempts: row.map_or(0, |row| row.attempts),

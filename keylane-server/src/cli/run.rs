@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use keylane::saga::orchestrator::Orchestrator;
 use keylane::workers::stats::{ApplyStats, CaptureStats, now_us};
 use keylane::workers::{apply, capture};
 use tokio::task::JoinHandle;
@@ -19,7 +18,7 @@ use crate::notify::Watching;
 use crate::reconcile::Scheduling;
 use crate::shutdown;
 use crate::status::{ApplyStatus, CaptureStatus, Observer, ProcessStatus, RateMeter};
-use crate::wire_up::{EventIntake, Road, Sagas, orchestrator, roads, sagas};
+use crate::wire_up::{Driving, EventIntake, Road, Sagas, roads, sagas};
 
 /// How often the status file is replaced.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
@@ -73,9 +72,9 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
         }
         let observer = Arc::new(Observer::new(config, &[], &roads)?);
         let served = CancellationToken::new();
-        let driving = driving(config, arguments).await?;
-        let paths = driving.as_ref().map(|it| it.paths.clone());
-        let desk = driving.as_ref().map(|it| it.sagas.desk.clone());
+        let driven = driven(config, arguments).await?;
+        let paths = driven.as_ref().map(|it| it.paths.clone());
+        let desk = driven.as_ref().map(|it| it.sagas.desk.clone());
         let service = http::serve(&config.http, &config.state_dir, observer.clone(), (EventIntake::of(config), paths), &served).await?;
         let watching = Watching::start(config, observer, desk)?;
         let scheduling = Scheduling::start(config);
@@ -83,8 +82,8 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
             .into_iter()
             .map(|road| pipeline(config, road, arguments, stop.clone()));
         let drives = async {
-            if let Some(driving) = driving {
-                driving.orchestrator.run(stop.clone()).await;
+            if let Some(driven) = driven {
+                driven.driving.run(stop.clone()).await;
             }
         };
         let (ends, ()) = tokio::join!(futures_util::future::join_all(runs), drives);
@@ -108,25 +107,25 @@ pub(super) fn run(config: &Config, arguments: &RunArguments) -> Result<Exit, Fai
 }
 
 /// Who drives the sagas, and how they are asked for.
-struct Driving {
+struct Driven {
     sagas: Sagas,
-    orchestrator: Arc<Orchestrator>,
+    driving: Driving,
     paths: Arc<SagaPaths>,
 }
 
 /// If the configuration has sagas and no half of the road alone is meant.
-async fn driving(config: &Config, arguments: &RunArguments) -> Result<Option<Driving>, Failure> {
+async fn driven(config: &Config, arguments: &RunArguments) -> Result<Option<Driven>, Failure> {
     let is_whole =
         arguments.only.is_none() && arguments.pipelines.is_empty() && !arguments.until_caught_up;
     if config.saga.is_none() || !is_whole {
         return Ok(None);
     }
     let sagas = sagas(config).await?;
-    let orchestrator = orchestrator(config, &sagas)?;
-    let paths = SagaPaths::new(&sagas, orchestrator.clone());
-    Ok(Some(Driving {
+    let driving = Driving::of(config, &sagas)?;
+    let paths = SagaPaths::new(&sagas, driving.clone());
+    Ok(Some(Driven {
         sagas,
-        orchestrator,
+        driving,
         paths,
     }))
 }

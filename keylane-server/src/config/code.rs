@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use keylane_core::saga::ChoreographyRule;
+
 use super::saga::SagaCode;
 
 /// What kind of mistake a [`Problem`](super::Problem) is.
@@ -52,6 +54,8 @@ pub enum Code {
     NotBuilt,
     /// A mistake that only the definition of a saga can have.
     Saga(SagaCode),
+    /// A mistake that only a choreography can have: a breach of one of its rules.
+    Choreography(ChoreographyRule),
 }
 
 impl Code {
@@ -105,6 +109,15 @@ impl Code {
             Code::Version => "KL-CONFIG-020",
             Code::NotBuilt => "KL-CONFIG-021",
             Code::Saga(code) => code.as_str(),
+            Code::Choreography(rule) => match rule {
+                ChoreographyRule::Name => "KL-SAGA-301",
+                ChoreographyRule::StepCount => "KL-SAGA-302",
+                ChoreographyRule::NamedTwice => "KL-SAGA-303",
+                ChoreographyRule::NothingSetsGoing => "KL-SAGA-304",
+                ChoreographyRule::Cycle => "KL-SAGA-305",
+                ChoreographyRule::NobodyTells => "KL-SAGA-306",
+                ChoreographyRule::BeginsNothing => "KL-SAGA-307",
+            },
         }
     }
 }

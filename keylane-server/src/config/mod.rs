@@ -52,11 +52,17 @@ mod url;
 mod reference;
 mod template;
 
+mod choreography;
 mod saga;
 mod saga_service;
+mod saga_tracker;
 
 pub use apply::{Apply, ExhaustedAction, ForeignKeys, MissingRows, OnError};
 pub use capture::{Capture, Snapshot};
+pub use choreography::{
+    SagaFile, choreography_keys, choreography_reference_markdown, load_choreography,
+    load_saga_file, parse_choreography,
+};
 pub use code::Code;
 pub use error::{ConfigError, Problem, Snippet};
 pub use file::{Config, FILE_BYTES_MAX};
@@ -72,6 +78,7 @@ pub use reconcile::{Reconcile, Schedule};
 pub use replica::Replica;
 pub use saga::{SagaCode, load_saga, parse_saga, saga_keys, saga_reference_markdown};
 pub use saga_service::{SagaParticipant, SagaService, SagaStarts, SagaWay};
+pub use saga_tracker::SagaTracker;
 pub use secret::Secret;
 pub use tables::{TableName, TablePattern};
 pub use template::{InitAnswers, InitTable, SecretFile, Template, TemplateError};

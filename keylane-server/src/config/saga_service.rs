@@ -13,6 +13,7 @@ use super::lists;
 use super::origin;
 use super::reader::{Block, Read, Text};
 use super::replica::{self, Replica};
+use super::saga_tracker::{self, SagaTracker};
 use super::secret::Secret;
 use super::tree::{Entry, printable_key};
 
@@ -28,6 +29,18 @@ pub(super) const KEYS: &[Key] = &[
         takes: Takes::Texts("paths of files, each with one definition"),
         absent: Absent::Means("none"),
         means: "Definitions that are kept in the store when a command begins. What is kept stays, so that what runs keeps its version.",
+    },
+    Key {
+        name: "choreographies",
+        takes: Takes::Texts("paths of files, each with one choreography"),
+        absent: Absent::Means("none"),
+        means: "Sagas that nobody drives and that are followed by their events. All processes that share the sagas name the same.",
+    },
+    Key {
+        name: "tracker",
+        takes: Takes::Block(saga_tracker::KEYS),
+        absent: Absent::Means("its defaults"),
+        means: "How choreographed sagas are followed; with `log.kafka`.",
     },
     Key {
         name: "participants",
@@ -168,6 +181,10 @@ pub struct SagaService {
     pub store: Option<Replica>,
     /// Files with definitions, resolved against the configuration's directory.
     pub definitions: Vec<PathBuf>,
+    /// Files with choreographies, resolved likewise.
+    pub choreographies: Vec<PathBuf>,
+    /// How choreographed sagas are followed.
+    pub tracker: SagaTracker,
     /// Participants by name.
     pub participants: BTreeMap<String, SagaParticipant>,
     /// Commands at a time to one participant.
@@ -234,10 +251,17 @@ pub(super) fn read(parent: &Block<'_>) -> Read<Option<SagaService>> {
             .map(Some),
         false => Ok(None),
     };
-    let definitions = block.texts("definitions").map(|texts| {
-        let paths = texts.iter().map(|text| block.reader.resolve(&text.value));
-        paths.collect()
-    });
+    let paths = |name| {
+        let texts: Read<Vec<Text>> = block.texts(name);
+        texts.map(|texts| {
+            let paths = texts.iter().map(|text| block.reader.resolve(&text.value));
+            paths.collect()
+        })
+    };
+    let (definitions, choreographies) = (paths("definitions"), paths("choreographies"));
+    let tracker = block
+        .block("tracker")
+        .and_then(|inner| saga_tracker::read(&inner));
     let participants = block.each("participants").and_then(|entries| {
         let read = entries.iter().map(|entry| participant(&block, entry));
         lists::all(read).map(|all| all.into_iter().collect())
@@ -257,6 +281,8 @@ pub(super) fn read(parent: &Block<'_>) -> Read<Option<SagaService>> {
     Ok(Some(SagaService {
         store: store?,
         definitions: definitions?,
+        choreographies: choreographies?,
+        tracker: tracker?,
         participants: participants?,
         concurrency: concurrency?,
         reply_url: reply_url?,

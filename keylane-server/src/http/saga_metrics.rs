@@ -1,6 +1,7 @@
 //! Metrics of sagas: how many there are and where they stand, what the orchestrator did, how its participants do.
 
 use keylane::saga::orchestrator::{OrchestratorStats, ParticipantFigures};
+use keylane::saga::tracker::TrackerStats;
 use keylane::workers::stats::now_us;
 use keylane_core::saga::{Count, Figures};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -12,6 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfState {
+    style: &'static str,
     definition: String,
     state: &'static str,
 }
@@ -21,6 +23,7 @@ struct OfParticipant {
     participant: String,
 }
 
+type ReadTracker = fn(&TrackerStats) -> u64;
 type Read = fn(&OrchestratorStats) -> u64;
 type ReadParticipant = fn(&ParticipantFigures) -> usize;
 
@@ -78,6 +81,34 @@ const COUNTERS: &[(&str, &str, Read)] = &[
     }),
 ];
 
+const TRACKER: &[(&str, &str, ReadTracker)] = &[
+    (
+        "tracker_events_heard",
+        "Events of choreographed sagas that are in the store",
+        |it| it.heard.get(),
+    ),
+    (
+        "tracker_records_passed_over",
+        "Records that belong to no choreographed saga",
+        |it| it.passed_over.get(),
+    ),
+    (
+        "tracker_events_unreadable",
+        "Events of sagas that cannot be read",
+        |it| it.unreadable.get(),
+    ),
+    (
+        "tracker_transactions",
+        "Transactions of what was heard",
+        |it| it.batches.get(),
+    ),
+    (
+        "tracker_signals",
+        "Aborts and the like that went out to services",
+        |it| it.told.get(),
+    ),
+];
+
 const PARTICIPANTS: &[(&str, &str, ReadParticipant)] = &[
     (
         "participant_waiting",
@@ -99,12 +130,20 @@ pub(super) fn open_metrics(
     figures: Option<&Figures>,
     stats: &OrchestratorStats,
     participants: &[ParticipantFigures],
+    tracker: Option<&TrackerStats>,
 ) -> String {
     let mut registry = Registry::with_prefix("keylane_saga");
     for (name, help, read) in COUNTERS {
         let counter = Counter::<u64>::default();
         counter.inc_by(read(stats));
         registry.register(*name, *help, counter);
+    }
+    if let Some(tracker) = tracker {
+        for (name, help, read) in TRACKER {
+            let counter = Counter::<u64>::default();
+            counter.inc_by(read(tracker));
+            registry.register(*name, *help, counter);
+        }
     }
     let gauge = |registry: &mut Registry, name: &str, help: &str, value: u64| {
         let gauge: Gauge = Gauge::default();
@@ -161,7 +200,8 @@ fn register_counts(registry: &mut Registry, counts: &[Count]) {
     );
     for count in counts {
         let of = OfState {
-            definition: count.definition.clone(),
+            style: count.style.code(),
+            definition: count.definition.clone().unwrap_or_default(),
             state: count.state.code(),
         };
         let number = i64::try_from(count.sagas).unwrap_or(i64::MAX);

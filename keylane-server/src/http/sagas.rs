@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use keylane::saga::orchestrator::{Door, NotAsked, NotBegun, Orchestrator, Plans, SagaRequest};
+use keylane::saga::orchestrator::{Door, NotAsked, NotBegun, Plans, SagaRequest};
+use keylane::saga::tracker::TrackerStats;
 use keylane::workers::stats::now_us;
 use keylane_core::saga::wire::{AnswerMessage, Attributes, BODY_BYTES_MAX};
 use keylane_core::saga::{
@@ -19,8 +20,8 @@ use keylane_core::saga::{
 use serde_json::{Value, json};
 
 use super::saga_metrics;
-use crate::saga::{LIST_MAX, before_us, list_wire, shown_wire, states};
-use crate::wire_up::Sagas;
+use crate::saga::{LIST_MAX, before_us, list_wire, shown_wire, states, tracked_wire};
+use crate::wire_up::{Driving, Sagas, Tracks};
 
 /// What is asked of sagas over HTTP is asked here.
 pub struct SagaPaths {
@@ -28,21 +29,23 @@ pub struct SagaPaths {
     store: Arc<dyn SagaStore>,
     desk: Arc<dyn SagaDesk>,
     plans: Arc<Plans>,
-    orchestrator: Arc<Orchestrator>,
+    tracks: Tracks,
+    driving: Driving,
 }
 
 /// The paths, for the message about others.
 pub(super) const PATHS: &str = ", /v1/sagas";
 
 impl SagaPaths {
-    /// Of sagas and who drives them.
-    pub fn new(sagas: &Sagas, orchestrator: Arc<Orchestrator>) -> Arc<Self> {
+    /// Of sagas and who drives and follows them.
+    pub fn new(sagas: &Sagas, driving: Driving) -> Arc<Self> {
         Arc::new(SagaPaths {
-            door: orchestrator.door(),
+            door: driving.orchestrator.door(),
             store: sagas.store.clone(),
             desk: sagas.desk.clone(),
             plans: sagas.plans.clone(),
-            orchestrator,
+            tracks: sagas.tracks.clone(),
+            driving,
         })
     }
 
@@ -51,14 +54,20 @@ impl SagaPaths {
         let figures = self.desk.figures().await.ok();
         saga_metrics::open_metrics(
             figures.as_ref(),
-            &self.orchestrator.stats(),
-            &self.orchestrator.participants(),
+            &self.driving.orchestrator.stats(),
+            &self.driving.orchestrator.participants(),
+            self.tracker_stats().as_deref(),
         )
     }
 
-    /// Why sagas are not driven, if they are not.
+    fn tracker_stats(&self) -> Option<Arc<TrackerStats>> {
+        self.driving.tracker.as_ref().map(|it| it.stats())
+    }
+
+    /// Why sagas are not driven, or not followed, if they are not.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.orchestrator.stats().trouble()
+        let trouble = self.driving.orchestrator.stats().trouble();
+        trouble.or_else(|| self.tracker_stats()?.trouble())
     }
 }
 
@@ -232,7 +241,10 @@ async fn list(Shared(sagas): From, RawQuery(query): RawQuery) -> Response {
         Ok(filter) => filter,
         Err(why) => return bad(why),
     };
-    let listed = async { list_wire(&*sagas.desk, &sagas.desk.list(&filter).await?).await };
+    let listed = async {
+        let listed = sagas.desk.list(&filter).await?;
+        list_wire(&*sagas.desk, &*sagas.tracks.store, &listed).await
+    };
     match listed.await {
         Ok(wire) => Json(wire).into_response(),
         Err(error) => away(&error),
@@ -242,7 +254,7 @@ async fn list(Shared(sagas): From, RawQuery(query): RawQuery) -> Response {
 async fn show(Shared(sagas): From, Path(id): Path<String>) -> Response {
     let shown = match sagas.desk.show(&id).await {
         Ok(Some(shown)) => shown,
-        Ok(None) => return told(StatusCode::NOT_FOUND, NotAsked::Unknown(id)),
+        Ok(None) => return show_tracked(&sagas, id).await,
         Err(error) => return away(&error),
     };
     if sagas.plans.of_hash(shown.saga.hash).is_none()
@@ -256,6 +268,15 @@ async fn show(Shared(sagas): From, Path(id): Path<String>) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR,
             "KL-SAGA-203: its definition is not kept",
         ),
+    }
+}
+
+/// One that nobody drives.
+async fn show_tracked(sagas: &SagaPaths, id: String) -> Response {
+    match sagas.tracks.store.tracked(&id).await {
+        Ok(Some(tracked)) => Json(tracked_wire(&tracked, &sagas.tracks.known)).into_response(),
+        Ok(None) => told(StatusCode::NOT_FOUND, NotAsked::Unknown(id)),
+        Err(error) => away(&error),
     }
 }
 
@@ -297,7 +318,16 @@ async fn ask(
         Ok(asked) => asked,
         Err(why) => return bad(why),
     };
-    match sagas.door.ask(id.clone(), operation, actor, reason).await {
+    let door = &sagas.door;
+    let by_door = door.ask(id.clone(), operation.clone(), actor.clone(), reason.clone());
+    let asked = match by_door.await {
+        Err(NotAsked::Unknown(_)) => {
+            let desk = &sagas.tracks.desk;
+            desk.ask(&id, &operation, &actor, &reason).await
+        }
+        asked => asked,
+    };
+    match asked {
         Ok(asked) => {
             let answer = json!({"id": id, "state": asked.state.code(), "noted": asked.noted});
             Json(answer).into_response()

@@ -36,6 +36,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How long a look at the sagas may take.
 const SAGAS_MAX: Duration = Duration::from_secs(10);
+/// What choreographed sagas are called that belong to no known choreography.
+const NO_DEFINITION: &str = "(no choreography)";
 
 /// Watching, in a task of its own.
 pub struct Watching {
@@ -230,7 +232,13 @@ impl Watcher {
         let figures = tokio::time::timeout(SAGAS_MAX, desk.figures()).await;
         let stuck = figures.ok()?.ok()?.counts.into_iter();
         let stuck = stuck.filter(|count| count.state == State::Stuck);
-        let definitions = stuck.map(|count| (count.definition, count.sagas));
+        let definitions = stuck.map(|count| {
+            let definition = count.definition;
+            (
+                definition.unwrap_or_else(|| NO_DEFINITION.to_owned()),
+                count.sagas,
+            )
+        });
         Some(rule.look(definitions.collect(), now_us()))
     }
 

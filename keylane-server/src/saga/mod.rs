@@ -8,6 +8,9 @@ pub use plan_text::plan_text;
 mod plan_wire;
 pub use plan_wire::{mistakes_wire, plan_wire};
 
+mod choreography_view;
+pub use choreography_view::{choreography_text, choreography_wire};
+
 mod named;
 pub use named::named;
 
@@ -19,3 +22,6 @@ pub use view::{list_wire, listed_wire, shown_wire};
 
 mod view_text;
 pub use view_text::{list_text, show_text};
+
+mod track_view;
+pub use track_view::{tracked_listed, tracked_text, tracked_wire};

@@ -1,13 +1,12 @@
 //! A saga as scripts see it.
 
 use keylane::saga::orchestrator::shown_name;
-use keylane_core::saga::{Line, Listed, Plan, Saga, SagaDesk, Shown, StepRow, StoreError};
+use keylane_core::saga::{
+    Line, Listed, Plan, Saga, SagaDesk, Shown, StepRow, StoreError, Style, TrackStore,
+};
 use serde_json::{Map, Value, json};
 
 use crate::status::rfc3339;
-
-/// How it is driven, in the words of scripts.
-const STYLE: &str = "orchestrated";
 
 /// A saga in a list.
 pub fn listed_wire(listed: &Listed) -> Value {
@@ -15,7 +14,7 @@ pub fn listed_wire(listed: &Listed) -> Value {
         "id": listed.id,
         "definition": listed.definition,
         "version": listed.version,
-        "style": STYLE,
+        "style": listed.style.code(),
         "state": listed.state.code(),
         "step": listed.step,
         "attempts": listed.attempts,
@@ -30,14 +29,20 @@ pub fn listed_wire(listed: &Listed) -> Value {
 ///
 /// # Errors
 /// If the store does not answer.
-pub async fn list_wire(desk: &dyn SagaDesk, listed: &[Listed]) -> Result<Value, StoreError> {
+pub async fn list_wire(
+    desk: &dyn SagaDesk,
+    tracks: &dyn TrackStore,
+    listed: &[Listed],
+) -> Result<Value, StoreError> {
     let mut all = Vec::with_capacity(listed.len());
     for one in listed {
         // None: it ended and was forgotten meanwhile.
-        let timeline = match desk.show(&one.id).await? {
-            Some(shown) => shown.timeline.iter().map(line_wire).collect(),
-            None => Vec::new(),
+        let timeline = match one.style {
+            Style::Orchestration => desk.show(&one.id).await?.map(|it| it.timeline),
+            Style::Choreography => tracks.tracked(&one.id).await?.map(|it| it.timeline()),
         };
+        let timeline = timeline.unwrap_or_default();
+        let timeline: Vec<Value> = timeline.iter().map(line_wire).collect();
         let mut wire = listed_wire(one);
         if let Some(members) = wire.as_object_mut() {
             members.insert("timeline".to_owned(), Value::Array(timeline));
@@ -86,7 +91,7 @@ fn step_wire(step: &keylane_core::saga::Step, row: &StepRow) -> Value {
     })
 }
 
-fn line_wire(line: &Line) -> Value {
+pub(super) fn line_wire(line: &Line) -> Value {
     json!({
         "at": rfc3339(line.at_us),
         "what": line.what,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keylane_core::saga::{Listed, Plan, Saga, Shown};
+use keylane_core::saga::{Line, Listed, Plan, Saga, Shown};
 
 use super::view;
 use crate::status::rfc3339;
@@ -15,11 +15,11 @@ pub fn list_text(listed: &[Listed]) -> String {
     let mut text = String::new();
     let width = |of: fn(&Listed) -> usize| listed.iter().map(of).max().unwrap_or(0);
     let id = width(|it| it.id.len()).max(2);
-    let definition = width(|it| it.definition.len()).max(10);
+    let definition = width(|it| definition_of(it).len()).max(10);
     let _ = writeln!(
         text,
-        "{:id$}  {:definition$}  {:12}  {:20}  {:24}  why",
-        "id", "definition", "state", "step", "updated"
+        "{:id$}  {:definition$}  {:13}  {:12}  {:20}  {:24}  why",
+        "id", "definition", "style", "state", "step", "updated"
     );
     for it in listed {
         let step = match &it.step {
@@ -29,15 +29,21 @@ pub fn list_text(listed: &[Listed]) -> String {
         };
         let _ = writeln!(
             text,
-            "{:id$}  {:definition$}  {:12}  {step:20}  {:24}  {}",
+            "{:id$}  {:definition$}  {:13}  {:12}  {step:20}  {:24}  {}",
             it.id,
-            it.definition,
+            definition_of(it),
+            it.style.code(),
             it.state.code(),
             rfc3339(it.updated_us),
             it.why.as_deref().unwrap_or_default()
         );
     }
     text
+}
+
+/// The definition, or that none is known.
+fn definition_of(listed: &Listed) -> &str {
+    listed.definition.as_deref().unwrap_or("-")
 }
 
 /// All of one.
@@ -72,7 +78,7 @@ pub fn show_text(shown: &Shown, plan: &Plan) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
-    timeline_text(&mut text, shown);
+    timeline_text(&mut text, &shown.timeline, shown.left_out);
     text
 }
 
@@ -106,12 +112,12 @@ fn steps_text(text: &mut String, saga: &Saga, plan: &Plan) {
     }
 }
 
-fn timeline_text(text: &mut String, shown: &Shown) {
+pub(super) fn timeline_text(text: &mut String, timeline: &[Line], left_out: u64) {
     text.push_str("\ntimeline\n");
-    if shown.left_out > 0 {
-        let _ = writeln!(text, "  ({} lines in between are left out)", shown.left_out);
+    if left_out > 0 {
+        let _ = writeln!(text, "  ({left_out} lines in between are left out)");
     }
-    for line in &shown.timeline {
+    for line in timeline {
         let step = line
             .step
             .as_ref()

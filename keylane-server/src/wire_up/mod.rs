@@ -34,4 +34,4 @@ mod topics_pipelines;
 pub use topics_pipelines::pipelines;
 
 mod saga;
-pub use saga::{Sagas, orchestrator, saga_service, sagas, store_failure};
+pub use saga::{Driving, Sagas, Tracks, saga_service, sagas, store_failure};

@@ -1,5 +1,6 @@
 //! Where sagas are kept, their definitions, and who drives them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use keylane::kafka::KafkaSettings;
@@ -7,12 +8,18 @@ use keylane::postgres::saga::PostgresSagas;
 use keylane::saga::orchestrator::{
     Address, KafkaWay, Orchestrator, OrchestratorSettings, ParticipantSettings, Plans, StartsWay,
 };
+use keylane::saga::tracker::{TrackDesk, Tracker, TrackerSettings};
 use keylane::sqlite::saga::SqliteSagas;
-use keylane_core::saga::{Plan, SagaDesk, SagaStore, StoreError, StoreErrorKind};
+use keylane_core::saga::{
+    Choreographies, Choreography, Plan, SagaDesk, SagaStore, StoreError, StoreErrorKind, TrackStore,
+};
+
+use tokio_util::sync::CancellationToken;
 
 use super::roads::kafka_settings;
 use crate::config::{
-    Config, Log, Replica, SagaService, SagaStarts, SagaWay, load_saga, parse_saga,
+    Config, Log, Replica, SagaService, SagaStarts, SagaWay, load_choreography, load_saga,
+    parse_saga,
 };
 use crate::exit_code::{Exit, Failure};
 
@@ -27,6 +34,19 @@ pub struct Sagas {
     pub desk: Arc<dyn SagaDesk>,
     /// Their definitions: those of the configuration, and all that were kept before.
     pub plans: Arc<Plans>,
+    /// Those that nobody drives.
+    pub tracks: Tracks,
+}
+
+/// Choreographed sagas of a configuration.
+#[derive(Clone)]
+pub struct Tracks {
+    /// Where what was heard of them is kept.
+    pub store: Arc<dyn TrackStore>,
+    /// The choreographies.
+    pub known: Arc<Choreographies>,
+    /// What is asked of them is asked here.
+    pub desk: TrackDesk,
 }
 
 /// The block of a configuration.
@@ -51,19 +71,12 @@ pub async fn sagas(config: &Config) -> Result<Sagas, Failure> {
         .iter()
         .map(|path| load_saga(path).map_err(|error| Failure::new(Exit::Usage, error.to_string())))
         .collect::<Result<_, _>>()?;
-    let (store, desk): (Arc<dyn SagaStore>, Arc<dyn SagaDesk>) = match &service.store {
-        Some(Replica::Postgres { url }) => {
-            let store = PostgresSagas::new(url.expose(), APPLICATION);
-            store
-                .prepare()
-                .await
-                .map_err(|error| store_failure(&error))?;
-            let store = Arc::new(store);
-            (store.clone(), store)
-        }
-        Some(Replica::Sqlite { path }) => file(path.clone()).await?,
-        None => file(config.state_dir.join("saga.db")).await?,
-    };
+    let known = Arc::new(choreographies(service)?);
+    let Stores {
+        store,
+        desk,
+        tracks,
+    } = stores(config, service).await?;
     let registered = Plans::register(store.as_ref(), &own).await;
     registered.map_err(|error| match error.kind {
         StoreErrorKind::Refused => Failure::new(Exit::Usage, format!("KL-SAGA-203: {error}")),
@@ -76,15 +89,78 @@ pub async fn sagas(config: &Config) -> Result<Sagas, Failure> {
         .refresh(store.as_ref())
         .await
         .map_err(|error| store_failure(&error))?;
-    Ok(Sagas { store, desk, plans })
+    let signal_topics = signal_topics(service);
+    let tracks = Tracks {
+        desk: TrackDesk::new(tracks.clone(), known.clone(), signal_topics),
+        store: tracks,
+        known,
+    };
+    Ok(Sagas {
+        store,
+        desk,
+        plans,
+        tracks,
+    })
 }
 
-async fn file(
-    path: std::path::PathBuf,
-) -> Result<(Arc<dyn SagaStore>, Arc<dyn SagaDesk>), Failure> {
+/// One store by each of its ports.
+struct Stores {
+    store: Arc<dyn SagaStore>,
+    desk: Arc<dyn SagaDesk>,
+    tracks: Arc<dyn TrackStore>,
+}
+
+impl Stores {
+    fn of<T: SagaStore + SagaDesk + TrackStore + 'static>(store: T) -> Self {
+        let store = Arc::new(store);
+        Stores {
+            store: store.clone(),
+            desk: store.clone(),
+            tracks: store,
+        }
+    }
+}
+
+async fn stores(config: &Config, service: &SagaService) -> Result<Stores, Failure> {
+    let path = match &service.store {
+        Some(Replica::Postgres { url }) => {
+            let store = PostgresSagas::new(url.expose(), APPLICATION);
+            let prepared = store.prepare().await;
+            prepared.map_err(|error| store_failure(&error))?;
+            return Ok(Stores::of(store));
+        }
+        Some(Replica::Sqlite { path }) => path.clone(),
+        None => config.state_dir.join("saga.db"),
+    };
     let store = SqliteSagas::open(path).await;
-    let store = Arc::new(store.map_err(|error| store_failure(&error))?);
-    Ok((store.clone(), store))
+    Ok(Stores::of(store.map_err(|error| store_failure(&error))?))
+}
+
+/// The choreographies of a configuration, each under a name of its own.
+fn choreographies(service: &SagaService) -> Result<Choreographies, Failure> {
+    let mut known: Vec<Choreography> = Vec::new();
+    for path in &service.choreographies {
+        let read = load_choreography(path);
+        let read = read.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        if known.iter().any(|it| it.name == read.name) {
+            let message = format!(
+                "{}: choreography {} is there already: give it another name",
+                path.display(),
+                read.name
+            );
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        known.push(read);
+    }
+    Ok(Choreographies::new(known, service.tracker.patience))
+}
+
+/// Where signals to sagas of no known choreography go.
+fn signal_topics(service: &SagaService) -> Vec<String> {
+    match &service.tracker.signal {
+        Some(topic) => vec![topic.clone()],
+        None => service.tracker.topics.clone(),
+    }
 }
 
 /// How a command ends whose store did not do it.
@@ -100,7 +176,7 @@ pub fn store_failure(error: &StoreError) -> Failure {
 ///
 /// # Errors
 /// If TLS cannot be set up.
-pub fn orchestrator(config: &Config, sagas: &Sagas) -> Result<Arc<Orchestrator>, Failure> {
+fn orchestrator(config: &Config, sagas: &Sagas) -> Result<Arc<Orchestrator>, Failure> {
     let service = saga_service(config)?;
     // No other process, and no earlier life of this one, has this name.
     let owner = format!("{}-{:016x}", std::process::id(), rand::random::<u64>());
@@ -132,6 +208,33 @@ pub fn orchestrator(config: &Config, sagas: &Sagas) -> Result<Arc<Orchestrator>,
     Orchestrator::new(store, desk, plans, settings)
         .map(Arc::new)
         .map_err(|why| Failure::new(Exit::Error, why))
+}
+
+/// Who follows choreographed sagas, if there is anything to hear. Nothing runs yet.
+///
+/// # Errors
+/// If no cluster is configured to hear events at.
+fn tracker(config: &Config, sagas: &Sagas) -> Result<Option<Arc<Tracker>>, Failure> {
+    let service = saga_service(config)?;
+    let all = sagas.tracks.known.all().iter();
+    let of_known = all.flat_map(|it| it.topics.iter().chain(&it.signal));
+    let own = service.tracker.topics.iter().chain(&service.tracker.signal);
+    let topics: BTreeSet<&String> = of_known.chain(own).collect();
+    if topics.is_empty() {
+        return Ok(None);
+    }
+    let settings = TrackerSettings {
+        kafka: cluster(
+            config,
+            "saga.choreographies and saga.tracker.topics name topics",
+        )?,
+        group: service.tracker.group.clone(),
+        topics: topics.into_iter().cloned().collect(),
+        known: sagas.tracks.known.clone(),
+        source: "/keylane".to_owned(),
+    };
+    let tracker = Tracker::new(sagas.tracks.store.clone(), settings);
+    Ok(Some(Arc::new(tracker)))
 }
 
 /// How participants that read topics are reached.
@@ -172,4 +275,36 @@ fn cluster(config: &Config, key: &str) -> Result<KafkaSettings, Failure> {
     let mut settings = kafka_settings(log);
     "keylane-saga".clone_into(&mut settings.client_id);
     Ok(settings)
+}
+
+/// Who drives sagas, and who follows those that nobody drives.
+#[derive(Clone)]
+pub struct Driving {
+    /// Who drives them.
+    pub orchestrator: Arc<Orchestrator>,
+    /// Who follows the others, if there is anything to hear.
+    pub tracker: Option<Arc<Tracker>>,
+}
+
+impl Driving {
+    /// Of a configuration. Nothing runs yet.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up, or a cluster is needed and none is configured.
+    pub fn of(config: &Config, sagas: &Sagas) -> Result<Self, Failure> {
+        Ok(Driving {
+            orchestrator: orchestrator(config, sagas)?,
+            tracker: tracker(config, sagas)?,
+        })
+    }
+
+    /// Drives and follows until `stop`, and takes in what is on its way. To be run once.
+    pub async fn run(&self, stop: CancellationToken) {
+        let tracks = async {
+            if let Some(tracker) = &self.tracker {
+                tracker.run(&stop, || self.orchestrator.shards()).await;
+            }
+        };
+        tokio::join!(self.orchestrator.run(stop.clone()), tracks);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keylane_server::config::{Code, SagaCode, load_saga};
 
@@ -10,7 +10,12 @@ use crate::config::check_golden;
 use crate::saga_definitions::{golden_dir, repository};
 
 fn mistakes() -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(golden_dir())
+    yaml_files(&golden_dir())
+}
+
+/// The definitions of a folder, in order.
+pub(crate) fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the golden directory")
         .map(|entry| entry.expect("a directory entry").path())
         .filter(|path| path.extension().is_some_and(|it| it == "yaml"))
@@ -44,12 +49,17 @@ fn every_mistake_of_a_definition_is_told_as_recorded_and_shows_no_secret() {
 
 #[test]
 fn every_code_has_a_page_with_a_mistake_as_it_is_told() {
-    let told: String = mistakes()
+    let codes: Vec<&str> = SagaCode::all().into_iter().map(SagaCode::as_str).collect();
+    check_pages(&codes, &mistakes());
+}
+
+/// Each code has a page, with a mistake that is told so of one of these files.
+pub(crate) fn check_pages(codes: &[&str], files: &[PathBuf]) {
+    let told: String = files
         .iter()
         .map(|path| fs::read_to_string(path.with_extension("out")).expect("a golden file"))
         .collect();
-    for code in SagaCode::all() {
-        let code = code.as_str();
+    for code in codes {
         let path = repository().join(format!("docs/errors/{code}.md"));
         let page = fs::read_to_string(&path).unwrap_or_default();
         assert!(page.starts_with(&format!("# {code}: ")), "{code}: no title");

@@ -178,9 +178,9 @@ fn heard(event: Event) -> Heard {
         type_name,
         step,
         service,
-        next: None,
         aborts: event == Event::Abort,
         at_us,
+        ..Heard::default()
     }
 }
 
@@ -245,7 +245,9 @@ fn registered() -> Choreography {
     };
     Choreography {
         name: "four".into(),
+        begins: vec!["start".into()],
         steps: STEPS.iter().map(step).collect(),
+        ..Choreography::default()
     }
 }
 

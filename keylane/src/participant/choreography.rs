@@ -6,14 +6,11 @@
 use async_trait::async_trait;
 use keylane_core::saga::wire::{Attributes, CommandMessage, WireError};
 use keylane_core::saga::{
-    COMMAND_LIFE_US, Heard, Op, Outcome, Part, Said, StepKind, reaction, told,
+    COMMAND_LIFE_US, Heard, Op, Outcome, Part, Said, StepKind, heard_of, reaction, told,
 };
 use serde_json::Value;
 
 use crate::outbox::OutboxEvent;
-
-/// What an event says that aborts its saga: the word in `sagaop`.
-const ABORT: &str = "abort";
 
 /// An event of a saga, as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +28,7 @@ pub struct SagaEvent {
 }
 
 impl SagaEvent {
-    /// Reads an event out of a record's headers and value. `None` if it belongs to no saga.
+    /// Reads an event out of a record's headers and value, which came into its topic at `at_us`. `None` if it belongs to no choreographed saga.
     ///
     /// # Errors
     /// If it names a saga and cannot be read.
@@ -41,15 +38,9 @@ impl SagaEvent {
         at_us: i64,
     ) -> Result<Option<SagaEvent>, WireError> {
         let attributes = Attributes::from_kafka(headers)?;
-        let text = |name: &str| attributes.get(name).unwrap_or_default().to_owned();
-        let saga = text("correlationid");
-        if saga.is_empty() {
+        let Some((saga, heard)) = heard_of(&attributes, at_us) else {
             return Ok(None);
-        }
-        let (step, said) = (text("sagastep"), text("sagaop"));
-        let step = Said::named(&said)
-            .filter(|_| !step.is_empty())
-            .map(|said| (step, said));
+        };
         let body = match value {
             [] => Value::Null,
             value => {
@@ -58,15 +49,8 @@ impl SagaEvent {
         };
         Ok(Some(SagaEvent {
             saga,
-            id: text("id"),
-            heard: Heard {
-                type_name: text("type"),
-                step,
-                service: text("source"),
-                next: None,
-                aborts: said == ABORT,
-                at_us,
-            },
+            id: attributes.get("id").unwrap_or_default().to_owned(),
+            heard: Heard { at_us, ..heard },
             body,
             traceparent: attributes.get("traceparent").map(str::to_owned),
         }))

@@ -1,9 +1,17 @@
 //! Sagas against real systems.
 //!
 //! - `orchestrator`: what drives them.
-//! - `form`: rows and commands as stores keep them.
+//! - `tracker`: what follows those that nobody drives.
+//! - `to_topics`: messages into topics.
+//! - `form`, `track_form`: rows, commands and what was heard as stores keep them.
 
 pub(crate) mod form;
 pub(crate) use form::{TIMELINE_FIRST, TIMELINE_LAST, Unreadable};
 
+pub(crate) mod track_form;
+
+mod to_topics;
+
 pub mod orchestrator;
+
+pub mod tracker;

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use keylane::postgres::connect::{ConnectOptions, connect};
 use keylane::postgres::saga::PostgresSagas;
 use keylane::sqlite::saga::SqliteSagas;
 use keylane_core::saga::{
     Batch, Change, Decision, Definition, Event, KeptDefinition, Lease, Moment, Op, Outcome,
-    Participant, Plan, Reply, Saga, SagaDesk, SagaStore, Start, Step, Wanted, Written, check,
-    decide, shard_of, start,
+    Participant, Plan, Reply, Saga, SagaDesk, SagaStore, Start, Step, TrackStore, Wanted, Written,
+    check, decide, shard_of, start,
 };
 use keylane_parts::PostgresHandle;
 use serde_json::{Value, json};
 
 /// What both ports are of one store.
-pub(super) trait Both: SagaStore + SagaDesk {}
-impl<T: SagaStore + SagaDesk> Both for T {}
+pub(super) trait Both: SagaStore + SagaDesk + TrackStore {}
+impl<T: SagaStore + SagaDesk + TrackStore> Both for T {}
 
 /// A store, and what keeps it there.
 pub(super) struct Kept {
@@ -73,6 +74,49 @@ impl Kept {
             }
             None => Arc::new(opened(&self.url).await),
         }
+    }
+
+    /// The rows of the choreographed sagas, to the byte.
+    pub(super) async fn track_rows(&self) -> Vec<String> {
+        match &self.folder {
+            Some(folder) => {
+                let file = rusqlite::Connection::open(folder.path().join("saga.db"));
+                let file = file.expect("the file");
+                let sql = "SELECT json_array(id, terms, definition, state, key, started_us, updated_us, ended_us, waits, why, stuck_us, stuck_step, stuck_why, track) FROM saga_track ORDER BY id";
+                let mut asked = file.prepare(sql).expect("the table");
+                let rows = asked.query_map([], |row| row.get(0)).expect("rows");
+                rows.collect::<Result<_, _>>().expect("texts")
+            }
+            None => {
+                let sql = "SELECT t::text FROM keylane.saga_track AS t ORDER BY id";
+                let rows = self.client().await.query(sql, &[]).await.expect("rows");
+                rows.iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
+    /// Drops the rows of the choreographed sagas.
+    pub(super) async fn drop_tracks(&self) {
+        match &self.folder {
+            Some(folder) => {
+                let file = rusqlite::Connection::open(folder.path().join("saga.db"));
+                let dropped = file
+                    .expect("the file")
+                    .execute("DELETE FROM saga_track", []);
+                dropped.expect("they are dropped");
+            }
+            None => {
+                let client = self.client().await;
+                let dropped = client.execute("DELETE FROM keylane.saga_track", &[]).await;
+                dropped.expect("they are dropped");
+            }
+        }
+    }
+
+    async fn client(&self) -> tokio_postgres::Client {
+        let options = ConnectOptions::default();
+        let client = connect(&self.url, "sagas' tests", &options).await;
+        client.expect("a connection")
     }
 
     pub(super) async fn saga(&self, id: &str) -> Option<Saga> {

@@ -1,6 +1,7 @@
 //! Where a choreographed saga stands, and what is wrong with it: both follow from what was heard, what is expected, and the time.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::{Choreography, Said, StepTrack, Track};
 use crate::saga::state::State;
@@ -14,7 +15,7 @@ pub enum Expected<'a> {
     ByAnnouncement,
 }
 
-/// How long something may take, in milliseconds.
+/// How long something may take, in milliseconds. Ten minutes each, and a day of silence, unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// From what sets a step going until it has ended.
@@ -23,6 +24,16 @@ pub struct Patience {
     pub undo_ms: u64,
     /// Between two events of a saga of which it is not known when it has ended.
     pub silence_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            step_ms: 600_000,
+            undo_ms: 600_000,
+            silence_ms: 86_400_000,
+        }
+    }
 }
 
 /// Something that is wrong.
@@ -40,6 +51,13 @@ pub enum Alarm {
         /// The step.
         step: String,
         /// Since when the saga goes back.
+        since_us: i64,
+    },
+    /// A step has ended, and what set it going was not heard: its topic is not read, or has lost it.
+    CauseUnheard {
+        /// The step.
+        step: String,
+        /// When the step ended.
         since_us: i64,
     },
     /// A step was undone of which nobody said that it was done.
@@ -71,34 +89,115 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    /// Its name in messages.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Alarm::Late { .. } => "late",
+            Alarm::NotUndone { .. } => "not_undone",
+            Alarm::CauseUnheard { .. } => "cause_unheard",
+            Alarm::UndoneWithoutDone { .. } => "undone_without_done",
+            Alarm::TwoVerdicts { .. } => "two_verdicts",
+            Alarm::TwoServices { .. } => "two_services",
+            Alarm::UnknownStep { .. } => "unknown_step",
+            Alarm::Silent { .. } => "silent",
+        }
+    }
+
+    /// The step that it is about.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Alarm::Late { step, .. }
+            | Alarm::NotUndone { step, .. }
+            | Alarm::CauseUnheard { step, .. }
+            | Alarm::UndoneWithoutDone { step }
+            | Alarm::TwoVerdicts { step }
+            | Alarm::TwoServices { step, .. }
+            | Alarm::UnknownStep { step } => Some(step),
+            Alarm::Silent { .. } => None,
+        }
+    }
+
+    /// Since when, where it came with time.
+    pub fn since_us(&self) -> Option<i64> {
+        match self {
+            Alarm::Late { since_us, .. }
+            | Alarm::NotUndone { since_us, .. }
+            | Alarm::CauseUnheard { since_us, .. }
+            | Alarm::Silent { since_us } => Some(*since_us),
+            _ => None,
+        }
+    }
+
+    /// Whether the saga does not get on because of it.
+    pub fn hinders(&self) -> bool {
+        matches!(
+            self,
+            Alarm::Late { .. } | Alarm::NotUndone { .. } | Alarm::CauseUnheard { .. }
+        )
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alarm::Late { step, .. } => write!(f, "{step} was set going and has not ended in time"),
+            Alarm::NotUndone { step, .. } => write!(f, "{step} is done and was not undone in time"),
+            Alarm::CauseUnheard { step, .. } => write!(
+                f,
+                "{step} has ended, and what set it going was not heard: its topic is not read, or no longer has it"
+            ),
+            Alarm::UndoneWithoutDone { step } => {
+                write!(f, "{step} was undone, and nobody said that it was done")
+            }
+            Alarm::TwoVerdicts { step } => write!(
+                f,
+                "{step} is said to be done and never to have been: its service does not keep its first verdict"
+            ),
+            Alarm::TwoServices { step, services } => {
+                write!(f, "{step} is told of by {}", services.join(" and "))
+            }
+            Alarm::UnknownStep { step } => write!(f, "{step} is no step of the choreography"),
+            Alarm::Silent { .. } => {
+                f.write_str("nothing was heard for long, and it is not known whether it has ended")
+            }
+        }
+    }
+}
+
 impl Track {
     /// What users are told. [`State::Stuck`] where an alarm says that it does not get on.
     pub fn state(&self, expected: Expected<'_>, patience: Patience, now_us: i64) -> State {
-        let hinders = |alarm: &Alarm| matches!(alarm, Alarm::Late { .. } | Alarm::NotUndone { .. });
-        if self.alarms(expected, patience, now_us).iter().any(hinders) {
-            return State::Stuck;
+        match self.stuck(expected, patience) {
+            Some((due_us, _)) if due_us <= now_us => State::Stuck,
+            _ => self.heading(expected),
         }
-        self.heading(expected)
     }
 
     /// As [`Track::state`], without a look at the clock.
-    fn heading(&self, expected: Expected<'_>) -> State {
-        let steps = self.expected(expected);
-        let all = |holds: fn(&StepTrack) -> bool| {
-            let nothing = StepTrack::default();
-            steps
-                .iter()
-                .all(|id| holds(self.steps.get(*id).unwrap_or(&nothing)))
-        };
+    pub(super) fn heading(&self, expected: Expected<'_>) -> State {
         let is_any_done = self.steps.values().any(|step| step.is(Said::Done));
+        // What was not heard yet may have come before what was: as long as that is open, nothing has ended.
+        let is_whole = self.unheard_causes(expected).next().is_none();
+        let has_ended = is_whole && self.waits(expected).is_empty();
         match self.goes_back_us() {
-            Some(_) if all(StepTrack::is_back) => State::Compensated,
+            Some(_) if has_ended => State::Compensated,
             Some(_) => State::Compensating,
-            None if is_any_done && self.is_end_known(expected) && all(|it| it.is(Said::Done)) => {
-                State::Completed
-            }
+            None if has_ended && is_any_done && self.is_end_known(expected) => State::Completed,
             None => State::Running,
         }
+    }
+
+    /// The steps that it waits for: forward until they are done, back until nothing is left of them.
+    pub fn waits(&self, expected: Expected<'_>) -> Vec<String> {
+        let has_ended: fn(&StepTrack) -> bool = match self.goes_back_us() {
+            Some(_) => StepTrack::is_back,
+            None => |step| step.is(Said::Done),
+        };
+        let nothing = StepTrack::default();
+        let waits = |id: &&str| !has_ended(self.steps.get(*id).unwrap_or(&nothing));
+        let waits = self.expected(expected).into_iter().filter(waits);
+        waits.map(str::to_owned).collect()
     }
 
     /// The steps that must end: all that were heard of, and all that were set going.
@@ -116,6 +215,24 @@ impl Track {
         heard_of.chain(set_going).collect()
     }
 
+    /// The steps that have ended by their own service, of which nothing was heard that sets them going, and when they ended.
+    fn unheard_causes<'a>(
+        &'a self,
+        expected: Expected<'a>,
+    ) -> impl Iterator<Item = (&'a str, i64)> {
+        let steps = match expected {
+            Expected::ByAnnouncement => &[][..],
+            Expected::ByDefinition(choreography) => &choreography.steps,
+        };
+        steps.iter().filter_map(|step| {
+            let track = self.steps.get(&step.id)?;
+            let ended = [Said::Done, Said::Failed].into_iter();
+            let ended_us = ended.filter_map(|said| track.said.get(&said)).min()?;
+            let is_heard = step.consumes.iter().any(|it| self.types.contains_key(it));
+            (!is_heard).then_some((step.id.as_str(), *ended_us))
+        })
+    }
+
     fn is_end_known(&self, expected: Expected<'_>) -> bool {
         match expected {
             Expected::ByDefinition(_) => true,
@@ -131,8 +248,9 @@ impl Track {
             Expected::ByDefinition(choreography) => {
                 let step = choreography.steps.iter().find(|step| step.id == id);
                 let consumes = step.into_iter().flat_map(|step| &step.consumes);
-                let heard_us = consumes.filter_map(|it| self.types.get(it)).min();
-                heard_us.copied().or(announced_us)
+                let heard = consumes.filter_map(|it| self.types.get(it));
+                let heard_us = heard.map(|it| it.first_us).min();
+                heard_us.or(announced_us)
             }
         }
     }
@@ -145,40 +263,77 @@ impl Track {
             let unknown = self.steps.keys().filter(|id| !is_known(id));
             alarms.extend(unknown.map(|id| Alarm::UnknownStep { step: id.clone() }));
         }
-        let nothing = StepTrack::default();
-        let is_over = |since_us: i64, ms: u64| {
-            since_us.saturating_add_unsigned(ms.saturating_mul(1000)) <= now_us
-        };
-        for id in self.expected(expected) {
-            let step = self.steps.get(id).unwrap_or(&nothing);
-            match (self.goes_back_us(), self.expected_us(id, expected)) {
-                (Some(since_us), _)
-                    if step.is(Said::Done)
-                        && !step.is_back()
-                        && is_over(since_us, patience.undo_ms) =>
-                {
-                    let step = id.to_owned();
-                    alarms.push(Alarm::NotUndone { step, since_us });
-                }
-                (_, Some(since_us))
-                    if step.said.is_empty() && is_over(since_us, patience.step_ms) =>
-                {
-                    let step = id.to_owned();
-                    alarms.push(Alarm::Late { step, since_us });
-                }
-                _ => {}
-            }
-        }
-        let is_open = self.heading(expected) == State::Running && !self.is_end_known(expected);
-        match self.last_us {
-            Some(since_us) if is_open && is_over(since_us, patience.silence_ms) => {
-                alarms.push(Alarm::Silent { since_us });
-            }
-            _ => {}
-        }
+        let due = self.threatens(expected, patience).into_iter();
+        alarms.extend(
+            due.filter(|(due_us, _)| *due_us <= now_us)
+                .map(|(_, it)| it),
+        );
         alarms.sort();
         alarms
     }
+
+    /// By when something is expected of a step, if there is a time.
+    pub(super) fn due_us(
+        &self,
+        id: &str,
+        expected: Expected<'_>,
+        patience: Patience,
+    ) -> Option<i64> {
+        let threat = self.threatens_step(id, expected, patience);
+        threat.map(|(due_us, _)| due_us)
+    }
+
+    fn threatens_step(
+        &self,
+        id: &str,
+        expected: Expected<'_>,
+        patience: Patience,
+    ) -> Option<(i64, Alarm)> {
+        let nothing = StepTrack::default();
+        let track = self.steps.get(id).unwrap_or(&nothing);
+        let step = id.to_owned();
+        match (self.goes_back_us(), self.expected_us(id, expected)) {
+            (Some(since_us), _) if track.is(Said::Done) && !track.is_back() => {
+                let due_us = after(since_us, patience.undo_ms);
+                Some((due_us, Alarm::NotUndone { step, since_us }))
+            }
+            (_, Some(since_us)) if track.said.is_empty() => {
+                let due_us = after(since_us, patience.step_ms);
+                Some((due_us, Alarm::Late { step, since_us }))
+            }
+            _ => None,
+        }
+    }
+
+    /// When it is stuck first if nothing more is heard, and why.
+    pub fn stuck(&self, expected: Expected<'_>, patience: Patience) -> Option<(i64, Alarm)> {
+        let due = self.threatens(expected, patience).into_iter();
+        due.filter(|(_, alarm)| alarm.hinders()).min()
+    }
+
+    /// What is wrong from which time on, if nothing more is heard.
+    fn threatens(&self, expected: Expected<'_>, patience: Patience) -> Vec<(i64, Alarm)> {
+        let expected_steps = self.expected(expected);
+        let steps = expected_steps.iter();
+        let mut due: Vec<(i64, Alarm)> = steps
+            .filter_map(|id| self.threatens_step(id, expected, patience))
+            .collect();
+        for (id, since_us) in self.unheard_causes(expected) {
+            let step = id.to_owned();
+            let due_us = after(since_us, patience.step_ms);
+            due.push((due_us, Alarm::CauseUnheard { step, since_us }));
+        }
+        let is_open = self.heading(expected) == State::Running && !self.is_end_known(expected);
+        if let Some(since_us) = self.last_us.filter(|_| is_open) {
+            let due_us = after(since_us, patience.silence_ms);
+            due.push((due_us, Alarm::Silent { since_us }));
+        }
+        due
+    }
+}
+
+fn after(since_us: i64, ms: u64) -> i64 {
+    since_us.saturating_add_unsigned(ms.saturating_mul(1000))
 }
 
 fn contradictions((id, step): (&String, &StepTrack)) -> Vec<Alarm> {

@@ -3,6 +3,10 @@
 use super::*;
 use crate::saga::state::State;
 
+mod asked;
+
+mod rim;
+
 const PATIENCE: Patience = Patience {
     step_ms: 10,
     undo_ms: 20,
@@ -18,22 +22,21 @@ fn trip() -> Choreography {
     };
     Choreography {
         name: "trip".into(),
+        begins: vec!["order.placed".into()],
         steps: vec![
             step("flight", "order.placed"),
             step("hotel", "flight.booked"),
             step("car", "flight.booked"),
         ],
+        ..Choreography::default()
     }
 }
 
 fn placed() -> Heard {
     Heard {
         type_name: "order.placed".into(),
-        step: None,
         service: "shop".into(),
-        next: None,
-        aborts: false,
-        at_us: 0,
+        ..Heard::default()
     }
 }
 
@@ -234,4 +237,121 @@ fn what_was_heard_in_two_places_is_put_together() {
         joined.join(&track(here));
         assert_eq!(joined, track(&events));
     }
+}
+
+#[test]
+fn nothing_has_ended_as_long_as_what_came_before_was_not_heard() {
+    // Their topics are read at different speeds: the last step's event comes first.
+    let mut events = vec![heard("car", Said::Done, 3), heard("hotel", Said::Done, 3)];
+    check(&events, 4, State::Running, &[]);
+    let unheard = |step: &str| Alarm::CauseUnheard {
+        step: step.into(),
+        since_us: 3_000,
+    };
+    check(
+        &events,
+        13,
+        State::Stuck,
+        &[unheard("car"), unheard("hotel")],
+    );
+    events.push(heard("flight", Said::Done, 1));
+    check(&events, 5, State::Running, &[]);
+    events.push(placed());
+    check(&events, 1_000, State::Completed, &[]);
+    // Nor has one gone back of whose beginning nothing was heard.
+    let mut events = vec![
+        heard("hotel", Said::Failed, 2),
+        heard("car", Said::Fenced, 3),
+    ];
+    check(&events, 4, State::Compensating, &[]);
+    events.extend([
+        heard("flight", Said::Done, 1),
+        heard("flight", Said::Undone, 3),
+    ]);
+    check(&events, 4, State::Compensating, &[]);
+    events.push(placed());
+    check(&events, 1_000, State::Compensated, &[]);
+}
+
+#[test]
+fn what_a_saga_is_about_its_first_event_that_says_so_tells() {
+    let about = |subject: &str, at_us: i64| Heard {
+        subject: Some(subject.into()),
+        at_us,
+        ..placed()
+    };
+    let events = [about("later", 2), about("b", 1), about("a", 1), placed()];
+    let row = Choreographies::default().row(&track(&events));
+    assert_eq!(row.key.as_deref(), Some("a"));
+}
+
+#[test]
+fn what_was_undone_by_hand_is_told_of_by_nobody_else() {
+    let by_hand = Heard {
+        by_hand: true,
+        service: "/keylane".into(),
+        ..heard("flight", Said::Undone, 3)
+    };
+    let failed = heard("hotel", Said::Failed, 2);
+    let car = heard("car", Said::Fenced, 2);
+    let events = [
+        placed(),
+        heard("flight", Said::Done, 1),
+        failed,
+        car,
+        by_hand,
+    ];
+    check(&events, 1_000, State::Compensated, &[]);
+}
+
+#[test]
+fn a_saga_belongs_to_the_choreography_that_knows_most_of_it() {
+    let other = Choreography {
+        name: "another".into(),
+        ..trip()
+    };
+    let smaller = Choreography {
+        name: "a-little".into(),
+        steps: trip().steps.into_iter().take(1).collect(),
+        ..trip()
+    };
+    let of = |known: Vec<Choreography>, events: &[Heard]| {
+        let known = Choreographies::new(known, PATIENCE);
+        known.row(&track(events)).definition
+    };
+    let events = [placed(), heard("hotel", Said::Done, 1)];
+    let all = || vec![trip(), smaller.clone(), other.clone()];
+    // Of equals the first by name, in whatever order they are given.
+    assert_eq!(of(all(), &events).as_deref(), Some("another"));
+    assert_eq!(
+        of(vec![smaller.clone(), trip()], &events).as_deref(),
+        Some("trip")
+    );
+    assert_eq!(of(all(), &[heard("boat", Said::Done, 1)]), None);
+}
+
+#[test]
+fn a_row_says_everything_but_the_time() {
+    let known = Choreographies::new(
+        vec![Choreography {
+            patience: PATIENCE,
+            ..trip()
+        }],
+        PATIENCE,
+    );
+    let events = [placed(), heard("flight", Said::Done, 1)];
+    let row = known.row(&track(&events));
+    assert_eq!(row.state, State::Running);
+    assert_eq!(row.waits, ["car", "hotel"]);
+    assert_eq!((row.started_us, row.updated_us), (0, 1_000));
+    assert_eq!(row.stuck_us, Some(11_000));
+    assert_eq!(row.stuck_step.as_deref(), Some("car"));
+    for (now_us, state) in [(10_999, State::Running), (11_000, State::Stuck)] {
+        assert_eq!(known.standing(&track(&events), now_us).state, state);
+    }
+    let mut events = events.to_vec();
+    events.extend([heard("car", Said::Done, 2), heard("hotel", Said::Done, 3)]);
+    let row = known.row(&track(&events));
+    assert_eq!((row.state, row.ended_us), (State::Completed, Some(3_000)));
+    assert_eq!((row.stuck_us, row.waits.len()), (None, 0));
 }

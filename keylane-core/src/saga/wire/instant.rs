@@ -8,14 +8,14 @@ const FIRST_US: i64 = -719_162 * DAY_US;
 const LAST_US: i64 = 2_932_897 * DAY_US - 1;
 
 /// Microseconds since 1970 as text. What lies outside the years 0001 to 9999 is written as the first or last time in them.
-pub(super) fn written(at_us: i64) -> String {
+pub fn written(at_us: i64) -> String {
     let at = DateTime::from_timestamp_micros(at_us.clamp(FIRST_US, LAST_US));
     at.unwrap_or_default()
         .to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// The text as microseconds since 1970; `None` if it is not a time. What is finer than a microsecond is cut off.
-pub(super) fn read(text: &str) -> Option<i64> {
+pub fn read(text: &str) -> Option<i64> {
     let at_us = DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros();
     (FIRST_US..=LAST_US).contains(&at_us).then_some(at_us)
 }

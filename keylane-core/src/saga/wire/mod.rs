@@ -7,6 +7,7 @@ mod error;
 pub use error::WireError;
 
 mod instant;
+pub use instant::{read as read_instant, written as written_instant};
 
 mod attributes;
 pub use attributes::{ATTRIBUTE_BYTES_MAX, ATTRIBUTES_MAX, Attributes, JSON};

@@ -8,11 +8,12 @@ use keylane_core::saga::{Listed, Operation, REASON_CHARACTERS_MAX};
 use serde_json::{Value, json};
 
 use super::list::Which;
+use super::show::Any;
 use super::start;
 use crate::cli::{Format, block_on, print};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
-use crate::saga::{LIST_MAX, list_text, listed_wire};
+use crate::saga::{LIST_MAX, list_text, listed_wire, tracked_listed};
 use crate::wire_up::{Sagas, sagas, store_failure};
 
 /// The arguments of what can be asked of sagas.
@@ -84,7 +85,14 @@ pub(super) fn run(config: &Config, verb: &str, arguments: &ActArguments) -> Resu
                     actor.clone(),
                     reason.to_owned(),
                 );
-                match asked.await {
+                let asked = match asked.await {
+                    Err(NotAsked::Unknown(id)) => {
+                        let desk = &sagas.tracks.desk;
+                        desk.ask(&id, &operation, &actor, reason).await
+                    }
+                    asked => asked,
+                };
+                match asked {
                     Ok(asked) => done.push((id, asked)),
                     Err(NotAsked::Store(error)) => return Err(store_failure(&error)),
                     Err(why) => refused.push((id, why)),
@@ -135,8 +143,10 @@ async fn dry_run(sagas: &Sagas, arguments: &ActArguments) -> Result<Exit, Failur
     let mut all = Vec::new();
     match &arguments.id {
         Some(id) => {
-            let (shown, plan) = super::show::found(sagas, id).await?;
-            all.push(shown.saga.listed(&plan));
+            all.push(match super::show::any(sagas, id).await? {
+                Any::Driven(shown, plan) => shown.saga.listed(&plan),
+                Any::Tracked(it) => tracked_listed(&it, &sagas.tracks.known),
+            });
         }
         None => loop {
             let behind = all.last().map(|it: &Listed| it.id.clone());

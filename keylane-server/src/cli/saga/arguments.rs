@@ -17,10 +17,10 @@ pub struct SagaArguments {
 
 #[derive(Debug, Subcommand)]
 enum SagaCommand {
-    /// Read definitions and tell every mistake with its place, or the order in which the steps go. Asks nobody, needs no configuration.
+    /// Read definitions or choreographies and tell every mistake with its place, or the order in which the steps go. Asks nobody, needs no configuration.
     #[command(after_help = examples::SAGA_CHECK)]
     Check(check::CheckArguments),
-    /// Drive sagas until told to stop (SIGTERM takes in what is on its way), and serve them over HTTP. Several processes share the sagas.
+    /// Drive sagas, and follow choreographed ones, until told to stop (SIGTERM takes in what is on its way), and serve them over HTTP. Several processes share the sagas.
     #[command(after_help = examples::SAGA_SERVE)]
     Serve,
     /// See both styles of sagas on one laptop, with nothing installed: trips over three services, killed midway; then the proof that seats, rooms and money add up.
@@ -50,7 +50,7 @@ enum SagaCommand {
     /// A step failed: roll back.
     #[command(after_help = examples::SAGA_ACT)]
     Fail(act::ActArguments),
-    /// Undo what was done: roll back.
+    /// Undo what was done: roll back. The services of a choreographed saga are told that it is aborted.
     #[command(after_help = examples::SAGA_ACT)]
     Compensate(act::ActArguments),
     /// Count an undo as made by hand. One that is under way is not stopped by this.

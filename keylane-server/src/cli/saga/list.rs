@@ -20,7 +20,7 @@ pub struct Which {
     /// Of this definition.
     #[arg(long, value_name = "NAME")]
     definition: Option<String>,
-    /// With this key.
+    /// With this key; of a choreographed one: about this subject.
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Started longer ago than this.
@@ -63,7 +63,7 @@ impl Which {
 pub struct ListArguments {
     #[command(flatten)]
     which: Which,
-    /// Of which this step is out.
+    /// Of which this step is out; of a choreographed one: that waits for this step.
     #[arg(long, value_name = "STEP")]
     step: Option<String>,
     /// So many at most.
@@ -88,7 +88,7 @@ pub(super) fn run(config: &Config, arguments: &ListArguments) -> Result<Exit, Fa
         let listed = listed.map_err(|error| store_failure(&error))?;
         match arguments.format {
             Format::Json => {
-                let wire = list_wire(&*sagas.desk, &listed).await;
+                let wire = list_wire(&*sagas.desk, &*sagas.tracks.store, &listed).await;
                 let wire = wire.map_err(|error| store_failure(&error))?;
                 print(format!("{wire:#}\n").as_bytes());
             }

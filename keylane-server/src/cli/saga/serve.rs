@@ -12,7 +12,7 @@ use crate::http::{self, SagaPaths};
 use crate::notify::Watching;
 use crate::shutdown;
 use crate::status::Observer;
-use crate::wire_up::{EventIntake, orchestrator, sagas};
+use crate::wire_up::{Driving, EventIntake, sagas};
 
 /// Drives them.
 pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
@@ -20,9 +20,9 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
         let stop = CancellationToken::new();
         shutdown::on_signal(stop.clone())?;
         let sagas = sagas(config).await?;
-        let orchestrator = orchestrator(config, &sagas)?;
+        let driving = Driving::of(config, &sagas)?;
         let observer = Arc::new(Observer::new(config, &[], &[])?);
-        let paths = SagaPaths::new(&sagas, orchestrator.clone());
+        let paths = SagaPaths::new(&sagas, driving.clone());
         let served = CancellationToken::new();
         let service = http::serve(
             &config.http,
@@ -34,7 +34,12 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
         let service = service.await?;
         let watching = Watching::start(config, observer, Some(sagas.desk.clone()))?;
         info!("drives sagas: {}", sagas.plans.names().join(", "));
-        orchestrator.run(stop).await;
+        if driving.tracker.is_some() {
+            let known = sagas.tracks.known.all().iter();
+            let names: Vec<&str> = known.map(|it| it.name.as_str()).collect();
+            info!("follows choreographed sagas: {}", names.join(", "));
+        }
+        driving.run(stop).await;
         if let Some(watching) = watching {
             watching.end().await;
         }

@@ -49,7 +49,7 @@ pub(super) fn issue(source: &Source<'_>, root: &Node, finding: &Finding) -> Issu
     Issue::new(code, span, fit(&message), fit(&finding.fix))
 }
 
-fn item(root: &Node, at: usize) -> Option<&Node> {
+pub(in crate::config) fn item(root: &Node, at: usize) -> Option<&Node> {
     match &root.entry("steps")?.node.value {
         Value::List(items) => items.get(at),
         Value::Scalar(_) | Value::Map(_) => None,
@@ -57,7 +57,12 @@ fn item(root: &Node, at: usize) -> Option<&Node> {
 }
 
 /// Where a field stands; where it is not written, the step's name.
-fn span(source: &Source<'_>, holder: &Node, field: &str, part: Option<&str>) -> Span {
+pub(in crate::config) fn span(
+    source: &Source<'_>,
+    holder: &Node,
+    field: &str,
+    part: Option<&str>,
+) -> Span {
     let written = |name: &str| holder.entry(name).filter(|entry| !entry.node.is_null());
     let entry = match field {
         "participant" => WAYS.into_iter().find_map(written),
@@ -99,7 +104,7 @@ fn within(source: &Source<'_>, node: &Node, part: &str) -> Option<Span> {
 }
 
 /// A sentence that may quote the file, made fit to print: bounded, without control characters.
-pub(super) fn fit(text: &str) -> String {
+pub(in crate::config) fn fit(text: &str) -> String {
     const CHARACTERS_MAX: usize = 400;
     let mut fit: String = text
         .chars()

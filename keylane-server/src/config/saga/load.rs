@@ -21,19 +21,19 @@ const EXPECTED: Expected = Expected {
     what: "the definition of a saga",
 };
 
+/// Which kind of saga a file defines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::config) enum Kind {
+    Orchestration,
+    Choreography,
+}
+
 /// Reads and checks a definition.
 ///
 /// # Errors
 /// Everything that is wrong with it, ready to print.
 pub fn load_saga(path: &Path) -> Result<Plan, ConfigError> {
-    let file = path.display().to_string();
-    match read_text(path, &EXPECTED) {
-        Ok(text) => parse_saga(&text, &file),
-        Err(issue) => Err(ConfigError {
-            file,
-            problems: vec![issue.into_problem(None, None)],
-        }),
-    }
+    load(path, parse_saga)
 }
 
 /// Checks a definition's text; `file` is what messages call it.
@@ -41,6 +41,35 @@ pub fn load_saga(path: &Path) -> Result<Plan, ConfigError> {
 /// # Errors
 /// Everything that is wrong with it, ready to print.
 pub fn parse_saga(text: &str, file: &str) -> Result<Plan, ConfigError> {
+    parse(text, file, |reader, root| {
+        match is_kind(reader, root, Kind::Orchestration) {
+            true => plan(reader, root),
+            false => None,
+        }
+    })
+}
+
+/// Reads a file and makes something of its text.
+pub(in crate::config) fn load<T>(
+    path: &Path,
+    parse: impl FnOnce(&str, &str) -> Result<T, ConfigError>,
+) -> Result<T, ConfigError> {
+    let file = path.display().to_string();
+    match read_text(path, &EXPECTED) {
+        Ok(text) => parse(&text, &file),
+        Err(issue) => Err(ConfigError {
+            file,
+            problems: vec![issue.into_problem(None, None)],
+        }),
+    }
+}
+
+/// Makes something of a text, or tells everything that `read` reports.
+pub(in crate::config) fn parse<T>(
+    text: &str,
+    file: &str,
+    read: impl FnOnce(&Reader<'_>, &Node) -> Option<T>,
+) -> Result<T, ConfigError> {
     let source = Source { text };
     let error = |problems| ConfigError {
         file: file.to_owned(),
@@ -59,10 +88,11 @@ pub fn parse_saga(text: &str, file: &str) -> Result<Plan, ConfigError> {
         issues: RefCell::new(issues),
         shown: RefCell::new(Vec::new()),
     };
-    let plan = tree.root.as_ref().and_then(|root| plan(&reader, root));
+    let root = tree.root.as_ref().filter(|root| !root.is_null());
+    let read = root.and_then(|root| read(&reader, root));
     let mut issues = reader.issues.into_inner();
-    if let Some(plan) = plan.filter(|_| issues.is_empty()) {
-        return Ok(plan);
+    if let Some(read) = read.filter(|_| issues.is_empty()) {
+        return Ok(read);
     }
     if issues.is_empty() {
         issues.push(Issue::whole_file(
@@ -78,11 +108,36 @@ pub fn parse_saga(text: &str, file: &str) -> Result<Plan, ConfigError> {
     Err(error(issues.into_iter().map(problem).collect()))
 }
 
-/// The plan, if there is one; every mistake is reported.
-fn plan(reader: &Reader<'_>, root: &Node) -> Option<Plan> {
-    if root.is_null() {
-        return None;
+/// The kind of saga that a file defines, if it says so.
+pub(in crate::config) fn kind(root: &Node) -> Option<Kind> {
+    match (root.entry("saga"), root.entry("choreography")) {
+        (Some(_), _) => Some(Kind::Orchestration),
+        (None, Some(_)) => Some(Kind::Choreography),
+        (None, None) => None,
     }
+}
+
+/// Whether a file is of a kind, as far as it says so; if not, that is reported.
+pub(in crate::config) fn is_kind(reader: &Reader<'_>, root: &Node, wanted: Kind) -> bool {
+    let (name, what, list) = match kind(root) {
+        None => return true,
+        Some(kind) if kind == wanted => return true,
+        Some(Kind::Orchestration) => ("saga", "a saga that is driven", "saga.definitions"),
+        Some(Kind::Choreography) => (
+            "choreography",
+            "a saga that nobody drives",
+            "saga.choreographies",
+        ),
+    };
+    let span = root.entry(name).map_or(root.span, |entry| entry.key_span);
+    let message = format!("{name}: this file defines {what}");
+    let remedy = format!("name it under {list}");
+    reader.report(Issue::new(Code::Conflict, span, message, remedy));
+    false
+}
+
+/// The plan, if there is one; every mistake is reported.
+pub(in crate::config) fn plan(reader: &Reader<'_>, root: &Node) -> Option<Plan> {
     let draft = definition::read(reader, root).ok()?;
     match check(draft.definition.clone()) {
         Ok(plan) => Some(plan),

@@ -25,6 +25,8 @@ mod definition;
 pub use definition::{saga_keys, saga_reference_markdown};
 
 mod findings;
+pub(in crate::config) use findings::{fit, item, span};
 
 mod load;
+pub(in crate::config) use load::{Kind, is_kind, kind, load, parse, plan};
 pub use load::{load_saga, parse_saga};

@@ -61,6 +61,8 @@ pub struct Topic {
     pub told: Vec<Told>,
     /// Records with a value, whoever reads them.
     pub with_value: usize,
+    /// The headers of all records.
+    pub with_headers: Vec<BTreeMap<String, String>>,
 }
 
 /// Reads a topic from its start to its end.
@@ -85,6 +87,7 @@ pub fn read(kafka: &str, topic: &str) -> Topic {
                     .expect("it is read");
                 for record in records {
                     next = record.offset.next();
+                    all.with_headers.push(headers_of(&record));
                     all.with_value += usize::from(record.value.is_some());
                     all.told.extend(told(&mut sources, number, &record));
                 }
@@ -106,13 +109,18 @@ fn told(
     if acceptance.judge(&header) != Verdict::Take {
         return None;
     }
-    let headers = record.headers.iter();
     Some(Told {
         partition,
         key: record.key.as_deref().map(text),
         value: record.value.as_deref().map(text),
-        headers: headers
-            .map(|(name, value)| (name.to_string(), text(value)))
-            .collect(),
+        headers: headers_of(record),
     })
+}
+
+fn headers_of(record: &RawRecord) -> BTreeMap<String, String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers = record.headers.iter();
+    headers
+        .map(|(name, value)| (name.to_string(), text(value)))
+        .collect()
 }

@@ -7,4 +7,6 @@ mod first_run;
 mod hung;
 mod killed;
 mod over_http;
+mod services;
 mod sqlite;
+mod tracker;

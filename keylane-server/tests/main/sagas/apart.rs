@@ -60,7 +60,7 @@ steps:
     assert!(
         bed.list(&[State::Completed])
             .iter()
-            .all(|it| it.definition == "letter")
+            .all(|it| it.definition.as_deref() == Some("letter"))
     );
     bed.participants.behaves("stock", Manners::default());
     wait("all to end", || bed.list(&[]).is_empty());

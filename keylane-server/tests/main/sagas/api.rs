@@ -66,7 +66,7 @@ fn a_saga_begins_once_for_each_key_and_another_content_is_refused() {
     let path = format!("/v1/sagas/{}", first.1["id"].as_str().expect("an id"));
     let shown = in_state(&place, &path, "completed");
     assert_eq!(shown["key"], "k-1");
-    assert_eq!(shown["style"], "orchestrated");
+    assert_eq!(shown["style"], "orchestration");
     assert_eq!(shown["definition"], "trip");
     let lines = shown["timeline"].as_array().expect("lines");
     let what = |line: Option<&Value>| line.map(|it| it["what"].clone());

@@ -7,6 +7,7 @@
 //! - `commit`: a batch of decisions as one statement.
 //! - `columns`: what is written, column by column.
 //! - `outbox`: what is to be sent.
+//! - `track`: what was heard of those that nobody drives.
 //! - `desk`: lists, figures and what is forgotten.
 
 mod tables;
@@ -23,5 +24,7 @@ mod columns;
 mod commit;
 
 mod outbox;
+
+mod track;
 
 mod desk;

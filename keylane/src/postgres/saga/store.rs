@@ -1,20 +1,22 @@
 //! Connections to the sagas' database, and the ports that they are used by.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::apply::ApplyError;
 use keylane_core::error::ApplyErrorKind;
+use keylane_core::model::Offset;
 use keylane_core::saga::{
-    Batch, Figures, Filter, Found, KeptDefinition, Lease, Listed, SagaDesk, SagaStore, Shown,
-    StoreError, StoreErrorKind, Unsent, Wanted, Written,
+    Batch, Choreographies, Figures, Filter, Found, KeptDefinition, Lease, Line, Listed,
+    NotedSignal, SagaDesk, SagaStore, Shown, Signal, StoreError, StoreErrorKind, Track, TrackStore,
+    Tracked, Unsent, Wanted, Written,
 };
 use tokio_postgres::{Client, Error, Statement};
 
 use super::tables::TABLES;
-use super::{commit, desk, lease, outbox, read};
+use super::{commit, desk, lease, outbox, read, track};
 use crate::postgres::connect::{ConnectOptions, connect, redacted};
 use crate::postgres::error::{Reached, apply_error};
 use crate::saga::Unreadable;
@@ -238,5 +240,52 @@ impl SagaDesk for PostgresSagas {
             desk::forget(session, ended_before_us, parked_before_us).await
         };
         self.with("forgetting sagas that ended", doing).await
+    }
+}
+
+#[async_trait]
+impl TrackStore for PostgresSagas {
+    async fn join(
+        &self,
+        heard: &BTreeMap<String, Track>,
+        known: &Choreographies,
+    ) -> Result<(), StoreError> {
+        let doing = async |session: &mut Session| track::join(session, heard, known).await;
+        self.with("writing what was heard", doing).await
+    }
+
+    async fn renew(&self, known: &Choreographies) -> Result<u64, StoreError> {
+        let doing = async |session: &mut Session| track::renew(session, known).await;
+        self.with("writing by other choreographies", doing).await
+    }
+
+    async fn tracked(&self, id: &str) -> Result<Option<Tracked>, StoreError> {
+        let doing = async |session: &mut Session| track::tracked(session, id).await;
+        self.with("reading what was heard", doing).await
+    }
+
+    async fn signal(&self, id: &str, asked: &[Line], told: &[Signal]) -> Result<(), StoreError> {
+        let doing = async |session: &mut Session| track::signal(session, id, asked, told).await;
+        self.with("writing what was asked", doing).await
+    }
+
+    async fn unsent_signals(
+        &self,
+        shards: &[u16],
+        limit: usize,
+    ) -> Result<Vec<NotedSignal>, StoreError> {
+        let doing = async |session: &mut Session| track::unsent(session, shards, limit).await;
+        self.with("reading signals", doing).await
+    }
+
+    async fn try_signal(&self, number: i64, partition: u32, end: Offset) -> Result<(), StoreError> {
+        let doing =
+            async |session: &mut Session| track::try_signal(session, number, partition, end).await;
+        self.with("noting a signal", doing).await
+    }
+
+    async fn signal_sent(&self, number: i64) -> Result<(), StoreError> {
+        let doing = async |session: &mut Session| track::sent(session, number).await;
+        self.with("noting a signal", doing).await
     }
 }

@@ -6,7 +6,7 @@ use crate::postgres::own_tables::OwnTables;
 pub(super) const TABLES: OwnTables = OwnTables {
     whose: "the sagas' database",
     meta: "saga_meta",
-    versions: &[CREATE],
+    versions: &[CREATE, TRACKS],
 };
 
 const CREATE: &str = r#"
@@ -128,4 +128,44 @@ CREATE TABLE keylane.saga_lease (
 );
 INSERT INTO keylane.saga_lease (shard) SELECT generate_series(0, 15);
 CREATE TABLE keylane.saga_member (owner text PRIMARY KEY, until timestamptz NOT NULL);
+"#;
+
+const TRACKS: &str = r#"
+CREATE TABLE keylane.saga_track (
+    id text COLLATE "C" PRIMARY KEY,
+    terms bigint NOT NULL DEFAULT 0,
+    definition text COLLATE "C",
+    state text NOT NULL DEFAULT 'running',
+    key text,
+    started_us bigint NOT NULL DEFAULT 0,
+    updated_us bigint NOT NULL DEFAULT 0,
+    ended_us bigint,
+    waits text NOT NULL DEFAULT '[]',
+    why text,
+    stuck_us bigint,
+    stuck_step text,
+    stuck_why text,
+    track text NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
+CREATE INDEX saga_track_open ON keylane.saga_track (started_us, id) WHERE ended_us IS NULL;
+CREATE INDEX saga_track_started ON keylane.saga_track (started_us, id) WHERE ended_us IS NOT NULL;
+CREATE INDEX saga_track_ended ON keylane.saga_track (ended_us);
+CREATE INDEX saga_track_terms ON keylane.saga_track (terms);
+COMMENT ON TABLE keylane.saga_track IS 'What was heard of choreographed sagas: a join of their events. All columns follow from track and from the choreographies whose number is terms.';
+CREATE TABLE keylane.saga_signal (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    saga_id text COLLATE "C" NOT NULL,
+    kind text COLLATE "C" NOT NULL,
+    topic text COLLATE "C" NOT NULL,
+    shard smallint NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
+    at_us bigint NOT NULL,
+    partition integer,
+    tried_at bigint,
+    is_sent boolean NOT NULL DEFAULT false,
+    UNIQUE (saga_id, kind, topic)
+);
+CREATE INDEX saga_signal_unsent ON keylane.saga_signal (number) WHERE NOT is_sent;
+COMMENT ON TABLE keylane.saga_signal IS 'What people tell the services of choreographed sagas: each goes out once, and stays until its saga is forgotten.';
 "#;

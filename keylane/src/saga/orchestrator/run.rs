@@ -92,6 +92,11 @@ impl Orchestrator {
         self.door.clone()
     }
 
+    /// The shards that it drives, as far as it knows.
+    pub fn shards(&self) -> Vec<u16> {
+        self.held.believed().keys().copied().collect()
+    }
+
     /// Its figures.
     pub fn stats(&self) -> Arc<OrchestratorStats> {
         self.turner.stats.clone()
@@ -256,7 +261,7 @@ impl Orchestrator {
                 () = tokio::time::sleep(pause) => {}
             }
             self.dispatcher.reads_outbox();
-            let shards: Vec<u16> = self.held.believed().keys().copied().collect();
+            let shards = self.shards();
             if shards.is_empty() {
                 continue;
             }

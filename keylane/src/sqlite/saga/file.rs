@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keylane_core::saga::{StoreError, StoreErrorKind};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::own_file::{NotOurs, OwnFormat, opened};
 
@@ -127,6 +127,45 @@ WITH RECURSIVE shards(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM shards WHERE n
 CREATE TABLE saga_member (owner TEXT PRIMARY KEY, until_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// What came after the first files were made: added to a file that has none of it.
+const TRACKS: &str = "
+CREATE TABLE IF NOT EXISTS saga_track (
+  id TEXT PRIMARY KEY,
+  terms INTEGER NOT NULL,
+  definition TEXT,
+  state TEXT NOT NULL,
+  key TEXT,
+  started_us INTEGER NOT NULL,
+  updated_us INTEGER NOT NULL,
+  ended_us INTEGER,
+  waits TEXT NOT NULL,
+  why TEXT,
+  stuck_us INTEGER,
+  stuck_step TEXT,
+  stuck_why TEXT,
+  track TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS saga_track_open ON saga_track (started_us, id) WHERE ended_us IS NULL;
+CREATE INDEX IF NOT EXISTS saga_track_started ON saga_track (started_us, id);
+CREATE INDEX IF NOT EXISTS saga_track_ended ON saga_track (ended_us);
+CREATE INDEX IF NOT EXISTS saga_track_terms ON saga_track (terms);
+CREATE TABLE IF NOT EXISTS saga_signal (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  saga_id TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  topic TEXT NOT NULL,
+  shard INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  at_us INTEGER NOT NULL,
+  partition INTEGER,
+  tried_at INTEGER,
+  is_sent INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (saga_id, kind, topic)
+) STRICT;
+CREATE INDEX IF NOT EXISTS saga_signal_unsent ON saga_signal (number) WHERE NOT is_sent;
+";
+
 /// Opens the file; creates it, and its folder, where there is none.
 pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     if let Some(folder) = path.parent() {
@@ -140,7 +179,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         message: format!("the sagas' file {}: {what}", path.display()),
     };
     match opened(path, &FORMAT) {
-        Ok(Ok(connection)) => {
+        Ok(Ok(mut connection)) => {
+            add_tracks(&mut connection).map_err(|error| told(path, "opening it", &error))?;
             connection.set_prepared_statement_cache_capacity(64);
             Ok(connection)
         }
@@ -151,6 +191,16 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
         Ok(Err(NotOurs::Other)) => Err(refused("it is another program's".to_owned())),
         Err(error) => Err(told(path, "opening it", &error)),
     }
+}
+
+fn add_tracks(connection: &mut Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'saga_signal_unsent')";
+    if connection.query_row(sql, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let open = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    open.execute_batch(TRACKS)?;
+    open.commit()
 }
 
 /// An error of SQLite, while `doing`.

@@ -5,6 +5,7 @@
 //! - `lease`: whose shards are, and that a former owner writes nothing.
 //! - `read`: from rows to sagas.
 //! - `commit`: a batch of decisions in one transaction.
+//! - `track`: what was heard of those that nobody drives.
 //! - `desk`: lists, figures and what is forgotten.
 
 mod file;
@@ -17,5 +18,7 @@ mod lease;
 mod read;
 
 mod commit;
+
+mod track;
 
 mod desk;

@@ -1,15 +1,18 @@
 //! The thread that has the connection, and the ports that it is used by.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use keylane_core::model::Offset;
 use keylane_core::saga::{
-    Batch, Figures, Filter, Found, KeptDefinition, Lease, Listed, SagaDesk, SagaStore, Shown,
-    StoreError, StoreErrorKind, Unsent, Wanted, Written,
+    Batch, Choreographies, Figures, Filter, Found, KeptDefinition, Lease, Line, Listed,
+    NotedSignal, SagaDesk, SagaStore, Shown, Signal, StoreError, StoreErrorKind, Track, TrackStore,
+    Tracked, Unsent, Wanted, Written,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::{commit, desk, file, lease, read};
+use super::{commit, desk, file, lease, read, track};
 use crate::own_thread::{OwnThread, ThreadGone};
 use crate::saga::Unreadable;
 
@@ -202,5 +205,56 @@ impl SagaDesk for SqliteSagas {
         let work =
             move |open: &Transaction<'_>| desk::forget(open, ended_before_us, parked_before_us);
         self.with("forgetting sagas that ended", work).await
+    }
+}
+
+#[async_trait]
+impl TrackStore for SqliteSagas {
+    async fn join(
+        &self,
+        heard: &BTreeMap<String, Track>,
+        known: &Choreographies,
+    ) -> Result<(), StoreError> {
+        let (heard, known) = (heard.clone(), known.clone());
+        let work = move |open: &Transaction<'_>| track::join(open, &heard, &known);
+        self.with("writing what was heard", work).await
+    }
+
+    async fn renew(&self, known: &Choreographies) -> Result<u64, StoreError> {
+        let known = known.clone();
+        let work = move |open: &Transaction<'_>| track::renew(open, &known);
+        self.with("writing by other choreographies", work).await
+    }
+
+    async fn tracked(&self, id: &str) -> Result<Option<Tracked>, StoreError> {
+        let id = id.to_owned();
+        let work = move |open: &Transaction<'_>| track::tracked(open, &id);
+        self.look("reading what was heard", work).await
+    }
+
+    async fn signal(&self, id: &str, asked: &[Line], told: &[Signal]) -> Result<(), StoreError> {
+        let (id, asked, told) = (id.to_owned(), asked.to_vec(), told.to_vec());
+        let work = move |open: &Transaction<'_>| track::signal(open, &id, &asked, &told);
+        self.with("writing what was asked", work).await
+    }
+
+    async fn unsent_signals(
+        &self,
+        shards: &[u16],
+        limit: usize,
+    ) -> Result<Vec<NotedSignal>, StoreError> {
+        let shards = shards.to_vec();
+        let work = move |open: &Transaction<'_>| track::unsent(open, &shards, limit);
+        self.look("reading signals", work).await
+    }
+
+    async fn try_signal(&self, number: i64, partition: u32, end: Offset) -> Result<(), StoreError> {
+        let work = move |open: &Transaction<'_>| track::try_signal(open, number, partition, end);
+        self.with("noting a signal", work).await
+    }
+
+    async fn signal_sent(&self, number: i64) -> Result<(), StoreError> {
+        let work = move |open: &Transaction<'_>| track::sent(open, number);
+        self.with("noting a signal", work).await
     }
 }

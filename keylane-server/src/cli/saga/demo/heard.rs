@@ -59,6 +59,7 @@ impl Heard {
             choreography: Choreography {
                 name: "travel".to_owned(),
                 steps: Service::ALL.map(step).to_vec(),
+                ..Choreography::default()
             },
             next: BTreeMap::new(),
             tracks: BTreeMap::new(),

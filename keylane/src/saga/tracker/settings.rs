@@ -1,0 +1,22 @@
+//! What a tracker is told.
+
+use std::sync::Arc;
+
+use keylane_core::saga::Choreographies;
+
+use crate::kafka::KafkaSettings;
+
+/// What a tracker is told.
+#[derive(Clone, Debug)]
+pub struct TrackerSettings {
+    /// The cluster.
+    pub kafka: KafkaSettings,
+    /// The group that reads: that of all processes that share the store. Another name hears everything anew, which changes nothing in what is known.
+    pub group: String,
+    /// The topics that are heard.
+    pub topics: Vec<String>,
+    /// The choreographies.
+    pub known: Arc<Choreographies>,
+    /// The `source` of its signals.
+    pub source: String,
+}
