@@ -6,8 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use keylane::participant::CarryOut as _;
+use keylane::saga::harness::HttpParticipant;
 use keylane_core::saga::Outcome;
-use keylane_core::saga::wire::{Attributes, CommandMessage, answer_of};
+use keylane_core::saga::wire::CommandMessage;
 use keylane_parts::{
     PortLease, PostgresHandle, Tool, end_with_this_process, ensure_installed, free_port, wait_until,
 };
@@ -28,7 +30,7 @@ enum Place {
 /// A participant in a process of its own.
 struct Foreign {
     child: Child,
-    client: reqwest::Client,
+    participant: HttpParticipant,
     lease: PortLease,
     place: Place,
     log: PathBuf,
@@ -49,7 +51,8 @@ impl Foreign {
         end_with_this_process(&child).expect("it is watched");
         let foreign = Foreign {
             child,
-            client: keylane::http_client(Duration::from_secs(20), 64).expect("a client"),
+            participant: HttpParticipant::new(format!("http://127.0.0.1:{}/", lease.port()))
+                .expect("a client"),
             lease,
             place,
             log,
@@ -76,31 +79,7 @@ impl Drop for Foreign {
 
 impl Asked for Foreign {
     fn ask<'a>(&'a self, command: CommandMessage) -> BoxFuture<'a, Outcome> {
-        Box::pin(async move {
-            let url = format!("http://127.0.0.1:{}/", self.lease.port());
-            let attributes = command.attributes();
-            let request = attributes
-                .to_http()
-                .fold(self.client.post(url), |it, (name, text)| {
-                    it.header(name, text)
-                });
-            let response = match request.body(command.body().to_string()).send().await {
-                Ok(response) => response,
-                Err(error) => return Outcome::Unclear(error.to_string()),
-            };
-            let status = response.status().as_u16();
-            let headers = response.headers().clone();
-            let body = response.bytes().await.expect("a body");
-            let told = headers
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_bytes()));
-            answer_of(
-                command.op,
-                status,
-                Attributes::from_http(told).as_ref(),
-                &body,
-            )
-        })
+        Box::pin(async move { self.participant.carry_out(&command).await })
     }
 
     fn effects<'a>(&'a self, saga: &'a str) -> BoxFuture<'a, (u64, u64)> {

@@ -4,6 +4,8 @@ mod bed;
 
 mod contract;
 
+mod harness;
+
 mod leases;
 
 mod tracks;

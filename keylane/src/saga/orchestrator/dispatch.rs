@@ -9,7 +9,7 @@ use std::time::Duration;
 use keylane_core::saga::wire::CommandMessage;
 use keylane_core::saga::{Breaker, May, Outcome, Participant, Pulse, Reply, Unsent};
 
-use super::http::{Attempt, HttpChannel, Request, not_answered};
+use super::http::{Attempt, HttpChannel, HttpRequest, not_answered};
 use super::inbox::Door;
 use super::kafka::KafkaChannel;
 use super::settings::{Address, OrchestratorSettings, ParticipantSettings};
@@ -309,7 +309,7 @@ impl Dispatcher {
         };
         let reply_url = self.settings.reply_url.as_ref();
         message.reply_to = reply_url.map(|url| url.replace("{id}", &path_segment(&message.saga)));
-        let request = Request {
+        let request = HttpRequest {
             url,
             token,
             op: message.op,

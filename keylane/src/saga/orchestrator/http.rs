@@ -15,7 +15,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 const IDLE_MAX: usize = 64;
 
 /// What an attempt came to.
-pub(super) struct Attempt {
+pub(in crate::saga) struct Attempt {
     /// What was answered; `None`: it went out, and the answer comes by itself.
     pub outcome: Option<Outcome>,
     /// Whether the participant itself answered, whatever it said.
@@ -23,7 +23,7 @@ pub(super) struct Attempt {
 }
 
 /// A request in the making.
-pub(super) struct Request<'a> {
+pub(in crate::saga) struct HttpRequest<'a> {
     pub url: &'a str,
     pub token: Option<&'a str>,
     pub op: Op,
@@ -34,7 +34,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The client of all participants.
-pub(super) struct HttpChannel(Client);
+pub(in crate::saga) struct HttpChannel(Client);
 
 impl HttpChannel {
     /// # Errors
@@ -45,7 +45,7 @@ impl HttpChannel {
     }
 
     /// One attempt. Ends in time, whatever the participant does.
-    pub async fn send(&self, request: Request<'_>) -> Attempt {
+    pub async fn send(&self, request: HttpRequest<'_>) -> Attempt {
         let headers = match headers(&request) {
             Ok(headers) => headers,
             Err(why) => return not_answered(why),
@@ -83,7 +83,7 @@ pub(super) fn not_answered(why: String) -> Attempt {
     }
 }
 
-fn headers(request: &Request<'_>) -> Result<HeaderMap, String> {
+fn headers(request: &HttpRequest<'_>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let mut put = |name: &str, value: &str| {
         let name = HeaderName::try_from(name).map_err(|why| why.to_string())?;

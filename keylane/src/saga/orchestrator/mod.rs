@@ -49,6 +49,7 @@ mod dispatch;
 pub use dispatch::shown_name;
 
 mod http;
+pub(in crate::saga) use http::{HttpChannel, HttpRequest};
 
 mod kafka;
 pub use kafka::KafkaWay;
