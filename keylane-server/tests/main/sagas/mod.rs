@@ -13,6 +13,8 @@ mod demo;
 
 mod apart;
 
+mod resumed;
+
 mod starts;
 
 mod topics;

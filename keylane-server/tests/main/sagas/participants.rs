@@ -1,6 +1,6 @@
 //! Participants over HTTP: services that keep the barrier's rows and their effects in one SQLite file, fail as they are told to, and remember every command that ever came.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +42,8 @@ pub struct Manners {
     pub waits: Option<Duration>,
     /// Says that it works on it, and answers later at the reply address.
     pub answers_later: bool,
+    /// Says that it works on it, and does nothing.
+    pub holds: bool,
     /// Takes nothing: the connection is closed without an answer.
     pub is_down: bool,
 }
@@ -114,6 +116,14 @@ impl Participants {
     /// Commands that came so far.
     pub fn commands(&self) -> usize {
         open(&self.shop.came).len()
+    }
+
+    /// Sagas that commands were about, of all that came behind so many.
+    pub fn asked_since(&self, commands: usize) -> usize {
+        let came = open(&self.shop.came);
+        let headers = came.iter().skip(commands).flat_map(|came| &came.headers);
+        let sagas = headers.filter(|(name, _)| name == "ce-correlationid");
+        sagas.map(|(_, saga)| saga).collect::<HashSet<_>>().len()
     }
 
     /// All effects: by saga and step how often it was done and undone.
@@ -248,6 +258,9 @@ async fn command(
     }
     if manners.is_down || shop.chance(manners.refuses) {
         return (StatusCode::SERVICE_UNAVAILABLE, "down").into_response();
+    }
+    if manners.holds {
+        return StatusCode::ACCEPTED.into_response();
     }
     if manners.answers_later {
         tokio::spawn(later(shop, service, message));
