@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::display::Display;
 use super::kills::{self, Kill};
-use super::report::Report;
+use super::report::{Report, tell};
 use super::stage::Stage;
 use super::traffic::Traffic;
 use super::workers::Role;
 use super::{ledger, proof, shop};
-use crate::cli::{Format, print, runtime};
+use crate::cli::{Format, runtime};
 use crate::exit_code::{Exit, Failure};
 use crate::shutdown;
 
@@ -103,36 +103,17 @@ pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Resu
         };
         let mut report = match play.perform(&mut stage).await {
             Ok(report) => report,
-            Err(mut failure) => {
+            Err(failure) => {
                 stage.abandon();
-                if stop.is_cancelled() {
-                    failure.exit = asked.exit();
-                } else {
-                    stage.folder.keep();
-                    failure.message += &format!(
-                        "\n  seed {seed}; everything is left in {}",
-                        stage.folder.path().display()
-                    );
-                }
-                return Err(failure);
+                let interrupted = stop.is_cancelled().then(|| asked.exit());
+                return Err(stage.folder.left(failure, seed, interrupted));
             }
         };
         report.seed = seed;
-        if report.exit() != Exit::Ok {
-            stage.folder.keep();
-        }
-        report.dir =
-            (!stage.folder.is_temporary()).then(|| stage.folder.path().display().to_string());
+        report.dir = stage.folder.behind(report.exit());
         Ok(report)
     })?;
-    let told = match arguments.format {
-        Format::Text => report.text(colored_out),
-        Format::Json => {
-            let json = serde_json::to_string(&report);
-            json.map_err(|error| Failure::new(Exit::Error, error.to_string()))? + "\n"
-        }
-    };
-    print(told.as_bytes());
+    tell(arguments.format, &report, || report.text(colored_out))?;
     Ok(report.exit())
 }
 

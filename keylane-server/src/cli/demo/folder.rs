@@ -63,12 +63,33 @@ impl Folder {
     }
 
     /// Whether it goes when all is well.
-    pub fn is_temporary(&self) -> bool {
+    fn is_temporary(&self) -> bool {
         self.temporary.is_some()
     }
 
+    /// What kept a demo from proving anything, as it is told: after an interruption by how that ends a process; else with where everything is left.
+    pub fn left(&mut self, mut failure: Failure, seed: u64, interrupted: Option<Exit>) -> Failure {
+        match interrupted {
+            Some(exit) => failure.exit = exit,
+            None => {
+                self.keep();
+                let place = self.path.display();
+                failure.message += &format!("\n  seed {seed}; everything is left in {place}");
+            }
+        }
+        failure
+    }
+
+    /// Where it is, if it stays behind a demo that ended so.
+    pub fn behind(&mut self, exit: Exit) -> Option<String> {
+        if exit != Exit::Ok {
+            self.keep();
+        }
+        (!self.is_temporary()).then(|| self.path.display().to_string())
+    }
+
     /// Keeps it even if it was meant to go.
-    pub fn keep(&mut self) {
+    fn keep(&mut self) {
         if let Some(temporary) = self.temporary.take() {
             self.path = temporary.keep();
         }

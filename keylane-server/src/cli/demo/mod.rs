@@ -28,4 +28,4 @@ pub(super) use display::{marked, told};
 mod ledger;
 pub mod proof;
 mod report;
-pub(super) use report::{Paint, grouped};
+pub(super) use report::{Paint, grouped, tell};

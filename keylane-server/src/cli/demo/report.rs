@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::proof::{OrderVerdict, RowVerdict};
-use crate::exit_code::Exit;
+use crate::cli::{Format, print};
+use crate::exit_code::{Exit, Failure};
 
 /// The demo's result. Scripts rely on the fields up to `seconds`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -197,6 +198,26 @@ impl Report {
             )
         }
     }
+}
+
+/// Prints a demo's result.
+///
+/// # Errors
+/// Never, for results as there are.
+pub fn tell(
+    format: Format,
+    report: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<(), Failure> {
+    let told = match format {
+        Format::Text => text(),
+        Format::Json => {
+            let json = serde_json::to_string(report);
+            json.map_err(|error| Failure::new(Exit::Error, error.to_string()))? + "\n"
+        }
+    };
+    print(told.as_bytes());
+    Ok(())
 }
 
 /// Colours, or none.

@@ -7,6 +7,7 @@ mod repair;
 mod road;
 mod schedule;
 mod standby;
+mod told;
 mod trace;
 mod urls;
 mod window;

@@ -15,8 +15,8 @@ use super::proof::{books, judge};
 use super::report::{Report, Rollback};
 use super::stage::Stage;
 use super::travel::Service;
-use crate::cli::demo::{marked, told};
-use crate::cli::{Format, print, runtime};
+use crate::cli::demo::{marked, tell, told};
+use crate::cli::{Format, runtime};
 use crate::exit_code::{Exit, Failure};
 use crate::saga::show_text;
 use crate::shutdown;
@@ -90,32 +90,15 @@ pub fn run(arguments: &DemoArguments, quiet: bool, colors: (bool, bool)) -> Resu
                 ..Report::default()
             },
         };
-        if let Err(mut failure) = play.perform(&mut stage).await {
-            if stop.is_cancelled() {
-                failure.exit = asked.exit();
-            } else {
-                stage.folder.keep();
-                let place = stage.folder.path().display();
-                failure.message += &format!("\n  seed {seed}; everything is left in {place}");
-            }
-            return Err(failure);
+        if let Err(failure) = play.perform(&mut stage).await {
+            let interrupted = stop.is_cancelled().then(|| asked.exit());
+            return Err(stage.folder.left(failure, seed, interrupted));
         }
         let mut report = play.report;
-        if report.exit() != Exit::Ok {
-            stage.folder.keep();
-        }
-        report.dir =
-            (!stage.folder.is_temporary()).then(|| stage.folder.path().display().to_string());
+        report.dir = stage.folder.behind(report.exit());
         Ok(report)
     })?;
-    let text = match arguments.format {
-        Format::Text => report.text(colored_out),
-        Format::Json => {
-            let json = serde_json::to_string(&report);
-            json.map_err(|error| Failure::new(Exit::Error, error.to_string()))? + "\n"
-        }
-    };
-    print(text.as_bytes());
+    tell(arguments.format, &report, || report.text(colored_out))?;
     Ok(report.exit())
 }
 
