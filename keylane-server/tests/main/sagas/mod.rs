@@ -16,3 +16,5 @@ mod apart;
 mod starts;
 
 mod topics;
+
+mod tracked;
