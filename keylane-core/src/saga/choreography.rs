@@ -168,6 +168,8 @@ pub struct StepTrack {
     pub leaves_open: bool,
     /// Who spoke of it.
     pub services: BTreeSet<String>,
+    /// Somebody spoke of it who is not its service.
+    pub by_hand: bool,
 }
 
 impl Track {
@@ -193,6 +195,7 @@ impl Track {
             let first = step.said.entry(*said).or_insert(at_us);
             *first = at_us.min(*first);
             step.leaves_open |= *said == Said::Done && heard.next.is_none();
+            step.by_hand |= heard.by_hand;
             if !heard.by_hand {
                 step.services.insert(heard.service.clone());
             }
@@ -270,6 +273,7 @@ impl StepTrack {
             sooner(&mut self.announced_us, at_us);
         }
         self.leaves_open |= other.leaves_open;
+        self.by_hand |= other.by_hand;
         self.services.extend(other.services.iter().cloned());
         while self.services.len() > SERVICES_MAX {
             self.services.pop_last();

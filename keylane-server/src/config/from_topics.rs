@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::keys::{Absent, Key, Takes};
 use super::lists;
-use super::reader::{Block, Read};
+use super::reader::{Block, Read, Text};
 
 pub(super) const KEYS: &[Key] = &[Key {
     name: "debezium",
@@ -22,6 +22,26 @@ pub struct FromTopics {
 /// What is said of a text that [`is_topic`] refuses.
 pub(super) const NO_TOPIC: &str =
     "is not the name of a Kafka topic (letters, digits, '.', '_', '-')";
+
+/// A topic that may be left out.
+pub(super) fn topic_if_any(block: &Block<'_>, name: &str) -> Read<Option<String>> {
+    let text = block.text_if_any(name)?;
+    text.map(|text| named_topic(block, name, text)).transpose()
+}
+
+/// A list of topics.
+pub(super) fn topics(block: &Block<'_>, name: &str) -> Read<Vec<String>> {
+    let texts = block.texts(name)?;
+    lists::all(texts.into_iter().map(|text| named_topic(block, name, text)))
+}
+
+/// The topic that a text names.
+pub(super) fn named_topic(block: &Block<'_>, name: &str, text: Text) -> Read<String> {
+    match is_topic(&text.value) {
+        true => Ok(text.value),
+        false => Err(block.bad(Code::BadName, name, &text, NO_TOPIC)),
+    }
+}
 
 /// Whether Kafka takes a text as a topic's name.
 pub(super) fn is_topic(text: &str) -> bool {

@@ -60,6 +60,14 @@ fn collect(into: &mut Vec<(String, Option<&'static str>)>, path: &str, keys: &'s
     }
 }
 
+/// The tables of keys of a definition, for a guide: one section per block, one row per key, under this title.
+pub(super) fn guide(title: &str, keys: &'static [Key]) -> String {
+    let mut page = String::new();
+    section(&mut page, "", keys);
+    page.replace("## The file", &format!("## {title}"))
+        .replace("## ", "#### ")
+}
+
 /// Writing to a `String` cannot fail, so the results are dropped.
 pub(super) fn section(page: &mut String, path: &str, keys: &'static [Key]) {
     if path.is_empty() {

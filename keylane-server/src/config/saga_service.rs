@@ -7,7 +7,7 @@ use std::time::Duration;
 use keylane_core::notify::SagasRule;
 
 use super::code::Code;
-use super::from_topics::{NO_TOPIC, is_topic};
+use super::from_topics::{named_topic, topic_if_any};
 use super::keys::{Absent, DAY_MS, HOUR_MS, Key, SECOND_MS, Takes};
 use super::lists;
 use super::origin;
@@ -268,7 +268,7 @@ pub(super) fn read(parent: &Block<'_>) -> Read<Option<SagaService>> {
     });
     let concurrency = block.count("concurrency");
     let reply_url = reply_url(&block);
-    let reply_topic = topic(&block, "reply_topic");
+    let reply_topic = topic_if_any(&block, "reply_topic");
     let starts = match block.is_written("starts") {
         true => block
             .block("starts")
@@ -320,24 +320,12 @@ fn reply_url(block: &Block<'_>) -> Read<Option<String>> {
 }
 
 fn starts(block: &Block<'_>) -> Read<SagaStarts> {
-    let (name, dead_letter) = (block.text("topic"), topic(block, "dead_letter"));
+    let (name, dead_letter) = (block.text("topic"), topic_if_any(block, "dead_letter"));
     let name = name.and_then(|text| named_topic(block, "topic", text))?;
     Ok(SagaStarts {
         dead_letter: dead_letter?.unwrap_or_else(|| format!("{name}.dead")),
         topic: name,
     })
-}
-
-fn topic(block: &Block<'_>, key: &'static str) -> Read<Option<String>> {
-    let text = block.text_if_any(key)?;
-    text.map(|text| named_topic(block, key, text)).transpose()
-}
-
-fn named_topic(block: &Block<'_>, key: &'static str, text: Text) -> Read<String> {
-    match is_topic(&text.value) {
-        true => Ok(text.value),
-        false => Err(block.bad(Code::BadName, key, &text, NO_TOPIC)),
-    }
 }
 
 fn is_http(text: &str) -> bool {
@@ -393,8 +381,6 @@ fn kafka(block: &Block<'_>) -> Read<SagaWay> {
     let Some(text) = block.text_if_any("kafka")? else {
         return Err(block.missing("kafka"));
     };
-    match is_topic(&text.value) {
-        true => Ok(SagaWay::Kafka { topic: text.value }),
-        false => Err(block.bad(Code::BadName, "kafka", &text, NO_TOPIC)),
-    }
+    let topic = named_topic(block, "kafka", text)?;
+    Ok(SagaWay::Kafka { topic })
 }

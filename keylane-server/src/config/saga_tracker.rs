@@ -2,8 +2,9 @@
 
 use keylane_core::saga::Patience;
 
-use super::choreography::{TIME, ms, topic_if_any, topics};
+use super::choreography::{TIME, ms};
 use super::code::Code;
+use super::from_topics::{topic_if_any, topics};
 use super::keys::{Absent, Key, Takes};
 use super::reader::{Block, Read};
 

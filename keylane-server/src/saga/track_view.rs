@@ -104,11 +104,15 @@ fn status(track: &StepTrack) -> &'static str {
 fn next(track: &Track, standing: &Standing) -> Vec<String> {
     let goes_back = track.goes_back_us().is_some();
     let lines = standing.next.iter().map(|(step, due_us)| {
-        let is_done = track.steps.get(step).is_some_and(|it| it.is(Said::Done));
+        let of_step = track.steps.get(step);
+        let is_done = of_step.is_some_and(|it| it.is(Said::Done));
+        let is_back = of_step.is_some_and(StepTrack::is_back);
         let what = match (goes_back, is_done) {
+            (true, _) if is_back => "what came before it is heard",
             (true, true) => "its service undoes it",
             (true, false) => "its service says that it is not done, or undone",
-            (false, _) => "its service does it",
+            (false, true) => "what came before it is heard",
+            (false, false) => "its service does it",
         };
         let due = due_us.map_or(String::new(), |at_us| {
             format!(", else it is late at {}", rfc3339(at_us))

@@ -1,6 +1,5 @@
 //! What a choreography accepts, every mistake as it is told, and that pages and examples agree with it.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +9,11 @@ use keylane_server::config::{
     load_saga, load_saga_file, parse_choreography,
 };
 
-use crate::config::check_golden;
-use crate::saga_definitions::repository;
+use crate::saga_definitions::{check_tables, repository};
+use crate::saga_mistakes::{check_mistakes, check_pages, yaml_files};
 
 fn mistakes() -> Vec<PathBuf> {
-    crate::saga_mistakes::yaml_files(&folder())
+    yaml_files(&folder())
 }
 
 fn folder() -> PathBuf {
@@ -64,19 +63,8 @@ fn what_is_not_said_to_be_in_a_circle_is_in_none() {
 
 #[test]
 fn every_mistake_of_a_choreography_is_told_as_recorded() {
-    let mut faults = Vec::new();
-    let mut codes = BTreeSet::new();
-    for path in mistakes() {
-        let Err(error) = load_choreography(&path) else {
-            faults.push(format!("{} is right", path.display()));
-            continue;
-        };
-        codes.extend(error.problems().iter().map(|problem| problem.code));
-        let shown = error.to_string();
-        let shown = shown.replace(&format!("{}/", folder().display()), "");
-        faults.extend(check_golden(&path.with_extension("out"), &shown).err());
-    }
-    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
+    let load = |path: &Path| load_choreography(path).map(drop);
+    let codes = check_mistakes(&mistakes(), load);
     let all = ChoreographyRule::ALL.into_iter().map(Code::Choreography);
     let missing: Vec<_> = all.filter(|code| !codes.contains(code)).collect();
     assert!(missing.is_empty(), "without a golden mistake: {missing:?}");
@@ -86,25 +74,20 @@ fn every_mistake_of_a_choreography_is_told_as_recorded() {
 fn every_code_has_a_page_with_a_mistake_as_it_is_told() {
     let codes = ChoreographyRule::ALL.into_iter().map(Code::Choreography);
     let codes: Vec<&str> = codes.map(|code| code.as_str()).collect();
-    crate::saga_mistakes::check_pages(&codes, &mistakes());
+    check_pages(&codes, &mistakes());
 }
 
 #[test]
 fn the_guide_holds_the_tables_and_the_example_that_the_program_reads() {
-    let path = repository().join("docs/guides/sagas.md");
-    let page = fs::read_to_string(&path).expect("the guide");
-    let (begin, end) = (
+    let marks = (
         "<!-- choreography tables: written by the tests, see UPDATE_GOLDEN -->\n",
         "<!-- end of choreography tables -->",
     );
-    let (before, rest) = page.split_once(begin).expect("the tables begin");
-    let (_, after) = rest.split_once(end).expect("the tables end");
-    let tables = choreography_reference_markdown();
-    let expected = format!("{before}{begin}\n{tables}{end}{after}");
-    check_golden(&path, &expected).expect("the guide agrees with the program");
-    for key in choreography_keys() {
-        assert!(expected.contains(&format!("| `{key}` |")), "{key}");
-    }
+    let page = check_tables(
+        marks,
+        &choreography_reference_markdown(),
+        &choreography_keys(),
+    );
     let example = fs::read_to_string(example()).expect("the example");
     assert!(
         page.contains(&format!("```yaml\n{example}```")),

@@ -138,20 +138,11 @@ fn a_part_of_a_field_is_pointed_at() {
 
 #[test]
 fn the_guide_holds_the_tables_and_the_examples_that_the_program_reads() {
-    let path = repository().join("docs/guides/sagas.md");
-    let page = fs::read_to_string(&path).expect("the guide");
-    let (begin, end) = (
+    let marks = (
         "<!-- tables: written by the tests, see UPDATE_GOLDEN -->\n",
         "<!-- end of tables -->",
     );
-    let (before, rest) = page.split_once(begin).expect("the tables begin");
-    let (_, after) = rest.split_once(end).expect("the tables end");
-    let tables = saga_reference_markdown();
-    let expected = format!("{before}{begin}\n{tables}{end}{after}");
-    check_golden(&path, &expected).expect("the guide agrees with the program");
-    for key in saga_keys() {
-        assert!(expected.contains(&format!("| `{key}` |")), "{key}");
-    }
+    let page = check_tables(marks, &saga_reference_markdown(), &saga_keys());
     let block = |language: &str| {
         let opened = page.split_once(&format!("```{language}\n")).map(|it| it.1);
         opened
@@ -211,4 +202,18 @@ fn what_a_message_quotes_is_bounded_and_printable() {
     let shown = error.to_string();
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     assert!(shown.len() < 20_000, "{} bytes", shown.len());
+}
+
+/// Between these marks the guide holds these tables, with every key; the page.
+pub(crate) fn check_tables((begin, end): (&str, &str), tables: &str, keys: &[String]) -> String {
+    let path = repository().join("docs/guides/sagas.md");
+    let page = fs::read_to_string(&path).expect("the guide");
+    let (before, rest) = page.split_once(begin).expect("the tables begin");
+    let (_, after) = rest.split_once(end).expect("the tables end");
+    let expected = format!("{before}{begin}\n{tables}{end}{after}");
+    check_golden(&path, &expected).expect("the guide agrees with the program");
+    for key in keys {
+        assert!(expected.contains(&format!("| `{key}` |")), "{key}");
+    }
+    page
 }

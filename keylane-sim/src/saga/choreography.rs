@@ -50,8 +50,8 @@ pub(super) struct Rest {
     is_undone: bool,
 }
 
-/// Goes through all states; those in which nothing moves any more, and how many there are in all.
-fn explore(variant: Variant) -> Result<(Vec<Rest>, usize), Failure> {
+/// Goes through all states: those in which nothing moves any more, and all.
+fn explore(variant: Variant) -> Result<(Vec<Rest>, Vec<Node>), Failure> {
     let first = Node {
         events: BTreeSet::from([Event::Start]),
         participants: [Participant::default().packed(); STEPS.len()],
@@ -79,7 +79,7 @@ fn explore(variant: Variant) -> Result<(Vec<Rest>, usize), Failure> {
         aborted.events.insert(Event::Abort);
         reach(aborted, &mut nodes, &mut known);
     }
-    Ok((rests, nodes.len()))
+    Ok((rests, nodes))
 }
 
 fn reach(node: Node, nodes: &mut Vec<Node>, known: &mut HashMap<Node, usize>) {

@@ -30,6 +30,7 @@ struct StepForm {
     announced_us: Option<i64>,
     leaves_open: bool,
     services: BTreeSet<String>,
+    by_hand: bool,
 }
 
 /// A track as it is kept.
@@ -45,6 +46,7 @@ pub(crate) fn track_text(track: &Track) -> String {
             announced_us: step.announced_us,
             leaves_open: step.leaves_open,
             services: step.services.clone(),
+            by_hand: step.by_hand,
         };
         (id.clone(), form)
     });
@@ -76,6 +78,7 @@ pub(crate) fn track_of(text: &str) -> Result<Track, Unreadable> {
             announced_us: step.announced_us,
             leaves_open: step.leaves_open,
             services: step.services,
+            by_hand: step.by_hand,
         };
         Ok((id, track))
     });

@@ -60,10 +60,17 @@ pub enum Alarm {
         /// When the step ended.
         since_us: i64,
     },
+    /// Events of it were heard, and none that begins such a saga.
+    BeginningUnheard {
+        /// When the first event was made that was heard.
+        since_us: i64,
+    },
     /// A step was undone of which nobody said that it was done.
     UndoneWithoutDone {
         /// The step.
         step: String,
+        /// When it was undone.
+        since_us: i64,
     },
     /// A step is said to be done and also never to have been: its participant does not keep its first verdict.
     TwoVerdicts {
@@ -96,6 +103,7 @@ impl Alarm {
             Alarm::Late { .. } => "late",
             Alarm::NotUndone { .. } => "not_undone",
             Alarm::CauseUnheard { .. } => "cause_unheard",
+            Alarm::BeginningUnheard { .. } => "beginning_unheard",
             Alarm::UndoneWithoutDone { .. } => "undone_without_done",
             Alarm::TwoVerdicts { .. } => "two_verdicts",
             Alarm::TwoServices { .. } => "two_services",
@@ -110,11 +118,11 @@ impl Alarm {
             Alarm::Late { step, .. }
             | Alarm::NotUndone { step, .. }
             | Alarm::CauseUnheard { step, .. }
-            | Alarm::UndoneWithoutDone { step }
+            | Alarm::UndoneWithoutDone { step, .. }
             | Alarm::TwoVerdicts { step }
             | Alarm::TwoServices { step, .. }
             | Alarm::UnknownStep { step } => Some(step),
-            Alarm::Silent { .. } => None,
+            Alarm::BeginningUnheard { .. } | Alarm::Silent { .. } => None,
         }
     }
 
@@ -124,17 +132,28 @@ impl Alarm {
             Alarm::Late { since_us, .. }
             | Alarm::NotUndone { since_us, .. }
             | Alarm::CauseUnheard { since_us, .. }
+            | Alarm::BeginningUnheard { since_us }
+            | Alarm::UndoneWithoutDone { since_us, .. }
             | Alarm::Silent { since_us } => Some(*since_us),
-            _ => None,
+            Alarm::TwoVerdicts { .. } | Alarm::TwoServices { .. } | Alarm::UnknownStep { .. } => {
+                None
+            }
         }
     }
 
     /// Whether the saga does not get on because of it.
     pub fn hinders(&self) -> bool {
-        matches!(
-            self,
-            Alarm::Late { .. } | Alarm::NotUndone { .. } | Alarm::CauseUnheard { .. }
-        )
+        match self {
+            Alarm::Late { .. }
+            | Alarm::NotUndone { .. }
+            | Alarm::CauseUnheard { .. }
+            | Alarm::BeginningUnheard { .. }
+            | Alarm::UndoneWithoutDone { .. } => true,
+            Alarm::TwoVerdicts { .. }
+            | Alarm::TwoServices { .. }
+            | Alarm::UnknownStep { .. }
+            | Alarm::Silent { .. } => false,
+        }
     }
 }
 
@@ -147,7 +166,10 @@ impl fmt::Display for Alarm {
                 f,
                 "{step} has ended, and what set it going was not heard: its topic is not read, or no longer has it"
             ),
-            Alarm::UndoneWithoutDone { step } => {
+            Alarm::BeginningUnheard { .. } => f.write_str(
+                "what began it was not heard: its topic is not read, or no longer has it",
+            ),
+            Alarm::UndoneWithoutDone { step, .. } => {
                 write!(f, "{step} was undone, and nobody said that it was done")
             }
             Alarm::TwoVerdicts { step } => write!(
@@ -177,9 +199,8 @@ impl Track {
     /// As [`Track::state`], without a look at the clock.
     pub(super) fn heading(&self, expected: Expected<'_>) -> State {
         let is_any_done = self.steps.values().any(|step| step.is(Said::Done));
-        // What was not heard yet may have come before what was: as long as that is open, nothing has ended.
-        let is_whole = self.unheard_causes(expected).next().is_none();
-        let has_ended = is_whole && self.waits(expected).is_empty();
+        // What was not heard yet may have come before what was, and may have set more going.
+        let has_ended = self.unheard(expected).is_empty() && self.waits(expected).is_empty();
         match self.goes_back_us() {
             Some(_) if has_ended => State::Compensated,
             Some(_) => State::Compensating,
@@ -215,22 +236,46 @@ impl Track {
         heard_of.chain(set_going).collect()
     }
 
-    /// The steps that have ended by their own service, of which nothing was heard that sets them going, and when they ended.
-    fn unheard_causes<'a>(
-        &'a self,
-        expected: Expected<'a>,
-    ) -> impl Iterator<Item = (&'a str, i64)> {
-        let steps = match expected {
-            Expected::ByAnnouncement => &[][..],
-            Expected::ByDefinition(choreography) => &choreography.steps,
+    /// What must have been told before what was heard, and was not heard itself. What somebody says by hand needs no cause, nor does a step of which somebody says so.
+    fn unheard(&self, expected: Expected<'_>) -> Vec<Alarm> {
+        let of_services = self.steps.iter().filter(|(_, track)| !track.by_hand);
+        let undone = of_services.filter(|(_, track)| !track.is(Said::Done));
+        let undone = undone.filter_map(|(id, track)| {
+            let since_us = *track.said.get(&Said::Undone)?;
+            let step = id.clone();
+            Some(Alarm::UndoneWithoutDone { step, since_us })
+        });
+        let mut unheard: Vec<Alarm> = undone.collect();
+        let Expected::ByDefinition(choreography) = expected else {
+            return unheard;
         };
-        steps.iter().filter_map(|step| {
-            let track = self.steps.get(&step.id)?;
+        let is_heard = |types: &[String]| types.iter().any(|it| self.types.contains_key(it));
+        for step in &choreography.steps {
+            let track = self.steps.get(&step.id).filter(|track| !track.by_hand);
             let ended = [Said::Done, Said::Failed].into_iter();
-            let ended_us = ended.filter_map(|said| track.said.get(&said)).min()?;
-            let is_heard = step.consumes.iter().any(|it| self.types.contains_key(it));
-            (!is_heard).then_some((step.id.as_str(), *ended_us))
-        })
+            let ended_us = track.and_then(|it| ended.filter_map(|said| it.said.get(&said)).min());
+            if let Some(since_us) = ended_us.filter(|_| !is_heard(&step.consumes)) {
+                unheard.push(Alarm::CauseUnheard {
+                    step: step.id.clone(),
+                    since_us: *since_us,
+                });
+            }
+        }
+        let needs_beginning = !choreography.begins.is_empty()
+            && unheard.is_empty()
+            && !self.steps.values().any(|track| track.by_hand);
+        if needs_beginning && !is_heard(&choreography.begins) {
+            let since_us = self.first_us.unwrap_or_default();
+            unheard.push(Alarm::BeginningUnheard { since_us });
+        }
+        unheard
+    }
+
+    /// The steps before which something must have been told that was not heard.
+    pub(super) fn unheard_before(&self, expected: Expected<'_>) -> Vec<String> {
+        let unheard = self.unheard(expected).into_iter();
+        let steps = unheard.filter_map(|alarm| alarm.step().map(str::to_owned));
+        steps.collect()
     }
 
     fn is_end_known(&self, expected: Expected<'_>) -> bool {
@@ -297,8 +342,11 @@ impl Track {
                 let due_us = after(since_us, patience.undo_ms);
                 Some((due_us, Alarm::NotUndone { step, since_us }))
             }
-            (_, Some(since_us)) if track.said.is_empty() => {
+            (back_us, Some(since_us)) if track.said.is_empty() => {
                 let due_us = after(since_us, patience.step_ms);
+                // Who is told to go back has as long as the others.
+                let undo_us = back_us.map(|back_us| after(back_us, patience.undo_ms));
+                let due_us = undo_us.map_or(due_us, |undo_us| undo_us.max(due_us));
                 Some((due_us, Alarm::Late { step, since_us }))
             }
             _ => None,
@@ -318,11 +366,10 @@ impl Track {
         let mut due: Vec<(i64, Alarm)> = steps
             .filter_map(|id| self.threatens_step(id, expected, patience))
             .collect();
-        for (id, since_us) in self.unheard_causes(expected) {
-            let step = id.to_owned();
-            let due_us = after(since_us, patience.step_ms);
-            due.push((due_us, Alarm::CauseUnheard { step, since_us }));
-        }
+        due.extend(self.unheard(expected).into_iter().map(|alarm| {
+            let since_us = alarm.since_us().unwrap_or_default();
+            (after(since_us, patience.step_ms), alarm)
+        }));
         let is_open = self.heading(expected) == State::Running && !self.is_end_known(expected);
         if let Some(since_us) = self.last_us.filter(|_| is_open) {
             let due_us = after(since_us, patience.silence_ms);
@@ -339,9 +386,6 @@ fn after(since_us: i64, ms: u64) -> i64 {
 fn contradictions((id, step): (&String, &StepTrack)) -> Vec<Alarm> {
     let mut alarms = Vec::new();
     let id = || id.clone();
-    if step.is(Said::Undone) && !step.is(Said::Done) {
-        alarms.push(Alarm::UndoneWithoutDone { step: id() });
-    }
     if step.is(Said::Done) && (step.is(Said::Failed) || step.is(Said::Fenced)) {
         alarms.push(Alarm::TwoVerdicts { step: id() });
     }

@@ -27,7 +27,7 @@ pub struct TrackRow {
     pub updated_us: i64,
     /// When it ended, if it has.
     pub ended_us: Option<i64>,
-    /// The steps that it waits for.
+    /// The steps that it waits for: that they end, or that what came before them is heard.
     pub waits: Vec<String>,
     /// Why it goes back, if it does.
     pub why: Option<String>,
@@ -99,12 +99,28 @@ impl Choreographies {
         }
     }
 
+    /// The steps before which something must have been told that was not heard.
+    pub(super) fn unheard_before(&self, track: &Track) -> Vec<String> {
+        track.unheard_before(self.terms_of(track).0)
+    }
+
     /// What is kept of a saga beside what was heard of it.
     pub fn row(&self, track: &Track) -> TrackRow {
         let (expected, patience) = self.terms_of(track);
         let state = track.heading(expected);
         let (first_us, last_us) = (track.first_us.unwrap_or(0), track.last_us.unwrap_or(0));
         let stuck = track.stuck(expected, patience);
+        let mut waits = track.waits(expected);
+        let unheard = track.unheard_before(expected);
+        waits.extend(
+            unheard
+                .into_iter()
+                .filter(|id| !waits.contains(id))
+                .collect::<Vec<_>>(),
+        );
+        if state.is_end() {
+            waits.clear();
+        }
         TrackRow {
             definition: self.of(track).map(|one| one.name.clone()),
             state,
@@ -112,11 +128,7 @@ impl Choreographies {
             started_us: first_us,
             updated_us: last_us,
             ended_us: state.is_end().then_some(last_us),
-            waits: if state.is_end() {
-                Vec::new()
-            } else {
-                track.waits(expected)
-            },
+            waits,
             why: track.why_back(),
             stuck_us: stuck.as_ref().map(|(due_us, _)| *due_us),
             stuck_step: stuck

@@ -39,21 +39,10 @@ pub fn operate(
     let topics = known
         .of(&tracked.track)
         .map_or(others, |it| it.signal_topics());
-    let state = known.row(&tracked.track).state;
-    let asked = match request.operation {
-        Operation::RollBack => abort(tracked, state),
-        Operation::Retry { .. } => again(tracked),
-        Operation::MarkCompensated { step } => by_hand(tracked, step),
-        Operation::Skip { .. } | Operation::Complete { .. } => Err(
-            "nobody sends commands to the steps of a choreographed saga: tell the event that the step would have ended with (POST /v1/events/TOPIC), or compensate the saga".to_owned(),
-        ),
-    };
-    let asked = match asked {
-        Ok(_) if topics.is_empty() => Err(
-            "no topic is known to tell its services by: name saga.tracker.signal, or its choreography under saga.choreographies".to_owned(),
-        ),
-        asked => asked,
-    };
+    let asked = kinds(tracked, known, request.operation).and_then(|kinds| match topics {
+        [] => Err("no topic is known to tell its services by: name saga.tracker.signal, or its choreography under saga.choreographies".to_owned()),
+        _ => Ok(kinds),
+    });
     let step = match request.operation {
         Operation::MarkCompensated { step }
         | Operation::Skip { step }
@@ -101,6 +90,29 @@ pub fn operate(
     }
 }
 
+/// What its services are told.
+fn kinds(
+    tracked: &Tracked,
+    known: &Choreographies,
+    operation: &Operation,
+) -> Result<Vec<SignalKind>, String> {
+    let is_unheard = |step| is_unheard_before(tracked, known, step);
+    match operation {
+        Operation::RollBack => abort(tracked, known.row(&tracked.track).state),
+        Operation::Retry { .. } => again(tracked),
+        Operation::MarkCompensated { step } => {
+            let waits = known.row(&tracked.track).waits;
+            if !tracked.track.steps.contains_key(step) && !waits.contains(step) {
+                let waits = waits.join(", ");
+                return Err(format!("it has no step {step}; it waits for: {waits}"));
+            }
+            by_hand(tracked, step, is_unheard(step))
+        }
+        Operation::Complete { step, .. } if is_unheard(step) => known_by_hand(tracked, step),
+        Operation::Skip { .. } | Operation::Complete { .. } => Err("nobody sends commands to the steps of a choreographed saga: tell the event that the step would have ended with (POST /v1/events/TOPIC), or compensate the saga".to_owned()),
+    }
+}
+
 fn abort(tracked: &Tracked, state: State) -> Result<Vec<SignalKind>, String> {
     let is_told = tracked
         .told
@@ -128,7 +140,7 @@ fn again(tracked: &Tracked) -> Result<Vec<SignalKind>, String> {
     }
 }
 
-fn by_hand(tracked: &Tracked, step: &str) -> Result<Vec<SignalKind>, String> {
+fn by_hand(tracked: &Tracked, step: &str, is_unheard: bool) -> Result<Vec<SignalKind>, String> {
     let track = &tracked.track;
     let is_told = tracked
         .told
@@ -138,13 +150,28 @@ fn by_hand(tracked: &Tracked, step: &str) -> Result<Vec<SignalKind>, String> {
         return Err("it goes forward: compensate it first".to_owned());
     }
     let known = track.steps.get(step).cloned().unwrap_or_default();
-    if known.is_back() {
+    if known.is_back() && !is_unheard {
         return Err(format!("nothing is left of step {step} already"));
     }
     let said = match known.is(Said::Done) {
         true => Said::Undone,
         false => Said::Fenced,
     };
+    let step = step.to_owned();
+    Ok(vec![SignalKind::ByHand { step, said }])
+}
+
+/// Whether something must have been told before what was heard of a step that was not heard itself.
+fn is_unheard_before(tracked: &Tracked, known: &Choreographies, step: &str) -> bool {
+    let unheard = known.unheard_before(&tracked.track);
+    unheard.iter().any(|id| id == step)
+}
+
+/// A step has ended, and somebody knows what set it going: what its service said of it is said again.
+fn known_by_hand(tracked: &Tracked, step: &str) -> Result<Vec<SignalKind>, String> {
+    let track = tracked.track.steps.get(step);
+    let said = track.and_then(|it| it.said.keys().next_back().copied());
+    let said = said.ok_or_else(|| format!("nothing was heard of step {step}"))?;
     let step = step.to_owned();
     Ok(vec![SignalKind::ByHand { step, said }])
 }

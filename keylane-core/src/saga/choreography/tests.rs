@@ -142,9 +142,6 @@ fn contradictions_are_told() {
     ];
     let step = || "flight".to_owned();
     let alarms = [
-        Alarm::UndoneWithoutDone {
-            step: "hotel".into(),
-        },
         Alarm::TwoVerdicts { step: step() },
         Alarm::TwoServices {
             step: step(),
@@ -154,7 +151,14 @@ fn contradictions_are_told() {
             step: "boat".into(),
         },
     ];
-    check(&events, 3, State::Compensated, &alarms);
+    check(&events, 3, State::Compensating, &alarms);
+    // That the hotel was done may still be heard; if not, somebody has to look.
+    let undone = Alarm::UndoneWithoutDone {
+        step: "hotel".into(),
+        since_us: 2_000,
+    };
+    let later = [vec![undone], alarms.to_vec()].concat();
+    check(&events, 12, State::Stuck, &later);
 }
 
 #[test]
@@ -271,6 +275,52 @@ fn nothing_has_ended_as_long_as_what_came_before_was_not_heard() {
     check(&events, 4, State::Compensating, &[]);
     events.push(placed());
     check(&events, 1_000, State::Compensated, &[]);
+}
+
+#[test]
+fn a_saga_whose_beginning_was_not_heard_has_not_ended() {
+    // The hotel was kept from running before it heard of the flight, of which nothing was heard here either.
+    let abort = Heard {
+        aborts: true,
+        type_name: "abort".into(),
+        at_us: 1_000,
+        ..Heard::default()
+    };
+    let mut events = vec![abort, heard("hotel", Said::Fenced, 2)];
+    check(&events, 3, State::Compensating, &[]);
+    let since_us = 1_000;
+    check(
+        &events,
+        11,
+        State::Stuck,
+        &[Alarm::BeginningUnheard { since_us }],
+    );
+    // Somebody knows better.
+    events.push(Heard {
+        by_hand: true,
+        ..heard("hotel", Said::Fenced, 3)
+    });
+    check(&events, 1_000, State::Compensated, &[]);
+}
+
+#[test]
+fn a_step_that_was_set_going_before_it_went_back_has_as_long_as_an_undo() {
+    let mut events = vec![placed()];
+    events.push(Heard {
+        aborts: true,
+        at_us: 100_000,
+        type_name: "abort".into(),
+        ..Heard::default()
+    });
+    check(&events, 119, State::Compensating, &[]);
+    let step = "flight".into();
+    let since_us = 0;
+    check(
+        &events,
+        120,
+        State::Stuck,
+        &[Alarm::Late { step, since_us }],
+    );
 }
 
 #[test]

@@ -10,8 +10,9 @@ const HEARD: &str = "heard";
 impl Tracked {
     /// Its timeline, oldest first.
     pub fn timeline(&self) -> Vec<Line> {
-        let mut lines = self.track.lines();
-        lines.extend(self.asked.iter().cloned());
+        // What is heard because of what was asked has its time.
+        let mut lines = self.asked.clone();
+        lines.extend(self.track.lines());
         lines.sort_by_key(|line| line.at_us);
         lines
     }

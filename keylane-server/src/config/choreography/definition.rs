@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use keylane_core::saga::{
-    Choreography, ChoreographyRule, ChoreographyStep, MS_MAX, Patience, STEPS_MAX, is_name,
+    Choreography, ChoreographyRule, ChoreographyStep, MS_MAX, Patience, STEPS_MAX,
 };
 
 use crate::config::code::Code;
-use crate::config::from_topics::{NO_TOPIC, is_topic};
+use crate::config::from_topics::{topic_if_any, topics};
 use crate::config::keys::{Absent, Key, Takes};
 use crate::config::lists;
 use crate::config::reader::{Block, Read, Reader, Reported};
 use crate::config::reference;
+use crate::config::saga::step_path;
 use crate::config::source::{Place, Span};
 use crate::config::tree::{Node, Value};
 
@@ -99,10 +100,7 @@ const PATIENCE: &[Key] = &[
 
 /// The tables of keys in `docs/guides/sagas.md`: one section per block, one row per key.
 pub fn choreography_reference_markdown() -> String {
-    let mut page = String::new();
-    reference::section(&mut page, "", KEYS);
-    page.replace("## The file", "## The choreography")
-        .replace("## ", "#### ")
+    reference::guide("The choreography", KEYS)
 }
 
 /// The full name of every key, such as `steps[].consumes`.
@@ -147,25 +145,6 @@ pub(in crate::config) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A list of topics.
-pub(in crate::config) fn topics(block: &Block<'_>, name: &str) -> Read<Vec<String>> {
-    let texts = block.texts(name)?;
-    lists::all(texts.into_iter().map(|text| match is_topic(&text.value) {
-        true => Ok(text.value),
-        false => Err(block.bad(Code::BadName, name, &text, NO_TOPIC)),
-    }))
-}
-
-/// A topic that may be left out.
-pub(in crate::config) fn topic_if_any(block: &Block<'_>, name: &str) -> Read<Option<String>> {
-    match block.text_if_any(name)? {
-        Some(text) if !is_topic(&text.value) => {
-            Err(block.bad(Code::BadName, name, &text, NO_TOPIC))
-        }
-        text => Ok(text.map(|text| text.value)),
-    }
-}
-
 fn types(block: &Block<'_>, name: &str) -> Read<Vec<String>> {
     let texts = block.texts(name)?;
     Ok(texts.into_iter().map(|text| text.value).collect())
@@ -191,7 +170,7 @@ fn steps(block: &Block<'_>) -> Read<Vec<ChoreographyStep>> {
 }
 
 fn step(reader: &Reader<'_>, at: usize, node: &Node) -> Read<ChoreographyStep> {
-    let block = Block::open(reader, STEP, path(at, node), Some(node), node.span)?;
+    let block = Block::open(reader, STEP, step_path(at, node), Some(node), node.span)?;
     let id = block.text("id");
     let consumes = match block.is_written("consumes") {
         true => types(&block, "consumes"),
@@ -211,13 +190,4 @@ fn step(reader: &Reader<'_>, at: usize, node: &Node) -> Read<ChoreographyStep> {
         emits: emits?.unwrap_or_else(|| vec![format!("{id}.done")]),
         id,
     })
-}
-
-/// How messages call a step: by its name, if it has one.
-pub(super) fn path(at: usize, node: &Node) -> String {
-    let id = node.entry("id").map(|entry| &entry.node.value);
-    match id {
-        Some(Value::Scalar(scalar)) if is_name(&scalar.text) => scalar.text.clone(),
-        _ => format!("steps[{at}]"),
-    }
 }

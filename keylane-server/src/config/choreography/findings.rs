@@ -2,10 +2,9 @@
 
 use keylane_core::saga::{Choreography, ChoreographyFinding, ChoreographyRule};
 
-use super::definition;
 use crate::config::code::Code;
 use crate::config::issue::Issue;
-use crate::config::saga::{fit, item, span};
+use crate::config::saga::{fit, item, span, step_path};
 use crate::config::source::Source;
 use crate::config::tree::Node;
 
@@ -20,7 +19,7 @@ pub(super) fn issue(
     let field = finding.field;
     let message = match (finding.step, node) {
         (Some(at), Some(node)) => {
-            format!("{}.{field}: {}", definition::path(at, node), finding.what)
+            format!("{}.{field}: {}", step_path(at, node), finding.what)
         }
         _ => format!("{field}: {}", finding.what),
     };

@@ -66,10 +66,7 @@ const KEYS: &[Key] = &[
 
 /// The tables of keys in `docs/guides/sagas.md`: one section per block, one row per key.
 pub fn saga_reference_markdown() -> String {
-    let mut page = String::new();
-    reference::section(&mut page, "", KEYS);
-    page.replace("## The file", "## The definition")
-        .replace("## ", "#### ")
+    reference::guide("The definition", KEYS)
 }
 
 /// The full name of every key, such as `steps[].retry.first`.

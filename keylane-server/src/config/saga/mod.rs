@@ -20,6 +20,7 @@ mod participant;
 mod retry;
 
 mod step;
+pub(in crate::config) use step::path as step_path;
 
 mod definition;
 pub use definition::{saga_keys, saga_reference_markdown};

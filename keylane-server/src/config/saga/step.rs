@@ -159,7 +159,7 @@ pub(super) fn read(reader: &Reader<'_>, at: usize, node: &Node) -> Drafted {
 }
 
 /// How messages call a step: by its name, if it has one.
-pub(super) fn path(at: usize, node: &Node) -> String {
+pub(in crate::config) fn path(at: usize, node: &Node) -> String {
     let id = node.entry("id").map(|entry| &entry.node.value);
     match id {
         Some(Value::Scalar(scalar)) if is_name(&scalar.text) => scalar.text.clone(),

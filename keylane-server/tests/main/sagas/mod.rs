@@ -18,3 +18,5 @@ mod resumed;
 mod starts;
 
 mod topics;
+
+mod tracked;

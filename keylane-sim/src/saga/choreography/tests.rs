@@ -14,7 +14,7 @@ const PATIENCE: Patience = Patience {
 #[test]
 fn whatever_fails_side_by_side_each_step_is_undone_once_and_none_runs_afterwards() {
     let (rests, states) = explore(Variant::Barrier(Barrier::Real)).expect("it holds");
-    println!("{states} states, {} of rest", rests.len());
+    println!("{} states, {} of rest", states.len(), rests.len());
     assert!(rests.iter().any(|it| it.is_undone) && rests.iter().any(|it| !it.is_undone));
 }
 
@@ -75,4 +75,56 @@ fn a_tracker_knows_the_same_whatever_the_order_and_the_repeats() {
             assert_eq!(here, in_order);
         }
     }
+}
+
+/// Whether a step was done in a state.
+fn was_done(node: &Node, service: usize) -> bool {
+    node.events.contains(&Event::Of(service, Said::Done))
+}
+
+#[test]
+fn whatever_part_of_the_events_a_tracker_has_heard_it_tells_no_end_that_is_none() {
+    let (_, states) = explore(Variant::Barrier(Barrier::Real)).expect("it holds");
+    let four = registered();
+    let expected = Expected::ByDefinition(&four);
+    let (mut looked, mut ended) = (0, 0);
+    let mut seen: BTreeSet<&BTreeSet<Event>> = BTreeSet::new();
+    for node in &states {
+        if !seen.insert(&node.events) {
+            continue;
+        }
+        let events: Vec<Heard> = node.events.iter().map(|it| heard(*it)).collect();
+        for part in 0..1_u32 << events.len() {
+            let mut track = Track::default();
+            let is_heard = |place: usize| part & (1 << place) != 0;
+            let of_part = events
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| is_heard(*place));
+            of_part.for_each(|(_, event)| track.hear(event));
+            looked += 1;
+            match track.state(expected, PATIENCE, 1_000) {
+                State::Completed => {
+                    let all_done = (0..STEPS.len()).all(|service| was_done(node, service));
+                    assert!(all_done, "completed, by {track:#?} of {:?}", node.events);
+                }
+                State::Compensated => {
+                    let is_left = |(_, it): (&str, Participant)| it.acted != it.undone;
+                    let is_any_left = participants(node).any(is_left);
+                    assert!(
+                        !is_any_left,
+                        "compensated, by {track:#?} of {:?}",
+                        node.events
+                    );
+                }
+                _ => continue,
+            }
+            ended += 1;
+        }
+    }
+    println!(
+        "{looked} parts of {} histories, {ended} told as ended",
+        seen.len()
+    );
+    assert!(ended > 0);
 }

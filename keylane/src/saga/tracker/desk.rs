@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use keylane_core::saga::{Choreographies, Operation, Request, TrackStore, operate};
+use keylane_core::saga::{Choreographies, Operation, Request, TrackStore, heard_of, operate};
 
+use crate::saga::form::plain;
 use crate::saga::orchestrator::{Asked, NotAsked};
 use crate::workers::stats::now_us;
 
@@ -50,8 +51,8 @@ impl TrackDesk {
         let tracked = tracked.ok_or_else(|| NotAsked::Unknown(saga.to_owned()))?;
         let request = Request {
             operation,
-            actor,
-            reason,
+            actor: &plain(actor),
+            reason: &plain(reason),
             at_us: now_us(),
         };
         let answer = operate(&tracked, &self.known, &self.signal_topics, request);
@@ -61,7 +62,13 @@ impl TrackDesk {
         if let Some(why) = answer.refused {
             return Err(NotAsked::Refused(why));
         }
-        let standing = self.known.standing(&tracked.track, now_us());
+        // As it stands once this is heard.
+        let mut track = tracked.track;
+        let signals = answer.signals.iter().map(|it| it.attributes(""));
+        for (_, heard) in signals.filter_map(|it| heard_of(&it, request.at_us)) {
+            track.hear(&heard);
+        }
+        let standing = self.known.standing(&track, request.at_us);
         let told = answer.signals.iter();
         let told = told.map(|it| format!("{} is told to topic {}", it.kind.code(), it.topic));
         Ok(Asked {

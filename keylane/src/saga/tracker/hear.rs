@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::consume::KeepOrder;
+use keylane_core::publish::{Log as _, LogError};
 use keylane_core::saga::wire::Attributes;
 use keylane_core::saga::{BATCH_MAX, Heard, HeardError, Track, TrackStore, heard_of};
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::settings::TrackerSettings;
 use super::stats::TrackerStats;
 use crate::consumer::{Consumer, ConsumerError, OnGap, Record};
+use crate::kafka::KafkaLog;
 
 /// How often topics are tried to be read after that was not possible.
 const READ_INTERVAL: Duration = Duration::from_secs(5);
@@ -39,13 +41,10 @@ pub(super) async fn hear(
     let (into, mut waiting) = mpsc::channel(2 * BATCH_MAX);
     let reading = async {
         while !stop.is_cancelled() {
-            if let Err(error) = read(settings, &into, stats, stop.clone()).await {
-                tracing::error!("KL-SAGA-212: no events of sagas are heard: {error}");
-                stats.set_trouble(READING, Some(format!("KL-SAGA-212: {error}")));
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(READ_INTERVAL) => stats.set_trouble(READING, None),
-                }
+            if let Err(why) = round(settings, &into, stats, stop).await {
+                tracing::error!("KL-SAGA-212: no events of sagas are heard: {why}");
+                stats.set_trouble(READING, Some(format!("KL-SAGA-212: {why}")));
+                pause(stop).await;
             }
         }
         drop(into);
@@ -64,8 +63,65 @@ pub(super) async fn hear(
     tokio::join!(reading, writing);
 }
 
+/// Hears the topics that are there, until `stop` or until one comes that was missing: no topic holds up another.
+async fn round(
+    settings: &TrackerSettings,
+    into: &mpsc::Sender<Waiting>,
+    stats: &Arc<TrackerStats>,
+    stop: &CancellationToken,
+) -> Result<(), String> {
+    let words = |error: LogError| error.to_string();
+    let log = KafkaLog::open(settings.kafka.clone()).map_err(words)?;
+    let missing = missing(&log, &settings.topics).await.map_err(words)?;
+    if !missing.is_empty() {
+        let why = format!("not there, and not heard: {}", missing.join(", "));
+        tracing::warn!("KL-SAGA-212: topics of choreographed sagas are {why}");
+        stats.set_trouble(READING, Some(format!("KL-SAGA-212: topics are {why}")));
+    } else {
+        stats.set_trouble(READING, None);
+    }
+    let there = settings.topics.iter().filter(|it| !missing.contains(it));
+    let there: Vec<&str> = there.map(String::as_str).collect();
+    if there.is_empty() {
+        pause(stop).await;
+        return Ok(());
+    }
+    let round = stop.child_token();
+    let mut reading = std::pin::pin!(read(settings, &there, into, stats, round.clone()));
+    loop {
+        tokio::select! {
+            end = &mut reading => return end.map_err(|error| error.to_string()),
+            () = tokio::time::sleep(READ_INTERVAL), if !missing.is_empty() => {
+                let left = self::missing(&log, &missing).await;
+                if left.is_ok_and(|left| left.len() < missing.len()) {
+                    round.cancel();
+                }
+            }
+        }
+    }
+}
+
+/// Those topics that are not there.
+async fn missing(log: &KafkaLog, topics: &[String]) -> Result<Vec<String>, LogError> {
+    let mut missing = Vec::new();
+    for topic in topics {
+        if log.describe_topic(topic).await?.is_none() {
+            missing.push(topic.clone());
+        }
+    }
+    Ok(missing)
+}
+
+async fn pause(stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(READ_INTERVAL) => {}
+    }
+}
+
 async fn read(
     settings: &TrackerSettings,
+    topics: &[&str],
     into: &mpsc::Sender<Waiting>,
     stats: &Arc<TrackerStats>,
     stop: CancellationToken,
@@ -75,8 +131,8 @@ async fn read(
         .concurrency(2 * BATCH_MAX)
         // What retention took is not there for anybody: what is known is a join of the rest.
         .on_gap(OnGap::GoOn);
-    let topics = settings.topics.iter();
-    let consumer = topics.fold(consumer, |consumer, topic| consumer.topic(topic.as_str()));
+    let topics = topics.iter();
+    let consumer = topics.fold(consumer, |consumer, topic| consumer.topic(*topic));
     let handler = async |record: Record| match event(&record) {
         Ok(None) => {
             stats.passed_over.add(1);

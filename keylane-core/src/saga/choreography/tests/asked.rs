@@ -52,7 +52,7 @@ fn check_refused(tracked: &Tracked, operation: &Operation, why: &str) {
     assert_eq!(lines, ["asked", "refused"]);
 }
 
-fn by_hand(step: &str) -> Operation {
+fn by_hand_of(step: &str) -> Operation {
     Operation::MarkCompensated { step: step.into() }
 }
 
@@ -85,18 +85,19 @@ fn what_was_undone_by_hand_is_told_once_it_goes_back() {
     let forward = [placed(), heard("flight", Said::Done, 1)];
     check_refused(
         &tracked(&forward),
-        &by_hand("flight"),
+        &by_hand_of("flight"),
         "compensate it first",
     );
     let [placed, flight] = forward;
     let failed = heard("hotel", Said::Failed, 2);
     let saga = tracked(&[placed, flight, failed]);
-    let answer = ask(&saga, &by_hand("flight"));
+    let answer = ask(&saga, &by_hand_of("flight"));
     assert_eq!(told(&answer), [("compensated flight".to_owned(), "one")]);
     // Of one that nobody said was done: that it never will be.
-    let answer = ask(&saga, &by_hand("car"));
+    let answer = ask(&saga, &by_hand_of("car"));
     assert_eq!(told(&answer), [("fenced car".to_owned(), "one")]);
-    check_refused(&saga, &by_hand("hotel"), "nothing is left of step hotel");
+    check_refused(&saga, &by_hand_of("hotel"), "nothing is left of step hotel");
+    check_refused(&saga, &by_hand_of("boat"), "no step boat");
 }
 
 #[test]
@@ -119,4 +120,31 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
     // One that no choreography knows, and no topic for such.
     let unknown = tracked(&[heard("boat", Said::Done, 1)]);
     check_refused(&unknown, &Operation::RollBack, "saga.tracker.signal");
+}
+
+#[test]
+fn what_was_never_heard_somebody_may_know() {
+    let complete = |step: &str| Operation::Complete {
+        step: step.into(),
+        reply: Value::Null,
+    };
+    // What set the hotel going is lost.
+    let mut events = vec![heard("hotel", Said::Done, 1)];
+    let saga = tracked(&events);
+    check_refused(&saga, &complete("flight"), "tell the event");
+    let answer = ask(&saga, &complete("hotel"));
+    assert_eq!(told(&answer), [("done hotel".to_owned(), "one")]);
+    let attributes = answer.signals[0].attributes("/keylane");
+    let (_, by_hand) = heard_of(&attributes, 9).expect("it is one");
+    events.push(by_hand);
+    let state = |events: &[Heard]| known().row(&track(events)).state;
+    assert_eq!(state(&events), State::Completed);
+    // The same of one that goes back.
+    let failed = [heard("hotel", Said::Failed, 1)];
+    assert_eq!(state(&failed), State::Compensating);
+    let answer = ask(&tracked(&failed), &by_hand_of("hotel"));
+    assert_eq!(told(&answer), [("fenced hotel".to_owned(), "one")]);
+    let (_, by_hand) = heard_of(&answer.signals[0].attributes(""), 9).expect("it is one");
+    let [failed] = failed;
+    assert_eq!(state(&[failed, by_hand]), State::Compensated);
 }
