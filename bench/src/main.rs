@@ -21,6 +21,7 @@ mod reconcile;
 mod report;
 mod road;
 mod running;
+mod saga;
 mod topic;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -56,7 +57,7 @@ pub(crate) struct Sizes {
     /// Changes to carry
     #[arg(long, global = true)]
     changes: Option<u64>,
-    /// Rows that are copied, in `memory`: the larger number; the smaller is a hundredth
+    /// Rows that are copied, in `memory`: the larger number; the smaller is a hundredth. In `saga` how many wait
     #[arg(long, global = true)]
     rows: Option<u64>,
     /// Changes per second, where the load has a fixed rate
@@ -77,7 +78,10 @@ pub(crate) struct Sizes {
     /// Every cell of `consume`, not the short list
     #[arg(long, global = true)]
     matrix: bool,
-    /// Of the matrix only cells whose names contain this, such as live_zipf_ or _10_ms_
+    /// Sagas that have not ended, at a time
+    #[arg(long, global = true)]
+    in_flight: Option<u64>,
+    /// Of the matrix, or of the sagas, only cells whose names contain this, such as live_zipf_ or _10_ms_ or kafka_empty
     #[arg(long, global = true)]
     only: Option<String>,
 }
@@ -107,6 +111,8 @@ pub(crate) enum Peer {
     ParallelConsumer,
     /// reladiff, in `reconcile`
     Reladiff,
+    /// DBOS Transact, in `saga`
+    Dbos,
 }
 
 #[derive(Clone, Subcommand)]
@@ -133,6 +139,11 @@ enum Bench {
     Lanes,
     /// Two tables compared, against checksums in the databases and copies of both to nowhere
     Reconcile,
+    /// Orchestrated sagas over HTTP and Kafka: the most in a second, how long one takes at half of it, and what waiting ones cost
+    Saga,
+    /// The participants of the sagas that `saga` measures
+    #[command(hide = true)]
+    SagaParticipant(saga::Task),
     /// One consumer that `consume` measures
     #[command(hide = true)]
     ConsumeMember(consume::Task),
@@ -153,6 +164,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let Bench::ConsumeMember(task) = &arguments.bench {
         return consume::member::run(task);
     }
+    if let Bench::SagaParticipant(task) = &arguments.bench {
+        return saga::participant::run(task);
+    }
     let (keylane, sizes) = (arguments.keylane.canonicalize(), &arguments.sizes);
     let keylane = keylane.map_err(|error| {
         format!(
@@ -163,6 +177,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let own_peer = match arguments.bench {
         Bench::Consume => Peer::ParallelConsumer,
         Bench::Reconcile => Peer::Reladiff,
+        Bench::Saga => Peer::Dbos,
         _ => Peer::Debezium,
     };
     if sizes.peer.is_some_and(|peer| peer != own_peer) {
@@ -180,6 +195,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Concurrency => "concurrency",
         Bench::Lanes => "lanes",
         Bench::Reconcile => "reconcile",
+        Bench::Saga | Bench::SagaParticipant(_) => "saga",
     });
     match &arguments.bench {
         Bench::Capture => capture::run(&keylane, sizes, &mut report),
@@ -193,7 +209,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         Bench::Concurrency => concurrency::run(sizes, &mut report),
         Bench::Lanes => lanes::run(&keylane, sizes, &mut report),
         Bench::Reconcile => reconcile::run(&keylane, sizes, &mut report),
+        Bench::Saga => saga::run(&keylane, sizes, &mut report),
         Bench::ConsumeMember(task) => consume::member::run(task),
+        Bench::SagaParticipant(task) => saga::participant::run(task),
     }?;
     report.finish(&arguments.results)
 }

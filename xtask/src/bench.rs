@@ -7,9 +7,9 @@ use std::process::Command;
 
 #[derive(clap::Args)]
 pub(crate) struct BenchArguments {
-    /// capture, apply, latency, memory, road, fault, idempotence, consume, concurrency, lanes or reconcile
+    /// capture, apply, latency, memory, road, fault, idempotence, consume, concurrency, lanes, reconcile or saga
     name: String,
-    /// Measured beside Keylane, on the same parts: debezium or parallel-consumer
+    /// Measured beside Keylane, on the same parts: debezium, parallel-consumer, reladiff or dbos
     #[arg(long)]
     peer: Option<String>,
     /// Further words for the benchmark, such as --changes N

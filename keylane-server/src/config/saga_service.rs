@@ -52,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "concurrency",
         takes: CONCURRENCY,
         absent: Absent::Default("32"),
-        means: "Commands that a participant is sent at a time, at most.",
+        means: "Commands that a participant is sent over HTTP at a time, at most.",
     },
     Key {
         name: "reply_url",
@@ -170,7 +170,7 @@ const PARTICIPANT: &[Key] = &[
         name: "concurrency",
         takes: CONCURRENCY,
         absent: Absent::Means("as under `saga`"),
-        means: "Commands that it is sent at a time, at most.",
+        means: "Commands that it is sent over HTTP at a time, at most.",
     },
 ];
 

@@ -1,6 +1,7 @@
 //! A batch of decisions, column by column, as one statement takes them.
 
 use keylane_core::saga::{Change, shard_of};
+use tokio_postgres::types::ToSql;
 
 use crate::saga::form;
 
@@ -99,6 +100,62 @@ impl Columns {
             columns.commands.add(change);
         }
         columns
+    }
+
+    /// In the order of the statement.
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 49] {
+        let (c, p, l, q) = (&self.sagas, &self.steps, &self.lines, &self.commands);
+        [
+            &c.id,
+            &c.read,
+            &c.shard,
+            &c.definition,
+            &c.version,
+            &c.hash,
+            &c.key,
+            &c.request,
+            &c.phase,
+            &c.state,
+            &c.revision,
+            &c.data,
+            &c.reason,
+            &c.started_us,
+            &c.updated_us,
+            &c.ended_us,
+            &c.deadline_us,
+            &c.next_us,
+            &c.step,
+            &c.attempts,
+            &c.why,
+            &c.body,
+            &p.saga,
+            &p.place,
+            &p.step,
+            &p.participant,
+            &p.status,
+            &p.is_out,
+            &p.attempts,
+            &p.tries,
+            &p.since_us,
+            &p.next_us,
+            &p.stuck,
+            &p.by_hand,
+            &p.reply,
+            &p.error,
+            &l.saga,
+            &l.at_us,
+            &l.what,
+            &l.step,
+            &l.attempt,
+            &l.actor,
+            &l.reason,
+            &q.saga,
+            &q.step,
+            &q.shard,
+            &q.participant,
+            &q.at_us,
+            &q.command,
+        ]
     }
 }
 

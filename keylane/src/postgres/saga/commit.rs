@@ -12,6 +12,7 @@ use super::store::{Fault, Session};
 use crate::saga::form;
 
 /// What a former owner may not do, and what has changed since it was read, leaves no trace. `keyed`: new sagas whose key nobody used. `gone`: those that end now. `done`: those that count.
+/// `IS TRUE` keeps what is looked up in `done` from becoming a join: it is a hash that is asked, whatever the planner is told of joins.
 const COMMIT: &str = r#"
 WITH c AS (SELECT * FROM unnest(
         $1::text[], $2::bigint[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::bigint[],
@@ -45,7 +46,7 @@ done AS (
 stepped AS (
     INSERT INTO keylane.saga_step AS t (saga_id, place, step, participant, status, is_out, attempts, tries, since_us, next_us, stuck, by_hand, reply, error)
     SELECT p.* FROM unnest($23::text[], $24::int[], $25::text[], $26::text[], $27::text[], $28::boolean[], $29::int[], $30::int[],
-        $31::bigint[], $32::bigint[], $33::boolean[], $34::boolean[], $35::text[], $36::text[]) AS p(saga_id) JOIN done ON done.id = p.saga_id
+        $31::bigint[], $32::bigint[], $33::boolean[], $34::boolean[], $35::text[], $36::text[]) AS p(saga_id) WHERE (p.saga_id IN (SELECT id FROM done)) IS TRUE
     ON CONFLICT (saga_id, place) DO UPDATE SET status = excluded.status, is_out = excluded.is_out, attempts = excluded.attempts, tries = excluded.tries,
         since_us = excluded.since_us, next_us = excluded.next_us, stuck = excluded.stuck, by_hand = excluded.by_hand, reply = excluded.reply, error = excluded.error),
 forgotten AS (DELETE FROM keylane.saga_step WHERE saga_id IN (SELECT id FROM gone)),
@@ -54,13 +55,13 @@ logged AS (
     INSERT INTO keylane.saga_log (saga_id, at_us, what, step, attempt, actor, reason)
     SELECT l.saga_id, l.at_us, l.what, l.step, l.attempt, l.actor, l.reason
     FROM unnest($37::text[], $38::bigint[], $39::text[], $40::text[], $41::int[], $42::text[], $43::text[])
-        WITH ORDINALITY AS l(saga_id, at_us, what, step, attempt, actor, reason, place) JOIN done ON done.id = l.saga_id
-    ORDER BY l.place),
+        WITH ORDINALITY AS l(saga_id, at_us, what, step, attempt, actor, reason, place)
+    WHERE (l.saga_id IN (SELECT id FROM done)) IS TRUE ORDER BY l.place),
 queued AS (
     INSERT INTO keylane.saga_outbox AS o (saga_id, step, number, shard, participant, at_us, command)
     SELECT q.saga_id, q.step, nextval('keylane.saga_outbox_number'), q.shard, q.participant, q.at_us, q.command
     FROM unnest($44::text[], $45::text[], $46::smallint[], $47::text[], $48::bigint[], $49::text[]) AS q(saga_id, step, shard, participant, at_us, command)
-    JOIN done ON done.id = q.saga_id
+    WHERE (q.saga_id IN (SELECT id FROM done)) IS TRUE
     ON CONFLICT (saga_id, step) DO UPDATE SET number = excluded.number, at_us = excluded.at_us, participant = excluded.participant, command = excluded.command
     RETURNING saga_id, step, number)
 SELECT id, NULL::text, NULL::bigint FROM done UNION ALL SELECT saga_id, step, number FROM queued"#;
@@ -74,32 +75,10 @@ SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT count(*) FROM (SELECT FROM keylane.s
 ON CONFLICT (saga_id, step, op) DO UPDATE SET outcome = excluded.outcome, body = excluded.body";
 const UNPARK: &str = "DELETE FROM keylane.saga_parked WHERE saga_id = ANY($1)";
 
+/// What is sent together goes over the wire once: a batch costs two ways to the server and back, whatever is in it.
 pub(super) async fn commit(session: &mut Session, batch: &Batch) -> Result<Vec<Written>, Fault> {
-    session.client.batch_execute("BEGIN").await?;
-    let written = inside(session, batch).await?;
-    session.client.batch_execute("COMMIT").await?;
-    Ok(written)
-}
-
-async fn inside(session: &mut Session, batch: &Batch) -> Result<Vec<Written>, Fault> {
-    let leases: BTreeSet<Lease> = batch.changes.iter().filter_map(|it| it.lease).collect();
-    let held: BTreeSet<Lease> = match leases.is_empty() {
-        true => BTreeSet::new(),
-        false => {
-            let shards: Vec<i16> = leases.iter().map(|it| it.shard as i16).collect();
-            lease::held(session, &shards).await?.into_iter().collect()
-        }
-    };
+    let held = begin(session, batch).await?;
     let may = |change: &&Change| change.lease.is_none_or(|lease| held.contains(&lease));
-    if !batch.sent.is_empty() {
-        outbox::sent(session, &batch.sent).await?;
-    }
-    let columns = Columns::of(batch.changes.iter().filter(may));
-    let mut came = match columns.sagas.id.is_empty() {
-        true => Came::default(),
-        false => write(session, &columns).await?,
-    };
-    came.taken = taken(session, batch.changes.iter().filter(may), &came).await?;
     for answer in &batch.park {
         park(session, answer).await?;
     }
@@ -107,11 +86,47 @@ async fn inside(session: &mut Session, batch: &Batch) -> Result<Vec<Written>, Fa
         let unpark = session.prepared(UNPARK).await?;
         session.client.execute(&unpark, &[&batch.unpark]).await?;
     }
+    let columns = Columns::of(batch.changes.iter().filter(may));
+    let mut came = match columns.sagas.id.is_empty() {
+        true => {
+            session.client.batch_execute("COMMIT").await?;
+            Came::default()
+        }
+        false => write(session, &columns).await?,
+    };
+    // Who has a key has committed it, or is in this batch.
+    came.taken = taken(session, batch.changes.iter().filter(may), &came).await?;
     let outcome = |change| match may(&change) {
         true => came.of(change),
         false => Written::Fenced,
     };
     Ok(batch.changes.iter().map(outcome).collect())
+}
+
+/// Opens the transaction, in which commands that went out leave the outbox, and the leases that stand are kept so.
+async fn begin(session: &mut Session, batch: &Batch) -> Result<BTreeSet<Lease>, Fault> {
+    let leases: BTreeSet<Lease> = batch.changes.iter().filter_map(|it| it.lease).collect();
+    let shards: Vec<i16> = leases.iter().map(|it| it.shard as i16).collect();
+    let asked = session.prepared(lease::HELD).await?;
+    let sent = session.prepared(outbox::SENT).await?;
+    let client = &session.client;
+    let held = async {
+        match shards.is_empty() {
+            true => Ok(Vec::new()),
+            false => client.query(&asked, &[&shards]).await,
+        }
+    };
+    let sent = async {
+        match batch.sent.is_empty() {
+            true => Ok(0),
+            false => client.execute(&sent, &[&batch.sent]).await,
+        }
+    };
+    let (begun, held, sent) = tokio::join!(client.batch_execute("BEGIN"), held, sent);
+    begun?;
+    let held = held?.iter().map(lease::of_row).collect();
+    sent?;
+    Ok(held)
 }
 
 /// What came of the statement.
@@ -147,67 +162,19 @@ impl Came {
     }
 }
 
+/// Writes and commits.
 async fn write(session: &mut Session, columns: &Columns) -> Result<Came, Fault> {
     let statement = session.prepared(COMMIT).await?;
-    let (c, p, l, q) = (
-        &columns.sagas,
-        &columns.steps,
-        &columns.lines,
-        &columns.commands,
-    );
-    let parameters: [&(dyn ToSql + Sync); 49] = [
-        &c.id,
-        &c.read,
-        &c.shard,
-        &c.definition,
-        &c.version,
-        &c.hash,
-        &c.key,
-        &c.request,
-        &c.phase,
-        &c.state,
-        &c.revision,
-        &c.data,
-        &c.reason,
-        &c.started_us,
-        &c.updated_us,
-        &c.ended_us,
-        &c.deadline_us,
-        &c.next_us,
-        &c.step,
-        &c.attempts,
-        &c.why,
-        &c.body,
-        &p.saga,
-        &p.place,
-        &p.step,
-        &p.participant,
-        &p.status,
-        &p.is_out,
-        &p.attempts,
-        &p.tries,
-        &p.since_us,
-        &p.next_us,
-        &p.stuck,
-        &p.by_hand,
-        &p.reply,
-        &p.error,
-        &l.saga,
-        &l.at_us,
-        &l.what,
-        &l.step,
-        &l.attempt,
-        &l.actor,
-        &l.reason,
-        &q.saga,
-        &q.step,
-        &q.shard,
-        &q.participant,
-        &q.at_us,
-        &q.command,
-    ];
+    let parameters = columns.parameters();
     let mut came = Came::default();
-    for row in session.client.query(&statement, &parameters).await? {
+    // Where the statement fails the server rolls back, whatever it answers to `COMMIT`.
+    let (rows, committed) = tokio::join!(
+        session.client.query(&statement, &parameters),
+        session.client.batch_execute("COMMIT")
+    );
+    let rows = rows?;
+    committed?;
+    for row in rows {
         let (id, step): (String, Option<String>) = (row.get(0), row.get(1));
         match step {
             Some(step) => drop(came.numbers.insert((id, step), row.get(2))),

@@ -22,8 +22,8 @@ const GIVE_UP: &str = "UPDATE keylane.saga_lease SET owner = NULL, until = '-inf
 const GIVE_ALL: &str =
     "UPDATE keylane.saga_lease SET owner = NULL, until = '-infinity' WHERE owner = $1";
 const LEAVE: &str = "DELETE FROM keylane.saga_member WHERE owner = $1";
-/// Whoever takes a shard waits until this transaction has ended.
-const HELD: &str =
+/// The leases of these shards as they are, kept so until the transaction ends: whoever takes a shard waits for that.
+pub(super) const HELD: &str =
     "SELECT shard, epoch FROM keylane.saga_lease WHERE shard = ANY($1) ORDER BY shard FOR SHARE";
 
 pub(super) async fn lease(
@@ -64,14 +64,7 @@ pub(super) async fn release(session: &mut Session, owner: &str) -> Result<(), Fa
     Ok(())
 }
 
-/// The leases of these shards as they are, kept so until the transaction ends.
-pub(super) async fn held(session: &mut Session, shards: &[i16]) -> Result<Vec<Lease>, Fault> {
-    let held = session.prepared(HELD).await?;
-    let rows = session.client.query(&held, &[&shards]).await?;
-    Ok(rows.iter().map(of_row).collect())
-}
-
-fn of_row(row: &tokio_postgres::Row) -> Lease {
+pub(super) fn of_row(row: &tokio_postgres::Row) -> Lease {
     Lease {
         shard: row.get::<_, i16>(0) as u16,
         epoch: row.get::<_, i64>(1) as u64,

@@ -9,7 +9,7 @@ const UNSENT: &str = "
 SELECT number, saga_id, step, command FROM keylane.saga_outbox
 WHERE shard = ANY($1) AND participant <> ALL($2) ORDER BY number LIMIT $3";
 /// By their numbers: one that a later command has taken the place of is not meant.
-const SENT: &str = "DELETE FROM keylane.saga_outbox WHERE number = ANY($1)";
+pub(super) const SENT: &str = "DELETE FROM keylane.saga_outbox WHERE number = ANY($1)";
 
 pub(super) async fn unsent(
     session: &mut Session,
@@ -33,10 +33,4 @@ pub(super) async fn unsent(
         )?)
     });
     unsent.collect()
-}
-
-pub(super) async fn sent(session: &mut Session, numbers: &[i64]) -> Result<(), Fault> {
-    let asked = session.prepared(SENT).await?;
-    session.client.execute(&asked, &[&numbers]).await?;
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! From rows to sagas; and definitions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keylane_core::saga::{Found, KeptDefinition, ParkedAnswer, Saga, StepRow, Wanted};
 use tokio_postgres::Row;
@@ -20,8 +20,10 @@ const STEPS: &str = "
 SELECT saga_id, status, attempts, tries, since_us, next_us, stuck, by_hand, reply, error
 FROM keylane.saga_step WHERE saga_id = ANY($1) ORDER BY saga_id, place";
 const ENDED: &str = "SELECT id FROM keylane.saga_history WHERE id = ANY($1)";
+/// Sagas are looked up for answers, and never the other way round: there may be very many.
 const PARKED: &str = "
-SELECT p.saga_id, p.step, p.op, p.outcome, p.body, p.at_us FROM keylane.saga_parked AS p JOIN keylane.saga AS s ON s.id = p.saga_id
+SELECT p.saga_id, p.step, p.op, p.outcome, p.body, p.at_us
+FROM keylane.saga_parked AS p CROSS JOIN LATERAL (SELECT FROM keylane.saga WHERE id = p.saga_id LIMIT 1) AS s
 ORDER BY p.at_us LIMIT $1";
 const REGISTER: &str = "
 INSERT INTO keylane.saga_definition (name, version, hash, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
@@ -34,21 +36,36 @@ pub(super) async fn read(session: &mut Session, wanted: &Wanted) -> Result<Found
     let shards: Vec<i16> = wanted.shards.iter().map(|it| *it as i16).collect();
     let due_us = wanted.due_us.unwrap_or(i64::MIN);
     let limit = i64::try_from(wanted.limit).unwrap_or(i64::MAX);
-    let asked = session.prepared(SAGAS).await?;
+    let (asked, of_steps) = (
+        session.prepared(SAGAS).await?,
+        session.prepared(STEPS).await?,
+    );
     let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
         [&ids, &shards, &due_us, &limit, &wanted.waiting_for];
-    let rows = session.client.query(&asked, &parameters).await?;
+    let of_ids: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&ids];
+    // Sent together: the server has one answer ready after the other.
+    let (rows, steps) = tokio::join!(
+        session.client.query(&asked, &parameters),
+        session.client.query(&of_steps, &of_ids)
+    );
+    let rows = rows?;
     let mut sagas = rows
         .iter()
         .map(saga_of)
         .collect::<Result<Vec<Saga>, Fault>>()?;
-    steps(session, &mut sagas).await?;
+    let mut steps = steps?;
+    let others = sagas.iter().filter(|saga| !wanted.ids.contains(&saga.id));
+    let others: Vec<&str> = others.map(|saga| saga.id.as_str()).collect();
+    if !others.is_empty() {
+        steps.extend(session.client.query(&of_steps, &[&others]).await?);
+    }
+    give_steps(&mut sagas, &steps)?;
     let mut found = Found {
         sagas,
         ..Found::default()
     };
-    let is_found = |id: &&str| found.sagas.iter().any(|saga| saga.id == **id);
-    let missing: Vec<&str> = ids.into_iter().filter(|id| !is_found(id)).collect();
+    let known: HashSet<&str> = found.sagas.iter().map(|saga| saga.id.as_str()).collect();
+    let missing: Vec<&str> = ids.into_iter().filter(|id| !known.contains(id)).collect();
     if !missing.is_empty() {
         let asked = session.prepared(ENDED).await?;
         let rows = session.client.query(&asked, &[&missing]).await?;
@@ -62,16 +79,10 @@ pub(super) async fn read(session: &mut Session, wanted: &Wanted) -> Result<Found
     Ok(found)
 }
 
-/// Reads the steps of sagas.
-async fn steps(session: &mut Session, sagas: &mut [Saga]) -> Result<(), Fault> {
-    if sagas.is_empty() {
-        return Ok(());
-    }
-    let asked = session.prepared(STEPS).await?;
-    let ids: Vec<&str> = sagas.iter().map(|saga| saga.id.as_str()).collect();
-    let rows = session.client.query(&asked, &[&ids]).await?;
+/// Gives each saga its steps.
+fn give_steps(sagas: &mut [Saga], rows: &[Row]) -> Result<(), Fault> {
     let mut of_saga: HashMap<&str, Vec<StepRow>> = HashMap::new();
-    for row in &rows {
+    for row in rows {
         of_saga.entry(row.get(0)).or_default().push(step_of(row)?);
     }
     for saga in sagas {

@@ -199,17 +199,24 @@ impl Dispatcher {
         self.settings.participants.get(name)
     }
 
+    /// So many commands may be on their way to a participant. A topic takes whatever is written to it, and the participant takes from there as much as it will.
+    fn at_once(&self, participant: &Participant) -> usize {
+        let known = self.known(participant.name());
+        match (participant, known.map(|it| &it.address)) {
+            (Participant::Kafka { .. }, _) | (_, Some(Address::Kafka { .. })) => QUEUE_MAX,
+            _ => known.map_or(self.settings.concurrency, |it| it.concurrency),
+        }
+    }
+
     /// Begins as many commands to a participant as may be.
     fn pump(self: &Arc<Self>, name: &str) {
-        let most = self
-            .known(name)
-            .map_or(self.settings.concurrency, |it| it.concurrency);
         loop {
             let mut state = self.state();
             let Some(lane) = state.lanes.get_mut(name) else {
                 return;
             };
-            if lane.running >= most || lane.queue.is_empty() {
+            let first = lane.queue.front();
+            if first.is_none_or(|first| lane.running >= self.at_once(&first.participant)) {
                 return;
             }
             if lane.breaker.may(now_us()) == May::Wait {

@@ -140,6 +140,11 @@ impl Incoming {
         }
     }
 
+    /// Whether nobody waits for it and nothing follows from it.
+    pub(super) fn can_wait(&self) -> bool {
+        matches!(self, Incoming::Sent { reply: None, .. })
+    }
+
     /// Whoever waits for it hears that the store did not do it.
     pub(super) fn fail(self, error: &StoreError) {
         match self {

@@ -5,7 +5,7 @@ use keylane_core::saga::wire::{AnswerMessage, Attributes, CommandMessage, WireEr
 use tokio_util::sync::CancellationToken;
 
 use super::inbox::Door;
-use crate::consumer::{Consumer, ConsumerError, OnGap, Record};
+use crate::consumer::{Consumer, ConsumerError, KeepOrder, OnGap, Record};
 use crate::kafka::KafkaSettings;
 use crate::saga::to_topics::Topics;
 use crate::workers::stats::now_us;
@@ -66,9 +66,10 @@ pub(super) async fn answers(
     door: &Door,
     stop: CancellationToken,
 ) -> Result<(), ConsumerError> {
-    // What retention took is asked for again.
+    // What retention took is asked for again. An answer means the same whatever comes before it, so those to one saga need not wait for each other's transactions.
     let consumer = Consumer::new(way.settings.clone(), &*way.group)
         .topic(&*way.reply_topic)
+        .order(KeepOrder::Unordered)
         .on_gap(OnGap::GoOn)
         .concurrency(ANSWERS_AT_ONCE);
     let handler = async |record: Record| match read(&record) {

@@ -368,25 +368,20 @@ async fn again(
     }
 }
 
-/// What has come in: waits a little for the first, then takes what is there.
+/// What has come in: waits a little for something that somebody waits for, then takes what is there. That a command went out can wait a little too: it is only deleted, with what comes next.
 async fn gather(waiting: &mut mpsc::Receiver<Waiting>, left: &mut Vec<Incoming>) {
     let mut kib = 0;
-    let mut next = match left.is_empty() {
-        true => tokio::time::timeout(TICK, waiting.recv())
-            .await
-            .ok()
-            .flatten(),
-        false => waiting.try_recv().ok(),
-    };
-    while let Some(one) = next {
-        kib += one.kib;
-        left.push(one.incoming);
-        let is_full = left.len() >= BATCH_MAX || kib >= BATCH_KIB_MAX;
-        next = if is_full {
-            None
-        } else {
-            waiting.try_recv().ok()
+    let mut can_wait = left.iter().all(Incoming::can_wait);
+    let until = tokio::time::Instant::now() + TICK;
+    while left.len() < BATCH_MAX && kib < BATCH_KIB_MAX {
+        let next = match can_wait {
+            true => tokio::time::timeout_at(until, waiting.recv()).await,
+            false => Ok(waiting.try_recv().ok()),
         };
+        let Ok(Some(one)) = next else { return };
+        kib += one.kib;
+        can_wait &= one.incoming.can_wait();
+        left.push(one.incoming);
     }
 }
 

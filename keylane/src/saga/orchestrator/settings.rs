@@ -30,7 +30,7 @@ pub enum Address {
 pub struct ParticipantSettings {
     /// Where it is.
     pub address: Address,
-    /// Commands that it is sent at a time at most.
+    /// Commands that it is sent at a time at most, if it is posted to.
     pub concurrency: usize,
 }
 
@@ -49,7 +49,7 @@ pub struct OrchestratorSettings {
     pub starts: Option<StartsWay>,
     /// Participants that definitions call by name.
     pub participants: BTreeMap<String, ParticipantSettings>,
-    /// Commands at a time to a participant of which nothing else is said.
+    /// Commands at a time to a participant that is posted to, if nothing else is said of it.
     pub concurrency: usize,
     /// How long a lease holds after it was last prolonged: so long after the death of a process another takes over.
     pub hold: Duration,
