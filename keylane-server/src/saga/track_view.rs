@@ -53,6 +53,7 @@ pub fn tracked_wire(tracked: &Tracked, known: &Choreographies) -> Value {
             "step": id,
             "status": status(track),
             "services": track.services,
+            "by_hand": track.by_hand,
             "done": said(Said::Done),
             "failed": said(Said::Failed),
             "compensated": said(Said::Undone),
@@ -158,7 +159,8 @@ pub fn tracked_text(tracked: &Tracked, known: &Choreographies) -> String {
             true => String::new(),
             false => format!(" by {}", services.join(", ")),
         };
-        let _ = writeln!(text, "  {id:width$}  {}{by}", status(track));
+        let by_hand = if track.by_hand { ", by hand" } else { "" };
+        let _ = writeln!(text, "  {id:width$}  {}{by}{by_hand}", status(track));
     }
     let next = next(&tracked.track, &standing);
     for (title, lines) in [

@@ -11,9 +11,10 @@ use crate::running::Running;
 const EVENTS: &str = "tracked.events";
 const SIGNAL: &str = "tracked.signal";
 const SAGAS: usize = 60;
+/// One of the topics is not there, which holds up no other.
 const ORDER: &str = "
 choreography: order
-topics: [tracked.events]
+topics: [tracked.events, tracked.nowhere]
 signal: tracked.signal
 begins: [order.placed]
 steps:
