@@ -8,4 +8,6 @@ mod harness;
 
 mod leases;
 
+mod tell;
+
 mod tracks;

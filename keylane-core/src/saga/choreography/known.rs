@@ -111,15 +111,10 @@ impl Choreographies {
         let (first_us, last_us) = (track.first_us.unwrap_or(0), track.last_us.unwrap_or(0));
         let stuck = track.stuck(expected, patience);
         let mut waits = track.waits(expected);
-        let unheard = track.unheard_before(expected);
-        waits.extend(
-            unheard
-                .into_iter()
-                .filter(|id| !waits.contains(id))
-                .collect::<Vec<_>>(),
-        );
-        if state.is_end() {
-            waits.clear();
+        for step in track.unheard_before(expected) {
+            if !waits.contains(&step) {
+                waits.push(step);
+            }
         }
         TrackRow {
             definition: self.of(track).map(|one| one.name.clone()),
