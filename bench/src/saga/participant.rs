@@ -73,7 +73,7 @@ pub(crate) fn run(task: &Task) -> Result<()> {
         let stop = CancellationToken::new();
         let mut running = match &task.bootstrap {
             Some(bootstrap) => by_topics(participant, bootstrap, &stop),
-            None => by_http(participant).await?,
+            None => by_http(participant, &stop).await?,
         };
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
         tokio::select! {
@@ -81,6 +81,8 @@ pub(crate) fn run(task: &Task) -> Result<()> {
             failed = &mut running => return Err(format!("it ended early: {failed:?}").into()),
         }
         stop.cancel();
+        // Whoever reads the topics next goes on behind what was carried out here.
+        running.await??;
         memory.tell()
     })
 }
@@ -100,14 +102,15 @@ fn by_topics(participant: Arc<dyn CarryOut>, bootstrap: &str, stop: &Cancellatio
     tokio::spawn(async move { serving.await.map_err(|error| error.to_string()) })
 }
 
-async fn by_http(participant: Arc<dyn CarryOut>) -> Result<Running> {
+async fn by_http(participant: Arc<dyn CarryOut>, stop: &CancellationToken) -> Result<Running> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{READY}{}", listener.local_addr()?);
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let router = Router::new()
         .route("/{service}", post(command))
         .with_state(participant);
-    let serving = async move { axum::serve(listener, router).await };
+    let ended = stop.clone().cancelled_owned();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(ended);
     Ok(tokio::spawn(async move {
         serving.await.map_err(|error| error.to_string())
     }))
