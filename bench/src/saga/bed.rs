@@ -15,12 +15,16 @@ use keylane_parts::{Kafka, Postgres, PostgresOptions, PostgresVersion};
 use std::cell::Cell as Counter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// Names and figures, in the order in which they are told.
 pub(crate) type Figures = Vec<(String, f64)>;
 
 const PARTITIONS: u32 = 8;
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+/// The first saga's end: a group waits that long, and more, for a member that died.
+const FIRST_WITHIN: Duration = Duration::from_secs(60);
 
 /// Running parts.
 pub(crate) struct Bed {
@@ -155,6 +159,14 @@ impl Bed {
         let take = || Sample::take(&parts, meter, driver, participants, watch.ended());
         let address = served.orchestrator.address;
         let mut load = ClosedLoop::start(address, &watch, terms.in_flight, name);
+        // Until groups have met and connections are made.
+        let first = Instant::now();
+        while watch.ended() == 0 {
+            load.go_on(FIRST_LOOK).await?;
+            if first.elapsed() > FIRST_WITHIN {
+                return Err("no saga ends".into());
+            }
+        }
         load.go_on(terms.warm_up).await?;
         let from = take().await?;
         load.go_on(terms.lasts).await?;
