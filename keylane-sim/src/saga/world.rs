@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keylane_core::saga::{
-    Asked, COMMAND_LIFE_US, Command, Event, Moment, Op, Outcome, Plan, Reply, Rows, StepKind,
-    check, decide,
+    Asked, Command, Event, Moment, Op, Outcome, Plan, Reply, Rows, StepKind, check, decide,
 };
 use serde_json::json;
 
@@ -18,6 +17,10 @@ use crate::Chance;
 use crate::verdict::{Checker, Failure, Findings};
 
 const TICKS_MAX: usize = 200_000;
+/// The longest that a service is down, microseconds.
+const DOWN_US: usize = 20_000_000;
+/// How far a clock is set forth or back, microseconds: beyond the life of a command.
+const CLOCK_JUMPS_US: usize = 20 * 86_400 * 1_000_000;
 /// Of a hundred ticks, how many are a fault while there are faults left.
 const FAULTS_PERCENT: u32 = 8;
 
@@ -136,12 +139,12 @@ impl World {
 
     fn misfortune(&mut self, orchestrators: &mut [Orchestrator]) {
         let number = self.chance.below(orchestrators.len());
-        match self.chance.below(5) {
+        match self.chance.below(6) {
             0 => orchestrators[number].crash(),
             1 => orchestrators[number].takes_over(&mut self.store, &mut self.chance),
             2 => {
                 let service = self.chance.below(SERVICES.len());
-                let for_us = self.chance.between(1, 20_000_000) as i64;
+                let for_us = self.chance.between(1, DOWN_US) as i64;
                 self.down_until_us[service] = self.now_us + for_us;
             }
             3 if !self.replies.is_empty() => {
@@ -150,7 +153,18 @@ impl World {
                 reply.outcome = Outcome::Unclear("garbage".into());
                 self.replies.push((id, reply));
             }
+            4 => self.clock_jumps(),
             _ => self.now_us += self.chance.between(1, 10_000_000) as i64,
+        }
+    }
+
+    /// Somebody sets the clock, days forth or back.
+    fn clock_jumps(&mut self) {
+        let us = self.chance.between(1, CLOCK_JUMPS_US) as i64;
+        self.now_us += if self.chance.percent(50) { us } else { -us };
+        // How long a service is down is no matter of clocks.
+        for until_us in &mut self.down_until_us {
+            *until_us = (*until_us).min(self.now_us + DOWN_US as i64);
         }
     }
 
@@ -265,7 +279,9 @@ impl World {
         let (commands, replies) = std::mem::take(&mut self.sent);
         for has_forgotten in [false, true] {
             if has_forgotten {
-                self.now_us += COMMAND_LIFE_US + 1;
+                // Not before every command has expired, by whichever clock it was given its time.
+                let expire_us = commands.iter().map(|it| it.expires_us).max();
+                self.now_us = self.now_us.max(expire_us.unwrap_or_default()) + 1;
                 let all = self.participants.values_mut().flatten();
                 all.for_each(|it| it.rows = Rows::default());
             }
