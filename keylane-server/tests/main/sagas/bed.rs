@@ -35,11 +35,13 @@ pub struct Bed {
     pub plans: Arc<Plans>,
     pub by: Desk,
     pub runtime: tokio::runtime::Runtime,
+    /// The definition of what is begun.
+    definition: String,
 }
 
 impl Bed {
     pub fn sqlite(seed: u64) -> Bed {
-        Bed::new(seed, None)
+        Bed::new(seed, None, TRIP)
     }
 
     /// `None` where there are no parts.
@@ -50,15 +52,20 @@ impl Bed {
         }
         let server = PostgresHandle::shared_replica().expect("a PostgreSQL");
         server.fresh_database(database).expect("a database");
-        Some(Bed::new(seed, Some(server.url(database))))
+        Some(Bed::new(seed, Some(server.url(database)), TRIP))
     }
 
     /// With sagas in this database.
     pub fn at(seed: u64, url: String) -> Bed {
-        Bed::new(seed, Some(url))
+        Bed::new(seed, Some(url), TRIP)
     }
 
-    fn new(seed: u64, url: Option<String>) -> Bed {
+    /// Sagas of another definition, in this database.
+    pub fn of(definition: &str, seed: u64, url: String) -> Bed {
+        Bed::new(seed, Some(url), definition)
+    }
+
+    fn new(seed: u64, url: Option<String>, definition: &str) -> Bed {
         let folder = tempfile::tempdir().expect("a folder");
         let participants = Participants::start(seed);
         let at = |service: &str| {
@@ -80,7 +87,7 @@ impl Bed {
             named.join(", ")
         );
         std::fs::write(folder.path().join("keylane.yaml"), config).expect("written");
-        std::fs::write(folder.path().join("trip.yaml"), TRIP).expect("written");
+        std::fs::write(folder.path().join("trip.yaml"), definition).expect("written");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let path = folder.path().join("saga.db");
         let (store, desk): (Arc<dyn SagaStore>, Arc<dyn SagaDesk>) = match url {
@@ -95,7 +102,9 @@ impl Bed {
                 (store.clone(), store)
             }
         };
-        let trip = keylane_server::config::parse_saga(TRIP, "trip.yaml").expect("a definition");
+        let trip = keylane_server::config::parse_saga(definition, "trip.yaml");
+        let trip = trip.expect("a definition");
+        let definition = trip.definition().name.clone();
         let plans = Arc::new(Plans::new(Arc::new(|body: &str| {
             keylane_server::config::parse_saga(body, "kept").map_err(|why| why.to_string())
         })));
@@ -112,6 +121,7 @@ impl Bed {
             desk,
             plans,
             runtime,
+            definition,
         }
     }
 
@@ -124,7 +134,8 @@ impl Bed {
 
     /// Begins so many sagas.
     pub fn begin(&self, ids: impl Iterator<Item = String>) {
-        let plan = self.plans.named("trip", None).expect("it is kept");
+        let plan = self.plans.named(&self.definition, None);
+        let plan = plan.expect("it is kept");
         self.runtime.block_on(async {
             for id in ids {
                 let start = Start {

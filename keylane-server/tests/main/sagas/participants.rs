@@ -15,7 +15,7 @@ use axum::routing::post;
 use keylane::consumer::{Consumer, Record};
 use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::{OrderHash, TopicPartition};
-use keylane_core::publish::{Log as _, NewRecord};
+use keylane_core::publish::{Log as _, LogError, NewRecord};
 use keylane_core::saga::wire::{AnswerMessage, Attributes, CommandMessage, WireError, status_of};
 use keylane_core::saga::{
     Conclusion, Judgement, Outcome, Ran, Rows, Undone, Verdict, conclude, judge,
@@ -152,10 +152,11 @@ impl Participants {
                     .get(&service)
                     .copied()
                     .unwrap_or_default();
-                if !shop.chance(manners.loses_answers) {
-                    answer_to(&log, &message, outcome, &service).await;
+                match shop.chance(manners.loses_answers) {
+                    true => Ok(()),
+                    // Where the broker is away the record comes again.
+                    false => answer_to(&log, &message, outcome, &service).await,
                 }
-                Ok::<(), String>(())
             });
             read.await.expect("it reads to its end");
         });
@@ -188,13 +189,14 @@ fn of_record(record: &Record) -> Result<CommandMessage, WireError> {
     CommandMessage::read(&attributes, record.value.as_deref().unwrap_or_default())
 }
 
-async fn answer_to(log: &KafkaLog, message: &CommandMessage, outcome: Outcome, service: &str) {
+async fn answer_to(
+    log: &KafkaLog,
+    message: &CommandMessage,
+    outcome: Outcome,
+    service: &str,
+) -> Result<(), LogError> {
     let topic = message.reply_to.as_deref().expect("a reply topic");
-    let info = log
-        .describe_topic(topic)
-        .await
-        .expect("asked")
-        .expect("there");
+    let info = log.describe_topic(topic).await?.expect("there");
     let answer = AnswerMessage::to(message, outcome, service);
     let key = answer.saga.clone();
     let attributes = answer.attributes();
@@ -212,8 +214,7 @@ async fn answer_to(log: &KafkaLog, message: &CommandMessage, outcome: Outcome, s
         keylane: String::new(),
         timestamp_ms: keylane::workers::stats::now_us() / 1000,
     };
-    let written = log.append(vec![record]).await.expect("taken");
-    written.await.expect("durable");
+    log.append(vec![record]).await?.await.map(drop)
 }
 
 async fn command(

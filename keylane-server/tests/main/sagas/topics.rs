@@ -86,7 +86,7 @@ fn assert_exact(bed: &Bed) {
 }
 
 /// The service `stock` reads a topic from now on.
-fn read_by_topic(bed: &Bed, bootstrap: &str, commands: &str, answers: &str) {
+pub fn read_by_topic(bed: &Bed, bootstrap: &str, commands: &str, answers: &str) {
     let path = bed.folder.path().join("keylane.yaml");
     let text = std::fs::read_to_string(&path).expect("read");
     let at = format!(
