@@ -102,6 +102,15 @@ fn topics(bed: &Bed, bootstrap: &str, names: &[&str]) {
     made.expect("topics");
 }
 
+/// The configuration names it, too.
+fn name(bed: &Bed, python: &Python) {
+    let port = python.lease.port();
+    let path = bed.folder.path().join("keylane.yaml");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let named = format!("participants: {{ python: {{ http: 'http://127.0.0.1:{port}/' }}, ");
+    std::fs::write(&path, text.replace("participants: { ", &named)).expect("written");
+}
+
 #[test]
 fn effects_are_exact_while_everything_is_killed() {
     if !keylane_parts::slow() || keylane_parts::quick() {
@@ -118,11 +127,7 @@ fn effects_are_exact_while_everything_is_killed() {
     topics(&bed, &kafka.bootstrap(), &[commands, answers]);
     read_by_topic(&bed, &kafka.bootstrap(), commands, answers);
     let mut python = Python::start(bed.folder.path());
-    let port = python.lease.port();
-    let path = bed.folder.path().join("keylane.yaml");
-    let text = std::fs::read_to_string(&path).expect("read");
-    let named = format!("participants: {{ python: {{ http: 'http://127.0.0.1:{port}/' }}, ");
-    std::fs::write(&path, text.replace("participants: { ", &named)).expect("written");
+    name(&bed, &python);
     let shaky = Manners {
         refuses: 5,
         loses_answers: 10,
@@ -159,6 +164,11 @@ fn effects_are_exact_while_everything_is_killed() {
     wait("all sagas to end", || bed.list(&[]).is_empty());
     serving.terminate();
     stop.cancel();
+    assert_exact(&bed, &python, seed);
+}
+
+/// A completed saga had each of its effects once, a compensated one none that was not undone; in Rust and in Python.
+fn assert_exact(bed: &Bed, python: &Python, seed: u64) {
     let (mut completed, mut compensated) = (0, 0);
     let effects = bed.participants.effects();
     for saga in bed.list(&[State::Completed, State::Compensated]) {
