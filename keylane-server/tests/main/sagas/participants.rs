@@ -42,8 +42,6 @@ pub struct Manners {
     pub waits: Option<Duration>,
     /// Says that it works on it, and answers later at the reply address.
     pub answers_later: bool,
-    /// Says that it works on it, and does nothing.
-    pub holds: bool,
     /// Takes nothing: the connection is closed without an answer.
     pub is_down: bool,
 }
@@ -259,9 +257,6 @@ async fn command(
     }
     if manners.is_down || shop.chance(manners.refuses) {
         return (StatusCode::SERVICE_UNAVAILABLE, "down").into_response();
-    }
-    if manners.holds {
-        return StatusCode::ACCEPTED.into_response();
     }
     if manners.answers_later {
         tokio::spawn(later(shop, service, message));
