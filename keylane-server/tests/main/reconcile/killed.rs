@@ -36,10 +36,8 @@ fn latest(folder: &Path) -> Value {
     serde_json::from_slice(&shown.stdout).unwrap_or_default()
 }
 
-#[test]
-fn a_run_that_was_killed_goes_on_and_finds_all_and_nothing_twice() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let folder = folder.path();
+/// Two tables of which every third row differs.
+fn make_two(folder: &Path) {
     for name in ["one.db", "other.db"] {
         sql(
             &folder.join(name),
@@ -54,6 +52,13 @@ fn a_run_that_was_killed_goes_on_and_finds_all_and_nothing_twice() {
         &folder.join("other.db"),
         "UPDATE t SET v = 'x' WHERE id % 3 = 0",
     );
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_and_finds_all_and_nothing_twice() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    make_two(folder);
     let rows = |run: &Value| run["tables"][0]["rows_origin"].as_u64().unwrap_or(0);
     let mut first = comparing(folder);
     wait_until(
