@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 /// Of a hundred attempts at a step so many fail for no reason, and are made again.
 const HICCUPS: u32 = 4;
-/// The travellers' purses.
+/// The travellers' purses: for each trip that is begun so much is in each, a little less than trips cost.
 const ACCOUNTS: i64 = 40;
-const PURSE: i64 = 6_000;
+const PURSE_OF_TRIP: i64 = 12;
+const PURSE_MIN: i64 = 1_500;
 
 /// A service of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -92,7 +93,9 @@ impl Service {
         file.execute_batch(TABLES)?;
         let trips = i64::try_from(trips).unwrap_or(i64::MAX);
         let stock: Vec<i64> = match self {
-            Service::Payment => vec![PURSE; ACCOUNTS as usize],
+            Service::Payment => {
+                vec![trips.saturating_mul(PURSE_OF_TRIP).max(PURSE_MIN); ACCOUNTS as usize]
+            }
             // A tenth of them are small.
             Service::Flight | Service::Hotel => (0..PLACES)
                 .map(|number| match number % 10 {
