@@ -12,9 +12,9 @@ use crate::config::keys::{Absent, Key, Takes};
 use crate::config::lists;
 use crate::config::reader::{Block, Read, Reader, Reported};
 use crate::config::reference;
-use crate::config::saga::step_path;
+use crate::config::saga::{step_nodes, step_path};
 use crate::config::source::{Place, Span};
-use crate::config::tree::{Node, Value};
+use crate::config::tree::Node;
 
 const NAME: Takes =
     Takes::Text("a lower-case letter, then such letters, digits, `-` and `_`, at most 64 bytes");
@@ -151,20 +151,11 @@ fn types(block: &Block<'_>, name: &str) -> Read<Vec<String>> {
 }
 
 fn steps(block: &Block<'_>) -> Read<Vec<ChoreographyStep>> {
-    let Some(entry) = block.entry("steps").filter(|entry| !entry.node.is_null()) else {
-        return Err(block.missing("steps"));
-    };
-    let Value::List(items) = &entry.node.value else {
-        return Err(block.wrong_kind("steps", &entry.node, "a list of steps, each begun by '- '"));
-    };
-    if items.len() > STEPS_MAX {
-        return Err(block.report(
-            Code::Choreography(ChoreographyRule::StepCount),
-            entry.key_span,
-            format!("steps: {} steps", items.len()),
-            &format!("a choreography has 1 to {STEPS_MAX}"),
-        ));
-    }
+    let items = step_nodes(
+        block,
+        Code::Choreography(ChoreographyRule::StepCount),
+        &format!("a choreography has 1 to {STEPS_MAX}"),
+    )?;
     let steps = items.iter().enumerate();
     lists::all(steps.map(|(at, node)| step(block.reader, at, node)))
 }

@@ -109,7 +109,12 @@ pub(super) fn read(reader: &Reader<'_>, root: &Node) -> Read<Draft> {
     Ok(Draft { definition, unread })
 }
 
-fn steps(block: &Block<'_>) -> Read<Vec<Drafted>> {
+/// The nodes of the steps of a definition of either style. More than may be are told by a code, with what to do.
+pub(in crate::config) fn step_nodes<'a>(
+    block: &Block<'a>,
+    too_many: Code,
+    remedy: &str,
+) -> Read<&'a [Node]> {
     let Some(entry) = block.entry("steps").filter(|entry| !entry.node.is_null()) else {
         return Err(block.missing("steps"));
     };
@@ -117,13 +122,18 @@ fn steps(block: &Block<'_>) -> Read<Vec<Drafted>> {
         return Err(block.wrong_kind("steps", &entry.node, "a list of steps, each begun by '- '"));
     };
     if items.len() > STEPS_MAX {
-        return Err(block.report(
-            Code::Saga(SagaCode::Rule(Rule::StepCount)),
-            entry.key_span,
-            format!("steps: {} steps", items.len()),
-            &format!("a saga has 1 to {STEPS_MAX}; split it into several"),
-        ));
+        let words = format!("steps: {} steps", items.len());
+        return Err(block.report(too_many, entry.key_span, words, remedy));
     }
+    Ok(items)
+}
+
+fn steps(block: &Block<'_>) -> Read<Vec<Drafted>> {
+    let items = step_nodes(
+        block,
+        Code::Saga(SagaCode::Rule(Rule::StepCount)),
+        &format!("a saga has 1 to {STEPS_MAX}; split it into several"),
+    )?;
     let steps = items.iter().enumerate();
     Ok(steps
         .map(|(at, node)| step::read(block.reader, at, node))

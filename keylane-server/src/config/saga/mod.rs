@@ -23,6 +23,7 @@ mod step;
 pub(in crate::config) use step::path as step_path;
 
 mod definition;
+pub(in crate::config) use definition::step_nodes;
 pub use definition::{saga_keys, saga_reference_markdown};
 
 mod findings;
