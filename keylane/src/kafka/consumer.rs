@@ -38,6 +38,11 @@ const BESIDE_BYTES: usize = 256;
 const QUEUED_MIN: usize = 100;
 /// The smallest fetch of a partition.
 const FETCH_BYTES_MIN: usize = 16 << 10;
+/// How long a broker may hold a fetch back for which it has nothing. There is one fetch at a time to each broker, and it does not ask for a partition whose queue is full: while it waits at
+/// the quiet partitions, the busy one's queue runs empty. From one busy partition of eight, 25 ms carried 0.3 million records a second, 5 ms carry 0.7 to 1.1 million. The price is a quiet
+/// member's 200 fetches a second; the configuration's `properties` may name another time.
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
+const FETCH_WAIT_MS: &str = "5";
 
 /// A consumer of Kafka.
 pub(super) struct KafkaConsumer {
@@ -150,9 +155,11 @@ impl KafkaConsumer {
                 "fetch.max.bytes",
                 fetch_bytes.max(self.settings.record_bytes_max).to_string(),
             )
-            .set("fetch.wait.max.ms", "25")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100");
+        if config.get(FETCH_WAIT).is_none() {
+            config.set(FETCH_WAIT, FETCH_WAIT_MS);
+        }
         let mut consumer = BaseConsumer::from_config_and_context(&config, Watch::default())
             .map_err(|error| failed("opening a Kafka consumer", &error, ""))?;
         let wake = self.wake.clone();
