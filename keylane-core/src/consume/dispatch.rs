@@ -75,6 +75,8 @@ pub struct DispatchState {
     pub held_bytes: usize,
     /// Keys with records.
     pub keys: usize,
+    /// Keys whose next record may be taken now.
+    pub ready: usize,
     /// Everything below is done.
     pub frontier: Offset,
 }
@@ -321,6 +323,7 @@ impl<T: Clone> Dispatch<T> {
             load_bytes: part.load_bytes,
             held_bytes: part.held_bytes,
             keys: part.queues.len() - part.free.len(),
+            ready: part.ready(),
             frontier: part.completed.frontier(),
         };
         self.parts.iter().flatten().map(state).collect()

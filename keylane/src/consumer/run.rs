@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keylane_core::apply::ApplyError;
-use keylane_core::consume::{Completed, Dispatch, Given, HotKeys, KeepOrder};
+use keylane_core::consume::{Batch, Completed, Dispatch, Given, HotKeys, KeepOrder};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
     GroupAnswer, GroupMember, GroupNews, Log, LogConsumer, LogError, LogErrorKind, Membership,
@@ -41,6 +41,9 @@ const TAKEN_AT_ONCE: usize = 128 * 1024;
 const BESIDE_BYTES: usize = 320;
 /// Records that pause after a failure do not count as load, but their memory does: at most so many shares.
 const PAUSING_SHARES: usize = 4;
+/// Of a partition that has so many keys whose next record may be handled at once no more is taken in: what waits here would only leave the processor's caches before its turn comes. The client
+/// goes on fetching, in its own queue.
+const READY_ENOUGH: usize = 256;
 /// The pauses between attempts while the cluster is away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -368,10 +371,17 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         let states = self.dispatch.partitions();
         let share = (self.settings.buffer_bytes / 2 / states.len().max(1)).max(SHARE_MIN);
         let leaving = self.leaving.as_ref().map_or(&[][..], |it| &it.partitions);
+        let enough = match self.settings.batch {
+            Batch::Single => READY_ENOUGH,
+            Batch::OfDistinctKeys(most) => READY_ENOUGH.max(4 * most),
+            // A batch is as long as its key's queue.
+            Batch::OfOneKey(_) => usize::MAX,
+        };
         states
             .into_iter()
             .filter(|state| state.held_bytes < PAUSING_SHARES * share)
             .filter(|state| !leaving.contains(&state.partition))
+            .filter(|state| state.ready < enough)
             .map(|state| (state.partition, share.saturating_sub(state.load_bytes)))
             .filter(|(_, free)| *free >= share / FREE_PART)
             .map(|(partition, free)| (partition, free.min(TAKEN_AT_ONCE)))

@@ -85,7 +85,7 @@ impl Consumer {
             backoff: (Duration::from_millis(100), Duration::from_secs(30)),
             exhausted: Exhausted::Stop,
             attempt_max: None,
-            buffer_bytes: 64 << 20,
+            buffer_bytes: 48 << 20,
             commit_interval: Duration::from_secs(1),
             drain_max: Duration::from_secs(20),
             stats: Arc::default(),
@@ -191,7 +191,7 @@ impl Consumer {
         self
     }
 
-    /// Bytes fetched and not done at most, over all partitions, the client library's own queues included; 64 MiB by default.
+    /// Bytes fetched and not done at most, over all partitions, the client library's own queues included; 48 MiB by default.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;

@@ -133,9 +133,14 @@ impl<T> Part<T> {
         }
     }
 
+    /// Queues whose head is free.
+    pub(super) fn ready(&self) -> usize {
+        self.line.len() + self.follow.len()
+    }
+
     /// Whether a queue's head is free.
     pub(super) fn is_ready(&self) -> bool {
-        !self.line.is_empty() || !self.follow.is_empty()
+        self.ready() > 0
     }
 
     /// The queue whose turn it is.

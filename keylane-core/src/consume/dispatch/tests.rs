@@ -86,6 +86,25 @@ fn partitions_take_turns_however_much_one_of_them_holds() {
 }
 
 #[test]
+fn it_is_told_how_many_keys_have_a_record_to_begin_with() {
+    let mut dispatch = two(KeepOrder::Key);
+    let ready = |dispatch: &Dispatch<&'static str>| -> Vec<usize> {
+        dispatch.partitions().iter().map(|it| it.ready).collect()
+    };
+    for (offset, key) in ["a", "a", "b"].into_iter().enumerate() {
+        offer(&mut dispatch, 0, offset as u64, key, "some");
+    }
+    assert_eq!(ready(&dispatch), [2, 0]);
+    let taken = take_all(&mut dispatch);
+    assert_eq!((taken.len(), ready(&dispatch)), (2, vec![0, 0]));
+    // The next one of `a`; of `b` there is none.
+    for given in taken {
+        dispatch.done(given.ticket);
+    }
+    assert_eq!(ready(&dispatch), [1, 0]);
+}
+
+#[test]
 fn the_oldest_record_whose_key_is_free_comes_first_so_that_a_key_of_many_records_keeps_up() {
     let mut dispatch = two(KeepOrder::Key);
     for (offset, key, record) in [
