@@ -1,4 +1,4 @@
-//! A PostgreSQL to use but not to kill: the caller's own, or one started for this process and shared by its tests.
+//! A PostgreSQL as its users see it: the caller's own, or one started for this process and shared by its tests.
 
 use super::address::Address;
 use super::binaries::PostgresVersion;
@@ -35,6 +35,17 @@ impl PostgresHandle {
         Ok(Self {
             address: own.url("").parse()?,
             _own: Some(own),
+        })
+    }
+
+    /// A server that the caller keeps, and may kill.
+    ///
+    /// # Errors
+    /// When its URL cannot be read.
+    pub fn of(server: &Postgres) -> Result<Self> {
+        Ok(Self {
+            address: server.url("").parse()?,
+            _own: None,
         })
     }
 

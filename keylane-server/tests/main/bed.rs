@@ -105,8 +105,18 @@ impl Bed {
         Bed::empty(name, KafkaHandle::shared().expect("Kafka").bootstrap())
     }
 
+    /// As [`Bed::bare`], on parts of the test's own, which may be killed.
+    pub fn on(kafka: &str, server: &'static PostgresHandle, name: &'static str) -> Bed {
+        let mut bed = Bed::nowhere(name, kafka);
+        (bed.origin, bed.replica) = (server, server);
+        Bed::made(bed)
+    }
+
     fn empty(name: &'static str, kafka: &str) -> Bed {
-        let bed = Bed::nowhere(name, kafka);
+        Bed::made(Bed::nowhere(name, kafka))
+    }
+
+    fn made(bed: Bed) -> Bed {
         bed.fresh_origin();
         let made = bed.replica.fresh_database(&bed.replica_database);
         made.expect("a database");

@@ -3,6 +3,7 @@
 mod bad_rows;
 mod bed;
 mod choreography;
+mod everything;
 mod first_run;
 mod hung;
 mod killed;

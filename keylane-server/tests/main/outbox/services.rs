@@ -1,6 +1,7 @@
 //! Three services of choreographed sagas, each with its steps, its barrier and its outbox in a database of its own, that hear each other over Kafka by one capturer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keylane::consumer::Consumer;
 use keylane::participant::{PostgresChoreography, PostgresHandler, Reaction, StepError, hear};
@@ -54,11 +55,51 @@ fn undo() -> PostgresHandler {
     })
 }
 
+/// The service of a step.
+fn service(url: String, topic: &str, (step, on): (&'static str, &str)) -> PostgresChoreography {
+    let reaction = Reaction::of(step, topic)
+        .on(on)
+        .action(action(step))
+        .undo(undo());
+    PostgresChoreography::new(url, format!("/{step}"), vec![reaction])
+}
+
+/// One of them, by its place, hears the topics and reacts until told to stop.
+pub(super) async fn serve(
+    number: usize,
+    (url, kafka): (String, &str),
+    (topic, others): (&str, &[&str]),
+    stop: CancellationToken,
+) {
+    let step = *STEPS.get(number).expect("there are three");
+    let consumer = Consumer::kafka(kafka, format!("{topic}-{}", step.0))
+        .session_timeout(Duration::from_secs(6));
+    let consumer = others.iter().fold(consumer, |it, topic| it.topic(*topic));
+    let consumer = consumer.topic(topic);
+    let service = Arc::new(service(url, topic, step));
+    hear(service, consumer, stop).await.expect("it hears");
+}
+
 impl Services {
     /// Services whose databases have these names. Their events go into `topic`, and they hear `others` too.
-    pub fn start(names: [&'static str; 3], topic: &'static str, others: &[&str]) -> Services {
+    pub fn start(
+        names: [&'static str; 3],
+        topic: &'static str,
+        others: &'static [&'static str],
+    ) -> Services {
+        let services = Services::ready(names.map(Bed::bare), topic, others);
+        for (number, bed) in services.beds.iter().enumerate() {
+            let (url, kafka, stop) = (bed.origin_url(), bed.kafka.clone(), services.stop.clone());
+            let serving = async move { serve(number, (url, &kafka), (topic, others), stop).await };
+            services.runtime.spawn(serving);
+        }
+        services
+    }
+
+    /// All that services on these beds need; none runs.
+    pub fn ready(beds: [Bed; 3], topic: &'static str, others: &[&str]) -> Services {
         let services = Services {
-            beds: names.map(Bed::bare),
+            beds,
             topic,
             runtime: tokio::runtime::Runtime::new().expect("threads"),
             stop: CancellationToken::new(),
@@ -75,28 +116,13 @@ impl Services {
                 .runtime
                 .block_on(make_topic(&services.beds[0].kafka, topic));
         }
-        for (bed, (step, on)) in services.beds.iter().zip(STEPS) {
-            services
-                .runtime
-                .block_on(services.serve(bed, step, on, others));
+        for (bed, step) in services.beds.iter().zip(STEPS) {
+            bed.origin_sql(EFFECTS);
+            let service = service(bed.origin_url(), topic, step);
+            let made = services.runtime.block_on(service.create_tables());
+            made.expect("tables");
         }
         services
-    }
-
-    async fn serve(&self, bed: &Bed, step: &'static str, on: &str, others: &[&str]) {
-        bed.origin_sql(EFFECTS);
-        let reaction = Reaction::of(step, self.topic)
-            .on(on)
-            .action(action(step))
-            .undo(undo());
-        let service =
-            PostgresChoreography::new(bed.origin_url(), format!("/{step}"), vec![reaction]);
-        service.create_tables().await.expect("tables");
-        let consumer = Consumer::kafka(&bed.kafka, format!("{}-{step}", self.topic));
-        let consumer = others.iter().fold(consumer, |it, topic| it.topic(*topic));
-        let consumer = consumer.topic(self.topic);
-        let (service, stop) = (Arc::new(service), self.stop.clone());
-        tokio::spawn(async move { hear(service, consumer, stop).await.expect("it hears") });
     }
 
     /// Starts the capturer of all three, and waits until it streams.

@@ -8,8 +8,8 @@ use super::services::Services;
 use crate::bed::{Bed, PATIENCE, left_out};
 use crate::running::Running;
 
-const EVENTS: &str = "tracked.events";
-const SIGNAL: &str = "tracked.signal";
+pub(super) const EVENTS: &str = "tracked.events";
+pub(super) const SIGNAL: &str = "tracked.signal";
 const SAGAS: usize = 60;
 /// One of the topics is not there, which holds up no other.
 const ORDER: &str = "
@@ -24,14 +24,13 @@ steps:
 ";
 
 /// Who follows the sagas.
-struct Tracker {
-    bed: Bed,
+pub(super) struct Tracker {
+    pub bed: Bed,
     running: Option<Running>,
 }
 
 impl Tracker {
-    fn start(name: &'static str) -> Tracker {
-        let bed = Bed::bare(name);
+    pub fn start(bed: Bed) -> Tracker {
         std::fs::write(bed.folder.path().join("order.yaml"), ORDER).expect("written");
         let mut tracker = Tracker { bed, running: None };
         tracker.configure("tracked-first");
@@ -51,7 +50,7 @@ impl Tracker {
     }
 
     /// Kills it, and brings it back.
-    fn again(&mut self) {
+    pub fn again(&mut self) {
         if let Some(running) = self.running.take() {
             running.kill9();
         }
@@ -59,7 +58,7 @@ impl Tracker {
         self.running = Some(Running::start(command, self.bed.folder.path()));
     }
 
-    fn running(&self) -> &Running {
+    pub fn running(&self) -> &Running {
         self.running.as_ref().expect("it runs")
     }
 
@@ -77,7 +76,7 @@ impl Tracker {
     }
 
     /// Waits until the list has so many in each of these states.
-    fn wait_for(&self, expect: &[(&str, usize)]) {
+    pub fn wait_for(&self, expect: &[(&str, usize)]) {
         let stand = || -> Vec<(&str, usize)> {
             let states = expect.iter();
             states
@@ -136,7 +135,7 @@ fn sagas_that_nobody_drives_are_listed_rolled_back_and_known_to_the_byte() {
     let names = ["track_stock", "track_payment", "track_shipping"];
     let services = Services::start(names, EVENTS, &[SIGNAL]);
     let road = services.capture();
-    let mut tracker = Tracker::start("track_sagas");
+    let mut tracker = Tracker::start(Bed::bare("track_sagas"));
     services.place(&format!(
         "select 's' || n from generate_series(1, {SAGAS}) n"
     ));

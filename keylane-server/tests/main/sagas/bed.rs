@@ -132,6 +132,19 @@ impl Bed {
         std::fs::write(path, format!("{text}  {line}\n")).expect("written");
     }
 
+    /// Leases and what goes on at a time as a user has them who says nothing of them.
+    pub fn as_shipped(&self) {
+        let path = self.folder.path().join("keylane.yaml");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let said = |line: &&str| {
+            !["lease:", "concurrency:"]
+                .iter()
+                .any(|it| line.trim().starts_with(it))
+        };
+        let text: Vec<&str> = text.lines().filter(said).collect();
+        std::fs::write(path, text.join("\n") + "\n").expect("written");
+    }
+
     /// Begins so many sagas.
     pub fn begin(&self, ids: impl Iterator<Item = String>) {
         let plan = self.plans.named(&self.definition, None);

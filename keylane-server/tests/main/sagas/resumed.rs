@@ -27,6 +27,7 @@ fn all_that_was_in_flight_is_taken_up_after_a_kill() {
     // Nothing is given up meanwhile.
     let patient = TRIP.replace("timeout: 20s", "timeout: 10m");
     let bed = Bed::of(&patient, 17, server.url("sagas_resumed"));
+    bed.as_shipped();
     let is_down = Manners {
         is_down: true,
         ..Manners::default()
