@@ -80,7 +80,7 @@ pub(super) const KEYS: &[Key] = &[
             min_ms: SECOND_MS,
             max_ms: HOUR_MS,
         },
-        absent: Absent::Default("5s"),
+        absent: Absent::Default("3s"),
         means: "How long after a process has died another goes on with its sagas.",
     },
     Key {

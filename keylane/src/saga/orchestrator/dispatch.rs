@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use keylane_core::saga::wire::CommandMessage;
 use keylane_core::saga::{Breaker, May, Outcome, Participant, Pulse, Reply, Unsent};
+use tokio::sync::Notify;
 
 use super::http::{Attempt, HttpChannel, HttpRequest, not_answered};
 use super::inbox::Door;
@@ -57,6 +58,8 @@ pub(super) struct Dispatcher {
     door: Door,
     stats: Arc<OrchestratorStats>,
     state: Mutex<State>,
+    /// A queue is half empty.
+    room: Notify,
 }
 
 impl Dispatcher {
@@ -74,6 +77,7 @@ impl Dispatcher {
             door,
             stats,
             state: Mutex::default(),
+            room: Notify::new(),
         }))
     }
 
@@ -141,6 +145,11 @@ impl Dispatcher {
         let is_shut = |lane: &Lane| lane.queue.len() >= QUEUE_MAX || lane.breaker.is_shut(now_us);
         let lanes = state.lanes.iter().filter(|(_, lane)| is_shut(lane));
         lanes.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Waits until a participant's queue has become half empty.
+    pub async fn has_room(&self) {
+        self.room.notified().await;
     }
 
     /// How many numbers of the outbox it holds.
@@ -232,6 +241,9 @@ impl Dispatcher {
                 return;
             };
             lane.running += 1;
+            if lane.queue.len() == QUEUE_MAX / 2 {
+                self.room.notify_one();
+            }
             state.bytes -= outbound.body.len();
             drop(state);
             self.stats.sent.add(1);

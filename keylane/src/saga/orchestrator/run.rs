@@ -255,11 +255,14 @@ impl Orchestrator {
     /// number.
     async fn relay(&self, stop: &CancellationToken) {
         let mut pause = RELAY_INTERVAL;
+        let mut has_more = false;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = self.dispatcher.has_room(), if has_more => {}
                 () = tokio::time::sleep(pause) => {}
             }
+            has_more = false;
             self.dispatcher.reads_outbox();
             let shards = self.shards();
             if shards.is_empty() {
@@ -277,6 +280,7 @@ impl Orchestrator {
                 }
             };
             pause = RELAY_INTERVAL;
+            has_more = unsent.len() == limit;
             if unsent
                 .iter()
                 .any(|it| self.turner.plans.of_hash(it.hash).is_none())
@@ -291,6 +295,7 @@ impl Orchestrator {
                     refused.insert(name);
                 }
             }
+            has_more |= !refused.is_empty();
         }
     }
 

@@ -60,7 +60,7 @@ pub struct OrchestratorSettings {
 }
 
 impl OrchestratorSettings {
-    /// 32 commands at a time to each participant, leases of 5 s, 30 days.
+    /// 32 commands at a time to each participant, leases of 3 s, 30 days.
     pub fn new(owner: impl Into<String>) -> Self {
         OrchestratorSettings {
             owner: owner.into(),
@@ -70,7 +70,7 @@ impl OrchestratorSettings {
             starts: None,
             participants: BTreeMap::new(),
             concurrency: 32,
-            hold: Duration::from_secs(5),
+            hold: Duration::from_secs(3),
             breaker: BreakerTerms::default(),
             retention: Duration::from_secs(30 * 86_400),
         }
