@@ -18,7 +18,7 @@ const TABLES: &str = "create schema sales;
     create table sales.orders(id int primary key, customer int references sales.customers, total int)";
 
 /// The block of the guide that stands behind this mark.
-fn documented(mark: &str) -> String {
+pub(crate) fn documented(mark: &str) -> String {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/security.md");
     let text = std::fs::read_to_string(guide).expect("the guide is there");
     let (_, behind) = text

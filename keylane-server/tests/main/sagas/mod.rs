@@ -17,6 +17,8 @@ mod apart;
 
 mod resumed;
 
+mod roles;
+
 mod starts;
 
 mod topics;
