@@ -6,6 +6,10 @@ pub mod envelope;
 
 pub mod embedded;
 pub mod kafka;
+
+mod log_settings;
+pub use log_settings::LogSettings;
+
 pub mod postgres;
 pub mod sqlite;
 

@@ -1,14 +1,16 @@
-//! A topic to consume, and consumers that note what they see.
+//! A topic to consume, of Kafka or of an embedded log, and consumers that note what they see.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use keylane::LogSettings;
 use keylane::consumer::{Consumer, ConsumerError, Record};
-use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane::embedded::EmbeddedOptions;
+use keylane::kafka::KafkaSettings;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
+use keylane_core::publish::{Log, NewRecord, TopicSpec};
 use keylane_parts::KafkaHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,22 +20,53 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Topic {
     pub(crate) name: &'static str,
-    pub(crate) bootstrap: String,
-    pub(crate) log: KafkaLog,
+    pub(crate) settings: LogSettings,
+    pub(crate) log: Arc<dyn Log>,
+    /// That of an embedded log.
+    folder: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Topic {
-    /// A topic of this name; `None` where there is no Kafka.
+    /// A topic of this name in Kafka; `None` where there is none.
     pub(crate) async fn new(name: &'static str, partitions: u32) -> Option<Topic> {
         if keylane_parts::quick() {
             eprintln!("left out: needs Kafka");
             return None;
         }
+        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap();
+        let settings = KafkaSettings::new(bootstrap).into();
+        Some(Topic::of(settings, None, name, partitions).await)
+    }
+
+    /// The same in an embedded log of its own.
+    pub(crate) async fn embedded(name: &'static str, partitions: u32) -> Topic {
+        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let settings = EmbeddedOptions::at(folder.path().join("log.db")).into();
+        Topic::of(settings, Some(folder), name, partitions).await
+    }
+
+    /// A topic of each kind of log that there is.
+    pub(crate) async fn of_each_log(name: &'static str, partitions: u32) -> Vec<Topic> {
+        let mut topics = vec![Topic::embedded(name, partitions).await];
+        topics.extend(Topic::new(name, partitions).await);
+        topics
+    }
+
+    /// Another topic of the same log.
+    pub(crate) async fn beside(&self, name: &'static str, partitions: u32) -> Topic {
+        Topic::of(self.settings.clone(), self.folder.clone(), name, partitions).await
+    }
+
+    async fn of(
+        settings: LogSettings,
+        folder: Option<Arc<tempfile::TempDir>>,
+        name: &'static str,
+        partitions: u32,
+    ) -> Topic {
         // Of one run, where the broker outlives it.
         let name: &'static str =
             Box::leak(format!("{name}-{}", std::process::id()).into_boxed_str());
-        let bootstrap = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
-        let log = KafkaLog::open(KafkaSettings::new(&*bootstrap)).expect("settings");
+        let log = settings.open().await.expect("a log");
         let spec = TopicSpec {
             name: name.into(),
             partitions,
@@ -41,11 +74,20 @@ impl Topic {
             settings: Vec::new(),
         };
         log.ensure_topics(&[spec]).await.expect("a topic");
-        Some(Topic {
+        Topic {
             name,
-            bootstrap,
+            settings,
             log,
-        })
+            folder,
+        }
+    }
+
+    /// Where the cluster is.
+    pub(crate) fn bootstrap(&self) -> &str {
+        match &self.settings {
+            LogSettings::Kafka(settings) => &settings.bootstrap,
+            LogSettings::Embedded(_) => unreachable!("an embedded log has none"),
+        }
     }
 
     /// Records `numbers`, each with the key that `key` says, spread by it over the partitions.
@@ -68,7 +110,7 @@ impl Topic {
     }
 
     pub(crate) fn consumer(&self) -> Consumer {
-        Consumer::kafka(&*self.bootstrap, self.name)
+        Consumer::new(self.settings.clone(), self.name)
             .topic(self.name)
             .session_timeout(Duration::from_secs(3))
             .commit_interval(Duration::from_millis(100))

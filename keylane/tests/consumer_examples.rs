@@ -46,7 +46,7 @@ async fn the_first_example_prints_each_keys_records_in_order() {
         return;
     };
     topic.fill(0..20, 2, |number| number % 4).await;
-    let mut child = start("consume", &[&topic.bootstrap, topic.name]);
+    let mut child = start("consume", &[topic.bootstrap(), topic.name]);
     let output = child.stdout.take().expect("piped");
     let lines = BufReader::new(output).lines().take(20);
     let lines = tokio::task::spawn_blocking(|| lines.collect::<Result<Vec<String>, _>>());
@@ -70,7 +70,7 @@ async fn the_second_example_counts() {
     let client = connect(&url, "bed", &ConnectOptions::default()).await;
     let client = client.expect("connected");
     topic.fill(0..40, 2, |number| number % 4).await;
-    let child = start("count", &[&topic.bootstrap, topic.name, &url]);
+    let child = start("count", &[topic.bootstrap(), topic.name, &url]);
     let counted = || {
         let asked = client.query("SELECT n FROM counters", &[]);
         let rows =

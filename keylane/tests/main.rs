@@ -8,6 +8,7 @@ mod consumer_transactions;
 mod control;
 mod debezium;
 mod embedded;
+mod embedded_consumer;
 mod envelope;
 mod in_flight;
 mod kafka_brokers;

@@ -73,7 +73,8 @@ pub type GroupAnswer<T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Sen
 /// written once is fenced where it is written.
 #[async_trait]
 pub trait GroupMember: Send {
-    /// Whether partitions move between processes here. If not, who joined last has all of them, and who had them before only notices by the fence.
+    /// Whether partitions move between processes here. If not, who joined last has all of them; who had them before loses them once it has asked how far the group is, and else only notices by
+    /// its own fence.
     fn shares(&self) -> bool;
 
     /// The next news. Safe to cancel; news is given once.
@@ -85,10 +86,10 @@ pub trait GroupMember: Send {
     /// Reads these topics from now on.
     async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError>;
 
-    /// What the group keeps of these partitions, where it keeps anything.
+    /// What the group keeps of these partitions. Where partitions do not move, who asks takes the group over: from then on it keeps nothing that an earlier member says.
     fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>>;
 
-    /// Keeps how far this process is, in the order of the calls, whichever answer is waited for first. An outsider's word is not kept: so this also tells, if
+    /// Keeps how far this process is, once it has heard how far the group was, in the order of the calls, whichever answer is waited for first. An outsider's word is not kept: so this also tells, if
     /// of at least one partition, whether the group counts this process as its member.
     fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership>;
 

@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "tracker",
         takes: Takes::Block(saga_tracker::KEYS),
         absent: Absent::Means("its defaults"),
-        means: "How choreographed sagas are followed; with `log.kafka`.",
+        means: "How choreographed sagas are followed.",
     },
     Key {
         name: "participants",
@@ -103,15 +103,15 @@ pub(super) const KEYS: &[Key] = &[
 const STARTS: &[Key] = &[
     Key {
         name: "topic",
-        takes: Takes::Text("a topic of `log.kafka`"),
+        takes: Takes::Text("a topic"),
         absent: Absent::Required,
         means: "Their topic; it must be there. All processes that share the sagas name the same.",
     },
     Key {
         name: "dead_letter",
-        takes: Takes::Text("a topic of `log.kafka`"),
+        takes: Takes::Text("a topic"),
         absent: Absent::Means("the topic's name and `.dead`"),
-        means: "Where events go that begin no saga, with what is wrong with them; it must be there. `keylane consume redrive` puts them back.",
+        means: "Where events go that begin no saga, with what is wrong with them; it must be there, but in the embedded log, where it is made. `keylane consume redrive` puts them back.",
     },
 ];
 

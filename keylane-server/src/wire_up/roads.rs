@@ -292,20 +292,7 @@ impl Logs {
         match &self.config {
             config::Log::Embedded(log) => {
                 let open = || async {
-                    if let Some(folder) = log.path.parent() {
-                        std::fs::create_dir_all(folder).map_err(|error| {
-                            LogError::new(
-                                LogErrorKind::Other,
-                                format!("cannot make the folder {}: {error}", folder.display()),
-                            )
-                        })?;
-                    }
-                    let options = EmbeddedOptions {
-                        bytes_max: log.bytes_max,
-                        retention: log.retention,
-                        full_wait_max: FULL_WAIT_MAX,
-                        ..EmbeddedOptions::at(&log.path)
-                    };
+                    let options = embedded_options(log)?;
                     EmbeddedLog::open(options).await.map(Arc::new)
                 };
                 let shared = self.embedded.get_or_try_init(open).await?;
@@ -324,6 +311,23 @@ impl Logs {
             }
         }
     }
+}
+
+/// How to open the embedded log. Its folder is made.
+pub(super) fn embedded_options(log: &config::EmbeddedLog) -> Result<EmbeddedOptions, LogError> {
+    if let Some(folder) = log.path.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let folder = folder.display();
+            let message = format!("cannot make the folder {folder}: {error}");
+            LogError::new(LogErrorKind::Other, message)
+        })?;
+    }
+    Ok(EmbeddedOptions {
+        bytes_max: log.bytes_max,
+        retention: log.retention,
+        full_wait_max: FULL_WAIT_MAX,
+        ..EmbeddedOptions::at(&log.path)
+    })
 }
 
 /// How to reach the brokers.

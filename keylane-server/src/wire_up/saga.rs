@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use keylane::LogSettings;
 use keylane::kafka::KafkaSettings;
 use keylane::postgres::saga::PostgresSagas;
 use keylane::saga::orchestrator::{
@@ -16,9 +17,9 @@ use keylane_core::saga::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::roads::kafka_settings;
+use super::roads::{embedded_options, kafka_settings};
 use crate::config::{
-    Config, Log, Replica, SagaService, SagaStarts, SagaWay, load_choreography, load_saga,
+    Config, KafkaLog, Log, Replica, SagaService, SagaStarts, SagaWay, load_choreography, load_saga,
     parse_saga,
 };
 use crate::exit_code::{Exit, Failure};
@@ -213,23 +214,25 @@ fn orchestrator(config: &Config, sagas: &Sagas) -> Result<Arc<Orchestrator>, Fai
 /// Who follows choreographed sagas, if there is anything to hear. Nothing runs yet.
 ///
 /// # Errors
-/// If no cluster is configured to hear events at.
+/// If the embedded log's folder cannot be made.
 fn tracker(config: &Config, sagas: &Sagas) -> Result<Option<Arc<Tracker>>, Failure> {
     let service = saga_service(config)?;
-    let all = sagas.tracks.known.all().iter();
-    let of_known = all.flat_map(|it| it.topics.iter().chain(&it.signal));
-    let own = service.tracker.topics.iter().chain(&service.tracker.signal);
-    let topics: BTreeSet<&String> = of_known.chain(own).collect();
+    let (known, tracker) = (sagas.tracks.known.all(), &service.tracker);
+    let of_events = known.iter().flat_map(|it| &it.topics);
+    let mut topics: BTreeSet<&String> = of_events.chain(&tracker.topics).collect();
+    let signals = known.iter().filter_map(|it| it.signal.as_ref());
+    let signals: BTreeSet<&String> = signals.chain(&tracker.signal).collect();
+    // Topics of events are their services' to make.
+    let own_topics: Vec<String> = signals.difference(&topics).copied().cloned().collect();
+    topics.extend(signals);
     if topics.is_empty() {
         return Ok(None);
     }
     let settings = TrackerSettings {
-        kafka: cluster(
-            config,
-            "saga.choreographies and saga.tracker.topics name topics",
-        )?,
-        group: service.tracker.group.clone(),
+        log: log(config)?,
+        group: tracker.group.clone(),
         topics: topics.into_iter().cloned().collect(),
+        own_topics,
         known: sagas.tracks.known.clone(),
         source: "/keylane".to_owned(),
     };
@@ -242,8 +245,12 @@ fn kafka(config: &Config, service: &SagaService) -> Result<Option<KafkaWay>, Fai
     let Some(topic) = &service.reply_topic else {
         return Ok(None);
     };
+    let Log::Kafka(log) = &config.log else {
+        let message = "saga.reply_topic is a topic of a cluster, and the log is the embedded one, over which participants are posted to: write the cluster under log.kafka";
+        return Err(Failure::new(Exit::Usage, message));
+    };
     Ok(Some(KafkaWay {
-        settings: cluster(config, "saga.reply_topic")?,
+        settings: at_cluster(log),
         group: group(topic),
         reply_topic: topic.clone(),
     }))
@@ -255,7 +262,7 @@ fn starts(config: &Config, service: &SagaService) -> Result<Option<StartsWay>, F
         return Ok(None);
     };
     Ok(Some(StartsWay {
-        settings: cluster(config, "saga.starts")?,
+        log: log(config)?,
         group: group(topic),
         topic: topic.clone(),
         dead_letter: dead_letter.clone(),
@@ -267,14 +274,21 @@ fn group(topic: &str) -> String {
     format!("keylane-saga-{topic}")
 }
 
-fn cluster(config: &Config, key: &str) -> Result<KafkaSettings, Failure> {
-    let Log::Kafka(log) = &config.log else {
-        let message = format!("{key} names a topic of a cluster: write which under log.kafka");
-        return Err(Failure::new(Exit::Usage, message));
-    };
+/// How the log is reached.
+fn log(config: &Config) -> Result<LogSettings, Failure> {
+    match &config.log {
+        Log::Kafka(log) => Ok(at_cluster(log).into()),
+        Log::Embedded(log) => match embedded_options(log) {
+            Ok(options) => Ok(options.into()),
+            Err(error) => Err(Failure::new(Exit::Error, error.message)),
+        },
+    }
+}
+
+fn at_cluster(log: &KafkaLog) -> KafkaSettings {
     let mut settings = kafka_settings(log);
     "keylane-saga".clone_into(&mut settings.client_id);
-    Ok(settings)
+    settings
 }
 
 /// Who drives sagas, and who follows those that nobody drives.

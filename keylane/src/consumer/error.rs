@@ -8,7 +8,7 @@ use crate::postgres::NotRaised;
 /// What ends a consumer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ConsumerError {
-    /// The cluster.
+    /// The log.
     #[error("KL-CONSUME-002: {0}")]
     Log(LogError),
     /// The topic no longer holds what the group has not done.

@@ -11,6 +11,7 @@ use super::run;
 use super::settings::{Consumer, OnGap};
 use super::transaction::{self, Transaction};
 use super::work::{Todo, attempt, only};
+use crate::log_settings::LogSettings;
 use crate::postgres::consume::PostgresProgress;
 
 impl Consumer {
@@ -97,7 +98,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::run`]; and if the database refuses (KL-CONSUME-005), the topic or the number of lanes is not what it was (KL-CONSUME-006), or settings contradict it (KL-CONSUME-007):
-    /// another order than [`KeepOrder::Key`] (for that of the partition there is one lane), [`OnGap::GoOn`] (no offset is set anew by itself).
+    /// another order than [`KeepOrder::Key`] (for that of the partition there is one lane), [`OnGap::GoOn`] (no offset is set anew by itself), an embedded log.
     pub async fn run_in_transactions<H, E>(
         self,
         progress: PostgresProgress,
@@ -146,6 +147,10 @@ impl Consumer {
     ) -> Result<(Self, PostgresProgress), ConsumerError> {
         if self.order != KeepOrder::Key {
             let words = "in transactions, order is that of keys; for a partition's order, let it have one lane";
+            return Err(ConsumerError::Misused(words.to_owned()));
+        }
+        if matches!(self.log, LogSettings::Embedded(_)) {
+            let words = "in transactions, records come from Kafka: over an embedded log, run without them and tell repeats by the record's id";
             return Err(ConsumerError::Misused(words.to_owned()));
         }
         if self.on_gap == OnGap::GoOn {

@@ -31,7 +31,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 let (start, on_gap) = (settings.start, settings.on_gap);
                 let taking = async move {
                     let committed = committed.await?;
-                    begin_at(&log, partitions, committed, start, on_gap).await
+                    begin_at(&*log, partitions, committed, start, on_gap).await
                 };
                 self.taking = Some(Box::pin(taking));
             }

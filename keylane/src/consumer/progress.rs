@@ -2,14 +2,13 @@
 
 use keylane_core::consume::Completed;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Bounds, Committed, Log as _, Membership};
+use keylane_core::publish::{Bounds, Committed, Log, Membership};
 use std::time::{Duration, Instant};
 
 use super::error::ConsumerError;
 use super::run::{Answer, Kept, Road, Taken, TakenPart};
 use super::settings::{OnGap, StartAt};
 use super::work::{Ended, Work};
-use crate::kafka::KafkaLog;
 
 /// Kafka takes 4,096 bytes by default (`offset.metadata.max.bytes`).
 const MAP_BYTES_MAX: usize = 4_000;
@@ -136,7 +135,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
 
 /// Where each partition goes on.
 pub(super) async fn begin_at(
-    log: &KafkaLog,
+    log: &dyn Log,
     partitions: Vec<TopicPartition>,
     committed: Vec<Committed>,
     start: StartAt,

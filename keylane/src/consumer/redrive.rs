@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::{DEAD, DEAD_ID, DEAD_PARTITION, DEAD_TOPIC};
 use super::error::ConsumerError;
-use crate::kafka::{KafkaLog, KafkaSettings};
+use crate::log_settings::LogSettings;
 use crate::workers::stats::now_us;
 
 /// Read, put back and committed at a time, in bytes.
@@ -28,7 +28,7 @@ const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 /// Dead letters to be put back.
 #[derive(Clone, Debug)]
 pub struct Redrive {
-    kafka: KafkaSettings,
+    log: LogSettings,
     dead_letter: Arc<str>,
     to: Option<Arc<str>>,
     max: u64,
@@ -57,10 +57,10 @@ struct Part {
 
 impl Redrive {
     /// Of the letters in this topic, those that no redrive of its group has put back.
-    pub fn new(kafka: KafkaSettings, dead_letter: impl Into<Arc<str>>) -> Self {
+    pub fn new(log: impl Into<LogSettings>, dead_letter: impl Into<Arc<str>>) -> Self {
         let dead_letter = dead_letter.into();
         Redrive {
-            kafka,
+            log: log.into(),
             to: None,
             max: u64::MAX,
             group: format!("{dead_letter}.redrive"),
@@ -97,29 +97,30 @@ impl Redrive {
     ///
     /// # Errors
     /// If the log fails, a topic is not there (KL-CONSUME-002), or a record is no dead letter and nothing says where it is to go (KL-CONSUME-007). What was put back before that is remembered.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<Redriven, ConsumerError> {
-        self.kafka.with_headers = true;
+    pub async fn run(self, stop: CancellationToken) -> Result<Redriven, ConsumerError> {
         if self.to.as_ref() == Some(&self.dead_letter) {
             let words = "letters are not put back into the topic of dead letters itself";
             return Err(ConsumerError::Misused(words.to_owned()));
         }
-        let log = KafkaLog::open(self.kafka.clone())?;
-        partitions_of(&log, &self.dead_letter).await?;
+        let log = self.log.clone().with_headers().open().await?;
+        partitions_of(&*log, &self.dead_letter).await?;
         let group = GroupSettings {
             name: self.group.clone(),
             protocol: GroupProtocol::Classic,
             session_timeout_ms: 10_000,
             instance_id: None,
         };
-        let mut member = log.join(&group, &[self.dead_letter.clone()]).await?;
-        let done = self.put_back(&log, &mut *member, &stop).await;
+        let mut member = log
+            .join(&group, std::slice::from_ref(&self.dead_letter))
+            .await?;
+        let done = self.put_back(&*log, &mut *member, &stop).await;
         member.leave().await;
         done
     }
 
     async fn put_back(
         &self,
-        log: &KafkaLog,
+        log: &dyn Log,
         member: &mut dyn GroupMember,
         stop: &CancellationToken,
     ) -> Result<Redriven, ConsumerError> {
@@ -178,7 +179,7 @@ impl Redrive {
     /// A letter as it goes back.
     async fn back(
         &self,
-        log: &KafkaLog,
+        log: &dyn Log,
         topics: &mut BTreeMap<Arc<str>, u32>,
         from: &TopicPartition,
         record: RawRecord,
@@ -229,7 +230,7 @@ impl Redrive {
     }
 }
 
-async fn partitions_of(log: &KafkaLog, topic: &Arc<str>) -> Result<u32, LogError> {
+async fn partitions_of(log: &dyn Log, topic: &Arc<str>) -> Result<u32, LogError> {
     let info = log.describe_topic(topic).await?;
     info.map(|info| info.partitions).ok_or_else(|| {
         let message = format!("topic {topic} is not there");
@@ -239,7 +240,7 @@ async fn partitions_of(log: &KafkaLog, topic: &Arc<str>) -> Result<u32, LogError
 
 /// What the group says: partitions to be read, from where it remembers, or none any more.
 async fn hear(
-    log: &KafkaLog,
+    log: &dyn Log,
     member: &mut dyn GroupMember,
     news: GroupNews,
     parts: &mut VecDeque<Part>,

@@ -25,7 +25,6 @@ use super::record::Record;
 use super::settings::{Consumer, Exhausted};
 use super::stats::HOT_KEYS_MAX;
 use super::work::{Ended, Task, Todo, Work};
-use crate::kafka::KafkaLog;
 use crate::postgres::consume::PostgresProgress;
 use crate::twins::Twins;
 
@@ -44,7 +43,7 @@ const PAUSING_SHARES: usize = 4;
 /// Of a partition that has so many keys whose next record may be handled at once no more is taken in: what waits here would only leave the processor's caches before its turn comes. The client
 /// goes on fetching, in its own queue.
 const READY_ENOUGH: usize = 256;
-/// The pauses between attempts while the cluster is away.
+/// The pauses between attempts while the log is away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// See [`Consumer::run`]. `begin` makes one attempt.
@@ -57,7 +56,7 @@ pub(super) async fn run<A>(
 where
     A: Future<Output = Ended>,
 {
-    settings.kafka.with_headers = true;
+    settings.log = settings.log.with_headers();
     let (mut pause, longest) = AWAY;
     let mut twins = Twins::default();
     loop {
@@ -101,7 +100,7 @@ where
     if let Some(store) = store {
         store.prepare().await?;
     }
-    let log = Arc::new(KafkaLog::open(settings.kafka.clone())?);
+    let log = settings.log.open().await?;
     for topic in &settings.topics {
         if log.describe_topic(topic).await?.is_none() {
             let message = format!("topic {topic} is not there");
@@ -109,7 +108,10 @@ where
         }
     }
     let dead_letters = match &settings.exhausted {
-        Exhausted::DeadLetter(topic) => Some(DeadLetters::open(&*log, topic).await?),
+        Exhausted::DeadLetter(topic) => {
+            settings.log.make_missing(&*log, [&**topic]).await?;
+            Some(DeadLetters::open(&*log, topic).await?)
+        }
         Exhausted::Stop | Exhausted::Skip => None,
     };
     let member = log.join(&settings.group, &settings.topics).await?;
@@ -171,7 +173,7 @@ pub(super) type Answer<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pub(super) struct Road<'s, A> {
     pub(super) settings: &'s Consumer,
-    pub(super) log: Arc<KafkaLog>,
+    pub(super) log: Arc<dyn Log>,
     pub(super) member: Box<dyn GroupMember>,
     pub(super) consumer: Box<dyn LogConsumer>,
     pub(super) dead_letters: Option<DeadLetters>,
@@ -194,7 +196,7 @@ pub(super) struct Road<'s, A> {
     pub(super) kept: BTreeMap<TopicPartition, (Offset, String)>,
     pub(super) began: Instant,
     pub(super) committed_at: Instant,
-    /// Nothing is fetched before, because the cluster was away.
+    /// Nothing is fetched before, because the log was away.
     pub(super) away_until: Option<Instant>,
 }
 

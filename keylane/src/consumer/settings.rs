@@ -7,7 +7,9 @@ use keylane_core::consume::{Batch, KeepOrder};
 use keylane_core::publish::{GroupProtocol, GroupSettings};
 
 use super::stats::ConsumerStats;
+use crate::embedded::EmbeddedOptions;
 use crate::kafka::KafkaSettings;
+use crate::log_settings::LogSettings;
 
 /// Where a group begins that has committed nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub(super) enum Exhausted {
 /// A consumer that is not running yet. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct Consumer {
-    pub(super) kafka: KafkaSettings,
+    pub(super) log: LogSettings,
     pub(super) topics: Vec<Arc<str>>,
     pub(super) group: GroupSettings,
     pub(super) order: KeepOrder,
@@ -65,10 +67,16 @@ impl Consumer {
         Consumer::new(KafkaSettings::new(bootstrap), group)
     }
 
-    /// A member of `group`, with all that can be said of the cluster.
-    pub fn new(kafka: KafkaSettings, group: impl Into<String>) -> Self {
+    /// A member of `group` over an embedded log, by its file. Its topics are there once who writes them has made them. One process of a group has all partitions, the one that joined last; the others
+    /// stand by, and one of them goes on once that one has left or gave no sign of life for [`Consumer::session_timeout`].
+    pub fn embedded(options: EmbeddedOptions, group: impl Into<String>) -> Self {
+        Consumer::new(options, group)
+    }
+
+    /// A member of `group`, with all that can be said of the cluster, or of the embedded log.
+    pub fn new(log: impl Into<LogSettings>, group: impl Into<String>) -> Self {
         Consumer {
-            kafka,
+            log: log.into(),
             topics: Vec::new(),
             group: GroupSettings {
                 name: group.into(),
@@ -121,7 +129,7 @@ impl Consumer {
         self
     }
 
-    /// How the members of the group agree; by default as every Kafka can.
+    /// How the members of the group agree; by default as every Kafka can. The embedded log has one way of its own.
     #[must_use]
     pub fn protocol(mut self, protocol: GroupProtocol) -> Self {
         self.group.protocol = protocol;
@@ -135,7 +143,7 @@ impl Consumer {
         self
     }
 
-    /// A name of this process that stays over restarts, another one for each.
+    /// A name of this process that stays over restarts, another one for each (Kafka).
     #[must_use]
     pub fn instance_id(mut self, name: impl Into<String>) -> Self {
         self.group.instance_id = Some(name.into());
@@ -170,7 +178,7 @@ impl Consumer {
         self
     }
 
-    /// After the last attempt a record goes to this topic, which must be there, with headers that say where it was and what went wrong; its key goes on.
+    /// After the last attempt a record goes to this topic, which must be there (in an embedded log it is made), with headers that say where it was and what went wrong; its key goes on.
     #[must_use]
     pub fn dead_letter(mut self, topic: impl Into<Arc<str>>) -> Self {
         self.exhausted = Exhausted::DeadLetter(topic.into());

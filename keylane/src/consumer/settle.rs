@@ -5,7 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Log as _, LogError, NewRecord};
+use keylane_core::publish::{Log, LogError, NewRecord};
 use rand::Rng as _;
 
 use super::error::ConsumerError;
@@ -13,7 +13,6 @@ use super::run::Road;
 use super::settings::Exhausted;
 use super::transaction;
 use super::work::{Done, Ended, How, Task, Todo};
-use crate::kafka::KafkaLog;
 
 /// Results taken up before anything else is looked at.
 const BURST: usize = 1024;
@@ -167,7 +166,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 false => Done::Skipped,
             };
             let buried = match letter {
-                Some(letter) => bury(&log, letter).await,
+                Some(letter) => bury(&*log, letter).await,
                 None => Ok(()),
             };
             let how = match (buried, store) {
@@ -182,6 +181,6 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     }
 }
 
-async fn bury(log: &KafkaLog, letter: NewRecord) -> Result<(), LogError> {
+async fn bury(log: &dyn Log, letter: NewRecord) -> Result<(), LogError> {
     log.append(vec![letter]).await?.await.map(drop)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keylane_core::apply::PartitionSpec;
 use keylane_core::consume::Completed;
 use keylane_core::model::{LaneCount, Offset, TopicPartition};
-use keylane_core::publish::{Committed, Log as _, LogError, LogErrorKind, Membership};
+use keylane_core::publish::{Committed, Log, LogError, LogErrorKind, Membership};
 
 use super::error::ConsumerError;
 use super::lanes::Part;
@@ -14,7 +14,6 @@ use super::run::{Road, Taken, TakenPart};
 use super::settings::StartAt;
 use super::stats::ConsumerStats;
 use super::work::Ended;
-use crate::kafka::KafkaLog;
 use crate::postgres::consume::{Begun, Low, PostgresProgress};
 
 /// How often the group is asked about partitions that another process has taken over.
@@ -25,7 +24,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// What a take-over needs.
 #[derive(Clone)]
 pub(super) struct TakeOver {
-    pub log: Arc<KafkaLog>,
+    pub log: Arc<dyn Log>,
     pub store: PostgresProgress,
     pub start: StartAt,
     pub stats: Arc<ConsumerStats>,

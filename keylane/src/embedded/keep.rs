@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{LogError, LogErrorKind, TopicInfo, TopicSpec};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::file::LogFile;
 use super::log::EmbeddedOptions;
@@ -95,6 +95,22 @@ impl Keeper {
     /// A topic as it is.
     pub(super) fn describe(&self, name: &str) -> Result<Option<TopicInfo>, LogError> {
         topic(&self.connection, name).map_err(|error| self.file.explain(&error))
+    }
+
+    /// Something of few rows, all or nothing, and durable when it is done.
+    pub(super) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, LogError> {
+        let all = || {
+            let transaction = self
+                .connection
+                .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        all().map_err(|error: rusqlite::Error| self.file.explain(&error))
     }
 
     /// Drops a bounded number of a partition's records below `before`. Whether more are to be dropped.
@@ -229,7 +245,7 @@ impl Keeper {
 }
 
 /// Milliseconds since 1970.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_1970.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

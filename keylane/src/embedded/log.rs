@@ -249,10 +249,10 @@ impl Log for EmbeddedLog {
 
     async fn join(
         &self,
-        _group: &GroupSettings,
+        group: &GroupSettings,
         topics: &[Arc<str>],
     ) -> Result<Box<dyn GroupMember>, LogError> {
-        Ok(Box::new(SoleMember::new(self.open.clone(), topics)))
+        Ok(Box::new(SoleMember::new(self.open.clone(), group, topics)))
     }
 
     async fn trim(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {

@@ -1,29 +1,74 @@
-//! The embedded log's group: whoever joined last has every partition. Who had them before is not told, and notices by the fence.
+//! The embedded log's groups: whoever joined last has every partition. Who had them before loses them, at the latest at its next commit, and stands by until nobody reads for the group any more.
+//!
+//! A member that never asks how far its group is keeps its progress elsewhere: of it the file knows nothing, and it notices by its own fence that another came.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{
-    Committed, GroupAnswer, GroupMember, GroupNews, LogError, LogErrorKind, Membership,
+    Committed, GroupAnswer, GroupMember, GroupNews, GroupSettings, LogError, LogErrorKind,
+    Membership,
 };
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::group;
+use super::keep::{Keeper, now_ms};
 use super::log::Open;
+use crate::own_thread::ThreadGone;
+
+/// How often it is looked who the group's member is.
+const LOOK: Duration = Duration::from_millis(200);
+/// After so long without a sign of life at least a member counts as dead: some looks.
+const SESSION_MIN: Duration = Duration::from_millis(1000);
+/// What leaving may take: others wait until the session is over, then.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
+
+/// What a process is to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has not asked how far the group is.
+    Unasked,
+    /// It took the group over, under this epoch.
+    Member(u64),
+    /// Another took it over since.
+    Replaced,
+}
 
 /// Has all partitions of the topics that it reads.
 pub(super) struct SoleMember {
     open: Arc<Open>,
+    group: Arc<str>,
+    session: Duration,
     topics: Vec<Arc<str>>,
     told: Vec<TopicPartition>,
+    /// Whether `told` may be other than what the topics ask for.
+    is_news: bool,
+    /// Lost them, and is told of them again once nobody reads for the group.
+    stands_by: bool,
+    standing: Arc<watch::Sender<Standing>>,
+    heard: watch::Receiver<Standing>,
+    /// The next look.
+    look_at: Instant,
 }
 
 impl SoleMember {
     /// Told nothing yet.
-    pub(super) fn new(open: Arc<Open>, topics: &[Arc<str>]) -> Self {
+    pub(super) fn new(open: Arc<Open>, group: &GroupSettings, topics: &[Arc<str>]) -> Self {
+        let (standing, heard) = watch::channel(Standing::Unasked);
         SoleMember {
             open,
+            group: Arc::from(&*group.name),
+            session: Duration::from_millis(group.session_timeout_ms.into()).max(SESSION_MIN),
             topics: topics.to_vec(),
             told: Vec::new(),
+            is_news: true,
+            stands_by: false,
+            standing: Arc::new(standing),
+            heard,
+            look_at: Instant::now(),
         }
     }
 
@@ -43,6 +88,98 @@ impl SoleMember {
             .map(|number| TopicPartition::new(topic.clone(), number))
             .collect())
     }
+
+    /// What the topics ask for and was not told, if there is any of it.
+    async fn of_topics(&mut self) -> Result<Option<GroupNews>, LogError> {
+        let read = |partition: &TopicPartition| self.topics.contains(&partition.topic);
+        let (told, given_up): (Vec<_>, Vec<_>) = self.told.clone().into_iter().partition(read);
+        if !given_up.is_empty() {
+            self.told = told;
+            return Ok(Some(GroupNews::GiveUp(given_up)));
+        }
+        let mut new = Vec::new();
+        for topic in &self.topics {
+            if !told.iter().any(|partition| partition.topic == *topic) {
+                new.extend(self.partitions_of(topic).await?);
+            }
+        }
+        self.is_news = false;
+        if new.is_empty() {
+            return Ok(None);
+        }
+        self.told.extend(new.clone());
+        Ok(Some(GroupNews::Take(new)))
+    }
+
+    /// Gives signs of life meanwhile, if the group counts this process as its member.
+    async fn until_replaced(&mut self) {
+        loop {
+            let standing = *self.heard.borrow_and_update();
+            match standing {
+                Standing::Replaced => return,
+                Standing::Unasked => {
+                    // Its sender is this member's own.
+                    let _ = self.heard.changed().await;
+                }
+                Standing::Member(_) => {
+                    tokio::select! {
+                        _ = self.heard.changed() => {}
+                        () = sleep_until(self.look_at) => {
+                            self.look_at = Instant::now() + LOOK;
+                            let looked = self.as_member(|transaction, member| group::alive(transaction, member, now_ms()));
+                            // What fails is tried the next time.
+                            if let Ok(Err(error)) = looked.await {
+                                tracing::debug!(group = &*self.group, "no sign of life: {error}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Until the group's member has left, or gave no sign of life for too long.
+    async fn until_nobody_reads(&mut self) -> Result<(), LogError> {
+        loop {
+            sleep_until(self.look_at).await;
+            self.look_at = Instant::now() + LOOK;
+            let group = self.group.clone();
+            let look = move |keeper: &mut Keeper| {
+                keeper
+                    .transaction(|transaction| group::is_left_alone(transaction, &group, now_ms()))
+            };
+            match self.open.keeper.call(look).await? {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                // To begin anew would be to take the group over.
+                Err(error) if error.kind.passes() => {
+                    tracing::debug!(group = &*self.group, "standing by: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Does something that only the group's member may do, in the order of the calls; says whether this process is the member still.
+    fn as_member(
+        &self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>, (&str, u64)) -> rusqlite::Result<bool>
+        + Send
+        + 'static,
+    ) -> oneshot::Receiver<Result<Membership, LogError>> {
+        let (group, standing) = (self.group.clone(), self.standing.clone());
+        self.open.keeper.submit(move |keeper| {
+            let Standing::Member(epoch) = *standing.borrow() else {
+                return Ok(Membership::Outsider);
+            };
+            let is_member = keeper.transaction(|transaction| work(transaction, (&group, epoch)))?;
+            if is_member {
+                return Ok(Membership::Member);
+            }
+            standing.send_replace(Standing::Replaced);
+            Ok(Membership::Outsider)
+        })
+    }
 }
 
 #[async_trait]
@@ -52,23 +189,24 @@ impl GroupMember for SoleMember {
     }
 
     async fn news(&mut self) -> Result<GroupNews, LogError> {
-        let read = |partition: &TopicPartition| self.topics.contains(&partition.topic);
-        let (told, given_up): (Vec<_>, Vec<_>) = self.told.clone().into_iter().partition(read);
-        if !given_up.is_empty() {
-            self.told = told;
-            return Ok(GroupNews::GiveUp(given_up));
-        }
-        let mut new = Vec::new();
-        for topic in &self.topics {
-            if !told.iter().any(|partition| partition.topic == *topic) {
-                new.extend(self.partitions_of(topic).await?);
+        loop {
+            if self.stands_by {
+                self.until_nobody_reads().await?;
+                self.stands_by = false;
+            }
+            if self.is_news
+                && let Some(news) = self.of_topics().await?
+            {
+                return Ok(news);
+            }
+            self.until_replaced().await;
+            (self.stands_by, self.is_news) = (true, true);
+            self.standing.send_replace(Standing::Unasked);
+            let lost = std::mem::take(&mut self.told);
+            if !lost.is_empty() {
+                return Ok(GroupNews::Lost(lost));
             }
         }
-        if new.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        self.told.extend(new.clone());
-        Ok(GroupNews::Take(new))
     }
 
     async fn answer(&mut self) -> Result<(), LogError> {
@@ -77,17 +215,45 @@ impl GroupMember for SoleMember {
 
     async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError> {
         self.topics = topics.to_vec();
+        self.is_news = true;
         Ok(())
     }
 
-    /// Nothing: who reads this log keeps its progress itself.
-    fn committed(&self, _partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
-        Box::pin(async { Ok(Vec::new()) })
+    /// Takes the group over and reads, in one transaction: what an earlier member commits from now on is refused.
+    fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
+        let (group, standing) = (self.group.clone(), self.standing.clone());
+        let session_ms = i64::try_from(self.session.as_millis()).unwrap_or(i64::MAX);
+        let asked = self.open.keeper.submit(move |keeper| {
+            let (epoch, kept) = keeper.transaction(|transaction| {
+                let epoch = group::take_over(transaction, &group, (now_ms(), session_ms))?;
+                Ok((epoch, group::committed(transaction, &group, partitions)?))
+            })?;
+            standing.send_replace(Standing::Member(epoch));
+            Ok(kept)
+        });
+        Box::pin(async move { asked.await.map_err(|_| ThreadGone)? })
     }
 
-    fn commit(&self, _progress: Vec<Committed>) -> GroupAnswer<Membership> {
-        Box::pin(async { Ok(Membership::Outsider) })
+    fn commit(&self, progress: Vec<Committed>) -> GroupAnswer<Membership> {
+        if *self.standing.borrow() == Standing::Unasked {
+            return Box::pin(async { Ok(Membership::Outsider) });
+        }
+        let kept = self.as_member(move |transaction, member| {
+            group::commit(transaction, member, &progress, now_ms())
+        });
+        Box::pin(async move { kept.await.map_err(|_| ThreadGone)? })
     }
 
-    async fn leave(self: Box<Self>) {}
+    async fn leave(self: Box<Self>) {
+        if *self.standing.borrow() == Standing::Unasked {
+            return;
+        }
+        let left = self.as_member(group::leave);
+        if !matches!(timeout(LEAVE_MAX, left).await, Ok(Ok(Ok(_)))) {
+            tracing::warn!(
+                group = &*self.group,
+                "leaving the group was not written; others wait until the session is over"
+            );
+        }
+    }
 }

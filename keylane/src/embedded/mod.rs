@@ -16,6 +16,7 @@ mod keep;
 
 mod consumer;
 
+mod group;
 mod member;
 
 mod log;

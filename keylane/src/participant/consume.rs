@@ -1,4 +1,4 @@
-//! Commands over Kafka: read by a consumer group, answered on the topic that each names.
+//! Commands over topics: read by a consumer group, answered on the topic that each names.
 //!
 //! An answer is in its topic before the command counts as done. Who dies in between is given the command again, and gives the stored answer again.
 
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::carry::CarryOut;
 use super::choreography::{Hear, SagaEvent};
 use crate::consumer::{Consumer, ConsumerError, Record};
-use crate::kafka::{KafkaLog, KafkaSettings};
+use crate::log_settings::LogSettings;
 use crate::workers::stats::now_us;
 
 /// Topics of answers that are known at a time; more are asked for anew.
@@ -24,12 +24,12 @@ const TOPICS_MAX: usize = 1_000;
 /// Carries out commands of a topic and answers them.
 pub struct CommandConsumer {
     participant: Arc<dyn CarryOut>,
-    log: Mutex<Option<Arc<KafkaLog>>>,
-    settings: KafkaSettings,
+    log: Mutex<Option<Arc<dyn Log>>>,
+    settings: LogSettings,
     partitions: Mutex<BTreeMap<String, u32>>,
 }
 
-/// Reads commands with `consumer` and answers them over the brokers of `settings`, until told to stop. What is no command counts as a failed record: the consumer's own attempts and
+/// Reads commands with `consumer` and answers them in the log of `settings`, until told to stop. What is no command counts as a failed record: the consumer's own attempts and
 /// dead-letter topic say what becomes of it.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub struct CommandConsumer {
 pub async fn serve(
     participant: Arc<dyn CarryOut>,
     consumer: Consumer,
-    settings: KafkaSettings,
+    settings: impl Into<LogSettings>,
     stop: CancellationToken,
 ) -> Result<(), ConsumerError> {
     let commands = Arc::new(CommandConsumer::new(participant, settings));
@@ -79,12 +79,12 @@ pub async fn hear(
 }
 
 impl CommandConsumer {
-    /// Answers over the brokers of `settings`.
-    pub fn new(participant: Arc<dyn CarryOut>, settings: KafkaSettings) -> Self {
+    /// Answers in the log of `settings`.
+    pub fn new(participant: Arc<dyn CarryOut>, settings: impl Into<LogSettings>) -> Self {
         CommandConsumer {
             participant,
             log: Mutex::new(None),
-            settings,
+            settings: settings.into(),
             partitions: Mutex::new(BTreeMap::new()),
         }
     }
@@ -135,12 +135,12 @@ impl CommandConsumer {
         sent.map(drop)
     }
 
-    async fn log(&self) -> Result<Arc<KafkaLog>, LogError> {
+    async fn log(&self) -> Result<Arc<dyn Log>, LogError> {
         let mut held = self.log.lock().await;
         if let Some(log) = held.as_ref() {
             return Ok(log.clone());
         }
-        let log = Arc::new(KafkaLog::open(self.settings.clone())?);
+        let log = self.settings.open().await?;
         *held = Some(log.clone());
         Ok(log)
     }

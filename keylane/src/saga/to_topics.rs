@@ -1,14 +1,15 @@
-//! Messages into topics: by the idempotent producer, keyed by their saga, and durable when it says so.
+//! Messages into topics of the log: each once within a session, keyed by its saga, and durable when it says so.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use keylane_core::model::{Offset, OrderHash, TopicPartition};
 use keylane_core::publish::{Log, LogError, LogErrorKind, NewRecord};
 use keylane_core::saga::wire::Attributes;
+use tokio::sync::Mutex;
 
-use crate::kafka::{KafkaLog, KafkaSettings};
+use crate::log_settings::LogSettings;
 use crate::workers::stats::now_us;
 
 /// Bytes that are read of a partition at a time.
@@ -16,23 +17,22 @@ const READ_BYTES: usize = 1 << 20;
 
 /// Sends messages.
 pub(super) struct Topics {
-    settings: KafkaSettings,
-    session: std::sync::Mutex<Option<Arc<Session>>>,
+    settings: LogSettings,
+    session: Mutex<Option<Arc<Session>>>,
 }
 
 /// A producer's life, and what is known of the topics since it began.
 struct Session {
-    log: KafkaLog,
-    partitions: tokio::sync::Mutex<HashMap<String, u32>>,
+    log: Arc<dyn Log>,
+    partitions: Mutex<HashMap<String, u32>>,
 }
 
 impl Topics {
-    /// Of this cluster; opened when something is sent first.
-    pub fn new(mut settings: KafkaSettings) -> Self {
-        settings.with_headers = true;
+    /// Of this log; opened when something is sent first.
+    pub fn new(settings: LogSettings) -> Self {
         Topics {
-            settings,
-            session: std::sync::Mutex::default(),
+            settings: settings.with_headers(),
+            session: Mutex::default(),
         }
     }
 
@@ -122,31 +122,32 @@ impl Topics {
         topic: &str,
         work: impl AsyncFnOnce(Arc<Session>) -> Result<T, LogError>,
     ) -> Result<T, String> {
-        let session = self.session().map_err(|error| error.to_string())?;
-        work(session.clone()).await.map_err(|error| {
-            if error.kind == LogErrorKind::SessionOver {
-                self.over(&session);
-            }
-            format!("topic {topic}: {error}")
-        })
+        let session = self.session().await.map_err(|error| error.to_string())?;
+        let worked = work(session.clone()).await;
+        if let Err(error) = &worked
+            && error.kind == LogErrorKind::SessionOver
+        {
+            self.over(&session).await;
+        }
+        worked.map_err(|error| format!("topic {topic}: {error}"))
     }
 
-    fn session(&self) -> Result<Arc<Session>, LogError> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn session(&self) -> Result<Arc<Session>, LogError> {
+        let mut session = self.session.lock().await;
         if let Some(session) = &*session {
             return Ok(session.clone());
         }
         let opened = Arc::new(Session {
-            log: KafkaLog::open(self.settings.clone())?,
-            partitions: tokio::sync::Mutex::default(),
+            log: self.settings.open().await?,
+            partitions: Mutex::default(),
         });
         *session = Some(opened.clone());
         Ok(opened)
     }
 
     /// The next message opens another session.
-    fn over(&self, session: &Arc<Session>) {
-        let mut now = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn over(&self, session: &Arc<Session>) {
+        let mut now = self.session.lock().await;
         if now.as_ref().is_some_and(|it| Arc::ptr_eq(it, session)) {
             *now = None;
         }

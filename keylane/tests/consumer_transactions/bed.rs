@@ -93,7 +93,9 @@ impl Bed {
                 JOB,
                 format!(
                     "{} {} {} {more}",
-                    self.topic.bootstrap, self.topic.name, self.url
+                    self.topic.bootstrap(),
+                    self.topic.name,
+                    self.url
                 ),
             )
             .stdout(Stdio::null())

@@ -103,9 +103,10 @@ async fn an_abort_stands_in_its_topic_once_wherever_who_told_it_died() {
         }
     }
     let settings = TrackerSettings {
-        kafka: settings,
+        log: settings.into(),
         group: "told-once".into(),
         topics: vec![TOPIC.into()],
+        own_topics: Vec::new(),
         known: Arc::new(Choreographies::default()),
         source: "/tests".into(),
     };

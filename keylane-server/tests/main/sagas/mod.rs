@@ -11,6 +11,8 @@ mod commands;
 mod crashes;
 mod demo;
 
+mod embedded;
+
 mod everything;
 
 mod apart;

@@ -139,8 +139,9 @@ fn what_is_asked_of_one_is_noted_and_waits_to_be_told() {
 }
 
 #[test]
-fn without_a_cluster_nobody_can_follow_them_and_serve_says_so() {
-    let bed = heard(true);
+fn without_a_cluster_no_participant_reads_a_topic_and_serve_says_so() {
+    let bed = Bed::sqlite(11);
+    bed.configure("reply_topic: answers");
     let served = bed.keylane(&["saga", "serve"]);
     assert_eq!(served.status.code(), Some(2));
     let stderr = String::from_utf8_lossy(&served.stderr).into_owned();

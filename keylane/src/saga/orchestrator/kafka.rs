@@ -33,7 +33,7 @@ pub(super) struct KafkaChannel {
 impl KafkaChannel {
     pub fn new(way: KafkaWay) -> Self {
         KafkaChannel {
-            topics: Topics::new(way.settings),
+            topics: Topics::new(way.settings.into()),
             reply_topic: way.reply_topic,
         }
     }

@@ -12,7 +12,7 @@ use super::inbox::Door;
 use super::plans::Plans;
 use super::request::SagaRequest;
 use crate::consumer::{Consumer, ConsumerError, Record};
-use crate::kafka::KafkaSettings;
+use crate::log_settings::LogSettings;
 use crate::outbox::SAGA_START;
 
 /// Events that are taken in at a time.
@@ -25,8 +25,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Where events that begin sagas come in.
 #[derive(Clone, Debug)]
 pub struct StartsWay {
-    /// The cluster.
-    pub settings: KafkaSettings,
+    /// The log.
+    pub log: LogSettings,
     /// The topic.
     pub topic: String,
     /// The topic of those that begin none.
@@ -42,7 +42,7 @@ pub(super) async fn starts(
     (plans, store): (&Plans, &dyn SagaStore),
     stop: CancellationToken,
 ) -> Result<(), ConsumerError> {
-    let consumer = Consumer::new(way.settings.clone(), &*way.group)
+    let consumer = Consumer::new(way.log.clone(), &*way.group)
         .topic(&*way.topic)
         .concurrency(AT_ONCE)
         .attempts(1)

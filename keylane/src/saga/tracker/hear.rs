@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keylane_core::consume::KeepOrder;
-use keylane_core::publish::{Log as _, LogError};
+use keylane_core::publish::{Log, LogError};
 use keylane_core::saga::wire::Attributes;
 use keylane_core::saga::{BATCH_MAX, Heard, HeardError, Track, TrackStore, heard_of};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use super::settings::TrackerSettings;
 use super::stats::TrackerStats;
 use crate::consumer::{Consumer, ConsumerError, OnGap, Record};
-use crate::kafka::KafkaLog;
 
 /// How often topics are tried to be read after that was not possible.
 const READ_INTERVAL: Duration = Duration::from_secs(5);
@@ -71,8 +70,11 @@ async fn round(
     stop: &CancellationToken,
 ) -> Result<(), String> {
     let words = |error: LogError| error.to_string();
-    let log = KafkaLog::open(settings.kafka.clone()).map_err(words)?;
-    let missing = missing(&log, &settings.topics).await.map_err(words)?;
+    let log = settings.log.open().await.map_err(words)?;
+    let own = settings.own_topics.iter().map(String::as_str);
+    let made = settings.log.make_missing(&*log, own).await;
+    made.map_err(words)?;
+    let missing = missing(&*log, &settings.topics).await.map_err(words)?;
     if !missing.is_empty() {
         let why = format!("not there, and not heard: {}", missing.join(", "));
         tracing::warn!("KL-SAGA-212: topics of choreographed sagas are {why}");
@@ -92,7 +94,7 @@ async fn round(
         tokio::select! {
             end = &mut reading => return end.map_err(|error| error.to_string()),
             () = tokio::time::sleep(READ_INTERVAL), if !missing.is_empty() => {
-                let left = self::missing(&log, &missing).await;
+                let left = self::missing(&*log, &missing).await;
                 if left.is_ok_and(|left| left.len() < missing.len()) {
                     round.cancel();
                 }
@@ -102,7 +104,7 @@ async fn round(
 }
 
 /// Those topics that are not there.
-async fn missing(log: &KafkaLog, topics: &[String]) -> Result<Vec<String>, LogError> {
+async fn missing(log: &dyn Log, topics: &[String]) -> Result<Vec<String>, LogError> {
     let mut missing = Vec::new();
     for topic in topics {
         if log.describe_topic(topic).await?.is_none() {
@@ -126,7 +128,7 @@ async fn read(
     stats: &Arc<TrackerStats>,
     stop: CancellationToken,
 ) -> Result<(), ConsumerError> {
-    let consumer = Consumer::new(settings.kafka.clone(), settings.group.as_str())
+    let consumer = Consumer::new(settings.log.clone(), settings.group.as_str())
         .order(KeepOrder::Unordered)
         .concurrency(2 * BATCH_MAX)
         // What retention took is not there for anybody: what is known is a join of the rest.

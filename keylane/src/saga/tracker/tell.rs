@@ -23,7 +23,7 @@ pub(super) async fn tell(
     shards: impl Fn() -> Vec<u16>,
     stop: &CancellationToken,
 ) {
-    let topics = Topics::new(settings.kafka.clone());
+    let topics = Topics::new(settings.log.clone());
     let mut pause = INTERVAL;
     loop {
         tokio::select! {
