@@ -18,9 +18,7 @@ use super::travel::Service;
 use crate::cli::demo::{marked, tell, told};
 use crate::cli::{Format, runtime};
 use crate::exit_code::{Exit, Failure};
-use crate::saga::show_text;
 use crate::shutdown;
-use crate::status::rfc3339;
 
 /// How often the demo looks at its processes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -28,6 +26,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const TELL_INTERVAL: Duration = Duration::from_secs(5);
 /// Sagas may take so long to end when no more are begun, and as long again as they were begun.
 const END_MAX: Duration = Duration::from_secs(60);
+/// Sagas that went back which are looked at for one to be shown, at most.
+const ROLLBACKS: usize = 50;
 
 /// The arguments of `keylane saga demo`.
 #[derive(Debug, Args)]
@@ -235,10 +235,11 @@ impl Play<'_> {
         let deadline = Instant::now() + END_MAX + traffic;
         loop {
             let states = stage.states().await?;
-            let have_ended = states.iter().all(|(_, state)| state.is_end());
+            let are_known = states.len() as u64 == stage.trips();
+            let have_ended = are_known && states.iter().all(|(_, state)| state.is_end());
             if have_ended || Instant::now() >= deadline {
                 self.tell(&states);
-                if states.len() as u64 != stage.trips() {
+                if !are_known {
                     let words = format!("of {} sagas {} are known", stage.trips(), states.len());
                     self.report.problems.push(words);
                 }
@@ -281,37 +282,28 @@ impl Play<'_> {
         stage: &Stage,
         states: &BTreeMap<String, State>,
     ) -> Result<(), Failure> {
-        let went_back = |saga: &&String| states.get(*saga) == Some(&State::Compensated);
-        let mut longest: Option<String> = None;
-        for saga in stage.driven.iter().filter(went_back).take(50) {
-            let Some(shown) = stage.show(saga).await? else {
-                continue;
-            };
-            let Some(plan) = stage.plan(&shown) else {
-                continue;
-            };
-            let text = show_text(&shown, &plan);
-            if longest
-                .as_ref()
-                .is_none_or(|it| it.lines().count() < text.lines().count())
-            {
-                longest = Some(text);
-            }
-        }
-        let heard = stage.heard_of.iter().filter(went_back);
-        let most = heard.max_by_key(|saga| stage.heard.lines(saga).len());
-        let lines = most.map(|saga| {
-            let mut text = format!("{saga}: heard of, compensated\n\ntimeline\n");
-            for line in stage.heard.lines(saga) {
-                let at = rfc3339(line.at_us);
-                text += &format!("  {at}  {:<22} {}\n", line.type_name, line.service);
-            }
-            text
-        });
         self.report.rollbacks = Rollback {
-            driven: longest,
-            heard_of: lines,
+            driven: longest_rollback(stage, &stage.driven, states).await?,
+            heard_of: longest_rollback(stage, &stage.heard_of, states).await?,
         };
         Ok(())
     }
+}
+
+/// Of some of these sagas that went back, the one of which most is to be told.
+async fn longest_rollback(
+    stage: &Stage,
+    sagas: &[String],
+    states: &BTreeMap<String, State>,
+) -> Result<Option<String>, Failure> {
+    let went_back = |saga: &&String| states.get(*saga) == Some(&State::Compensated);
+    let mut longest: Option<String> = None;
+    for saga in sagas.iter().filter(went_back).take(ROLLBACKS) {
+        let text = stage.text(saga).await?;
+        let lines = |text: &str| text.lines().count();
+        if longest.as_ref().is_none_or(|it| lines(it) < lines(&text)) {
+            longest = Some(text);
+        }
+    }
+    Ok(longest)
 }

@@ -15,8 +15,6 @@ mod stage;
 
 mod processes;
 
-mod heard;
-
 mod proof;
 
 mod report;

@@ -3,23 +3,23 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
 
 use keylane::Outbox;
 use keylane::outbox::OutboxEvent;
 use keylane::saga::orchestrator::{Desk, SagaRequest};
-use keylane_core::saga::{Filter, Shown, State};
+use keylane_core::saga::{Filter, State};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::heard::Heard;
+use super::super::show::{Any, any};
 use super::processes::Processes;
 use super::travel::{ORDERED, ORDERS, Service, trip};
 use crate::cli::demo::{Folder, Leaves};
 use crate::config::Config;
 use crate::exit_code::{Exit, Failure};
+use crate::saga::{show_text, tracked_text};
 use crate::wire_up::{Sagas, sagas};
 
 /// What it leaves in its folder.
@@ -28,6 +28,7 @@ const LEAVES: Leaves = Leaves {
     others: &[
         "keylane.yaml",
         "travel.yaml",
+        "trip.yaml",
         "keylane.log",
         "flight.log",
         "hotel.log",
@@ -36,6 +37,7 @@ const LEAVES: Leaves = Leaves {
     ],
 };
 const DEFINITION: &str = include_str!("travel.yaml");
+const CHOREOGRAPHY: &str = include_str!("trip.yaml");
 /// Sagas that are asked for at once.
 const PAGE: usize = 500;
 
@@ -50,10 +52,7 @@ pub struct Stage {
     pub driven: Vec<String>,
     /// The processes.
     pub processes: Processes,
-    /// What was heard of trips that nobody drives.
-    pub heard: Heard,
-    /// The sagas that are driven.
-    pub sagas: Sagas,
+    sagas: Sagas,
     desk: Desk,
     shop: Connection,
     dice: StdRng,
@@ -91,15 +90,12 @@ impl Stage {
         let config = configuration(&folder, ports)?;
         fs::create_dir_all(&config.state_dir).map_err(|error| cannot("make a folder", &error))?;
         let sagas = sagas(&config).await?;
-        let heard = Heard::open(folder.path()).await;
-        let heard = heard.map_err(|error| cannot("make its log", &error))?;
         let processes = Processes::start(folder.path(), ports);
         Ok(Stage {
             begun,
             heard_of: Vec::new(),
             driven: Vec::new(),
             processes: processes.map_err(|error| cannot("start its processes", &error))?,
-            heard,
             desk: Desk::new(sagas.store.clone(), sagas.plans.clone()),
             sagas,
             shop,
@@ -161,17 +157,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Where every trip stands, by what Keylane says.
+    /// Where every trip stands that Keylane knows of, by what it says.
     ///
     /// # Errors
-    /// If the store or the log does not answer.
-    pub async fn states(&mut self) -> Result<Vec<(String, State)>, Failure> {
-        let looked = self.heard.look().await;
-        looked.map_err(|error| cannot("read its log", &error))?;
-        let heard_of = self.heard_of.iter();
-        let mut states: Vec<(String, State)> = heard_of
-            .map(|saga| (saga.clone(), self.heard.state(saga)))
-            .collect();
+    /// If the store does not answer.
+    pub async fn states(&self) -> Result<Vec<(String, State)>, Failure> {
+        let mut states = Vec::new();
         let mut filter = Filter {
             states: vec![
                 State::Running,
@@ -193,18 +184,15 @@ impl Stage {
         Ok(states)
     }
 
-    /// All of a saga that is driven.
+    /// All of a saga, for people.
     ///
     /// # Errors
     /// If the store does not answer.
-    pub async fn show(&self, id: &str) -> Result<Option<Shown>, Failure> {
-        let shown = self.sagas.desk.show(id).await;
-        shown.map_err(|error| cannot("read its store", &error))
-    }
-
-    /// Its plan.
-    pub fn plan(&self, shown: &Shown) -> Option<Arc<keylane_core::saga::Plan>> {
-        self.sagas.plans.of_hash(shown.saga.hash)
+    pub async fn text(&self, id: &str) -> Result<String, Failure> {
+        Ok(match any(&self.sagas, id).await? {
+            Any::Driven(shown, plan) => show_text(&shown, &plan),
+            Any::Tracked(it) => tracked_text(&it, &self.sagas.tracks.known),
+        })
     }
 }
 
@@ -249,7 +237,7 @@ fn configuration(folder: &Folder, ports: [u16; 3]) -> Result<Config, Failure> {
     };
     let services = Service::ALL.map(|service| pipeline(service.name(), &service.topic()));
     let text = format!(
-        "# The demo's configuration: SQLite files and the embedded log, no service needed. `keylane run` takes it as it is.\nversion: 1\nstate_dir: .keylane\nhttp: {{ listen: off }}\nlog: {{ embedded: {{ path: {} }} }}\nsaga:\n  definitions: [travel.yaml]\n  participants:\n{participants}  lease: 2s\npipelines:\n{}{}",
+        "# The demo's configuration: SQLite files and the embedded log, no service needed. `keylane run` takes it as it is.\nversion: 1\nstate_dir: .keylane\nhttp: {{ listen: off }}\nlog: {{ embedded: {{ path: {} }} }}\nsaga:\n  definitions: [travel.yaml]\n  choreographies: [trip.yaml]\n  participants:\n{participants}  lease: 2s\npipelines:\n{}{}",
         super::service::LOG,
         pipeline("shop", ORDERS),
         services.concat(),
@@ -257,6 +245,7 @@ fn configuration(folder: &Folder, ports: [u16; 3]) -> Result<Config, Failure> {
     let path = folder.file("keylane.yaml");
     let written = fs::write(folder.file("travel.yaml"), DEFINITION);
     written
+        .and_then(|()| fs::write(folder.file("trip.yaml"), CHOREOGRAPHY))
         .and_then(|()| fs::write(&path, text))
         .map_err(|error| cannot("write its configuration", &error))?;
     Config::load(&path).map_err(|error| cannot("use its configuration", &error))
