@@ -137,7 +137,9 @@ Examples:
   keylane consume --bootstrap kafka-1:9092 --topic orders --group mailer --http https://mailer/orders --retries 8 --dead-letter orders.dead
       Each order is posted with an Idempotency-Key; one that is refused nine times goes to orders.dead.
   keylane consume --bootstrap kafka-1:9092 --topic orders --group printer --concurrency 4 --exec ./print-order
-      Each order on the stdin of a command, four at once, those of one key one after another.";
+      Each order on the stdin of a command, four at once, those of one key one after another.
+  keylane consume --log .keylane/log.db --topic orders --group printer --exec ./print-order
+      The same out of the embedded log of `keylane run`, on its machine.";
 
 pub(super) const TOPICS: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! `keylane consume`: a topic's records to a command and to an HTTP endpoint.
+//! `keylane consume`: a topic's records, of Kafka or of an embedded log, to a command and to an HTTP endpoint.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -9,9 +9,11 @@ use axum::body::Bytes as Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
-use keylane::kafka::{KafkaLog, KafkaSettings};
+use keylane::LogSettings;
+use keylane::embedded::EmbeddedOptions;
+use keylane::kafka::KafkaSettings;
 use keylane_core::model::TopicPartition;
-use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
+use keylane_core::publish::{Log, NewRecord, TopicSpec};
 use keylane_parts::{KafkaHandle, wait_until};
 
 use crate::bed::{PATIENCE, left_out};
@@ -19,10 +21,10 @@ use crate::running::Running;
 
 pub struct Topic {
     pub name: String,
-    pub bootstrap: String,
+    pub settings: LogSettings,
     pub folder: tempfile::TempDir,
     pub runtime: tokio::runtime::Runtime,
-    pub log: KafkaLog,
+    pub log: Arc<dyn Log>,
 }
 
 impl Topic {
@@ -34,14 +36,29 @@ impl Topic {
 
     /// As [`Topic::new`], over a Kafka of the test's own.
     pub fn over(bootstrap: &str, name: &str) -> Topic {
-        let bootstrap = bootstrap.to_owned();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Topic::of(KafkaSettings::new(bootstrap).into(), folder, name)
+    }
+
+    /// As [`Topic::new`], in each kind of log that there is.
+    fn of_each_log(name: &str) -> Vec<Topic> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let embedded = EmbeddedOptions::at(folder.path().join("log.db"));
+        let mut topics = vec![Topic::of(embedded.into(), folder, name)];
+        if !left_out() {
+            topics.push(Topic::new(name));
+        }
+        topics
+    }
+
+    fn of(settings: LogSettings, folder: tempfile::TempDir, name: &str) -> Topic {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let name = format!("{name}-{}", std::process::id());
-        let log = KafkaLog::open(KafkaSettings::new(&*bootstrap)).expect("settings");
+        let log = runtime.block_on(settings.open()).expect("a log");
         let spec = |name: String| TopicSpec {
             name: name.into(),
             partitions: 3,
@@ -52,10 +69,20 @@ impl Topic {
         runtime.block_on(log.ensure_topics(&specs)).expect("topics");
         Topic {
             name,
-            bootstrap,
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            settings,
+            folder,
             runtime,
             log,
+        }
+    }
+
+    /// The arguments that say where it is.
+    pub fn place(&self) -> [&str; 2] {
+        match &self.settings {
+            LogSettings::Kafka(settings) => ["--bootstrap", &settings.bootstrap],
+            LogSettings::Embedded(options) => {
+                ["--log", options.path.to_str().expect("a path that is text")]
+            }
         }
     }
 
@@ -80,14 +107,9 @@ impl Topic {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
         command
             .current_dir(self.folder.path())
-            .args([
-                "consume",
-                "--bootstrap",
-                &self.bootstrap,
-                "--topic",
-                &self.name,
-            ])
-            .args(["--group", &self.name])
+            .arg("consume")
+            .args(self.place())
+            .args(["--topic", &self.name, "--group", &self.name])
             .args(more)
             .stdin(Stdio::null());
         Running::start(command, self.folder.path())
@@ -113,64 +135,63 @@ fn assert_in_order(lines: &[(String, u64)]) {
 
 #[test]
 fn each_record_is_given_to_a_command_and_what_it_refuses_goes_to_the_dead_letters() {
-    if left_out() {
-        return;
-    }
-    let topic = Topic::new("consume-exec");
-    topic.fill(0..70);
-    let out = topic.folder.path().join("out");
-    let lines = || -> Vec<(String, u64)> {
-        let text = std::fs::read_to_string(&out).unwrap_or_default();
-        let line = |line: &str| {
-            let (key, number) = line.split_once(": ").expect("two words");
-            (key.to_owned(), number.parse().expect("a number"))
+    for topic in Topic::of_each_log("consume-exec") {
+        topic.fill(0..70);
+        let out = topic.folder.path().join("out");
+        let lines = || -> Vec<(String, u64)> {
+            let text = std::fs::read_to_string(&out).unwrap_or_default();
+            let line = |line: &str| {
+                let (key, number) = line.split_once(": ").expect("two words");
+                (key.to_owned(), number.parse().expect("a number"))
+            };
+            text.lines().map(line).collect()
         };
-        text.lines().map(line).collect()
-    };
-    // 13 is always refused; 20 at its first attempt.
-    let script = "read number || true; [ $number = 13 ] && { echo 'no such order' >&2; exit 3; }; [ $number = 20 ] && [ $KEYLANE_ATTEMPT = 1 ] && exit 1; echo \"$KEYLANE_KEY: $number\" >> out";
-    let dead = format!("{}.dead", topic.name);
-    let more = [
-        "--exec",
-        script,
-        "--retries",
-        "2",
-        "--dead-letter",
-        &dead,
-        "--concurrency",
-        "5",
-    ];
-    let consuming = topic.consume(&more);
-    topic.wait(&consuming, "all but one", || lines().len() == 69);
-    topic.wait(&consuming, "the dead letter", || {
-        consuming.log().contains("to the dead-letter topic")
-    });
-    assert_in_order(&lines());
-    consuming.terminate();
-    let of_the_dead = [
-        "consume",
-        "--bootstrap",
-        &topic.bootstrap,
-        "--topic",
-        &dead,
-        "--group",
-        &dead,
-        "--exec",
-        "cat > letter; echo \" $KEYLANE_KEY\" >> letter",
-    ];
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
-    command.current_dir(topic.folder.path()).args(of_the_dead);
-    let letters = Running::start(command, topic.folder.path());
-    let letter = topic.folder.path().join("letter");
-    let read = || std::fs::read_to_string(&letter).unwrap_or_default();
-    topic.wait(&letters, "the letter", || read() == "13 key 6\n");
-    letters.terminate();
-    // Who comes next has only what is new to do.
-    topic.fill(70..72);
-    let again = topic.consume(&more);
-    topic.wait(&again, "what is new", || lines().len() == 71);
-    assert_in_order(&lines());
-    again.terminate();
+        // 13 is always refused; 20 at its first attempt.
+        let script = "read number || true; [ $number = 13 ] && { echo 'no such order' >&2; exit 3; }; [ $number = 20 ] && [ $KEYLANE_ATTEMPT = 1 ] && exit 1; echo \"$KEYLANE_KEY: $number\" >> out";
+        let dead = format!("{}.dead", topic.name);
+        let more = [
+            "--exec",
+            script,
+            "--retries",
+            "2",
+            "--dead-letter",
+            &dead,
+            "--concurrency",
+            "5",
+        ];
+        let consuming = topic.consume(&more);
+        topic.wait(&consuming, "all but one", || lines().len() == 69);
+        topic.wait(&consuming, "the dead letter", || {
+            consuming.log().contains("to the dead-letter topic")
+        });
+        assert_in_order(&lines());
+        consuming.terminate();
+        let [place, at] = topic.place();
+        let of_the_dead = [
+            "consume",
+            place,
+            at,
+            "--topic",
+            &dead,
+            "--group",
+            &dead,
+            "--exec",
+            "cat > letter; echo \" $KEYLANE_KEY\" >> letter",
+        ];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        command.current_dir(topic.folder.path()).args(of_the_dead);
+        let letters = Running::start(command, topic.folder.path());
+        let letter = topic.folder.path().join("letter");
+        let read = || std::fs::read_to_string(&letter).unwrap_or_default();
+        topic.wait(&letters, "the letter", || read() == "13 key 6\n");
+        letters.terminate();
+        // Who comes next has only what is new to do.
+        topic.fill(70..72);
+        let again = topic.consume(&more);
+        topic.wait(&again, "what is new", || lines().len() == 71);
+        assert_in_order(&lines());
+        again.terminate();
+    }
 }
 
 /// What the endpoint was sent: the header that tells a repeat, the key, the number, and all else that it was told.
@@ -299,7 +320,7 @@ fn without_a_handler_or_with_two_or_with_a_url_that_is_none_nothing_is_begun() {
 pub fn redrive(topic: &Topic, more: &[&str]) -> serde_json::Value {
     let dead = format!("{}.dead", topic.name);
     let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
-    command.args(["consume", "redrive", "--bootstrap", &topic.bootstrap]);
+    command.args(["consume", "redrive"]).args(topic.place());
     command.args(["--dead-letter", &dead, "--format", "json"]);
     let output = command.args(more).output().expect("keylane runs");
     let told = String::from_utf8_lossy(&output.stderr);
@@ -309,60 +330,58 @@ pub fn redrive(topic: &Topic, more: &[&str]) -> serde_json::Value {
 
 #[test]
 fn dead_letters_go_back_once_with_what_tells_a_repeat_and_are_handled_then() {
-    if left_out() {
-        return;
+    for topic in Topic::of_each_log("consume-redrive") {
+        topic.fill(0..21);
+        let dead = format!("{}.dead", topic.name);
+        // Of seven keys one is refused until it is mended.
+        let script = "read number || true; [ $KEYLANE_KEY = 'key 3' -a ! -e mended ] && exit 1; echo \"$KEYLANE_ID $KEYLANE_PARTITION $number\" >> out";
+        let script = script.replace("[ $KEYLANE_KEY", "[ \"$KEYLANE_KEY\"");
+        let more = ["--exec", &script, "--retries", "0", "--dead-letter", &dead];
+        let consuming = topic.consume(&more);
+        let out = topic.folder.path().join("out");
+        let lines = || -> Vec<String> {
+            let text = std::fs::read_to_string(&out).unwrap_or_default();
+            text.lines().map(str::to_owned).collect()
+        };
+        topic.wait(&consuming, "all but three", || lines().len() == 18);
+        topic.wait(&consuming, "three letters", || {
+            consuming.log().matches("to the dead-letter topic").count() == 3
+        });
+        consuming.terminate();
+        std::fs::write(topic.folder.path().join("mended"), "").expect("written");
+        assert_eq!(
+            redrive(&topic, &["--max", "2"]),
+            serde_json::json!({"put_back": 2, "left": 1, "gone": 0})
+        );
+        assert_eq!(
+            redrive(&topic, &[]),
+            serde_json::json!({"put_back": 1, "left": 0, "gone": 0})
+        );
+        assert_eq!(
+            redrive(&topic, &[]),
+            serde_json::json!({"put_back": 0, "left": 0, "gone": 0})
+        );
+        let again = topic.consume(&more);
+        topic.wait(&again, "what came back", || lines().len() == 21);
+        again.terminate();
+        // Under the ids that they failed with, in their partition and order.
+        let back: Vec<String> = lines().split_off(18);
+        let partition = 3 % 3;
+        let ids: Vec<&str> = back
+            .iter()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert!(
+            ids.iter()
+                .all(|id| id.starts_with(&format!("{}-{partition}-", topic.name))),
+            "{back:?}"
+        );
+        let numbers: Vec<&str> = back
+            .iter()
+            .filter_map(|line| line.split(' ').next_back())
+            .collect();
+        assert_eq!(numbers, ["3", "10", "17"]);
     }
-    let topic = Topic::new("consume-redrive");
-    topic.fill(0..21);
-    let dead = format!("{}.dead", topic.name);
-    // Of seven keys one is refused until it is mended.
-    let script = "read number || true; [ $KEYLANE_KEY = 'key 3' -a ! -e mended ] && exit 1; echo \"$KEYLANE_ID $KEYLANE_PARTITION $number\" >> out";
-    let script = script.replace("[ $KEYLANE_KEY", "[ \"$KEYLANE_KEY\"");
-    let more = ["--exec", &script, "--retries", "0", "--dead-letter", &dead];
-    let consuming = topic.consume(&more);
-    let out = topic.folder.path().join("out");
-    let lines = || -> Vec<String> {
-        let text = std::fs::read_to_string(&out).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    };
-    topic.wait(&consuming, "all but three", || lines().len() == 18);
-    topic.wait(&consuming, "three letters", || {
-        consuming.log().matches("to the dead-letter topic").count() == 3
-    });
-    consuming.terminate();
-    std::fs::write(topic.folder.path().join("mended"), "").expect("written");
-    assert_eq!(
-        redrive(&topic, &["--max", "2"]),
-        serde_json::json!({"put_back": 2, "left": 1, "gone": 0})
-    );
-    assert_eq!(
-        redrive(&topic, &[]),
-        serde_json::json!({"put_back": 1, "left": 0, "gone": 0})
-    );
-    assert_eq!(
-        redrive(&topic, &[]),
-        serde_json::json!({"put_back": 0, "left": 0, "gone": 0})
-    );
-    let again = topic.consume(&more);
-    topic.wait(&again, "what came back", || lines().len() == 21);
-    again.terminate();
-    // Under the ids that they failed with, in their partition and order.
-    let back: Vec<String> = lines().split_off(18);
-    let partition = 3 % 3;
-    let ids: Vec<&str> = back
-        .iter()
-        .filter_map(|line| line.split(' ').next())
-        .collect();
-    assert!(
-        ids.iter()
-            .all(|id| id.starts_with(&format!("{}-{partition}-", topic.name))),
-        "{back:?}"
-    );
-    let numbers: Vec<&str> = back
-        .iter()
-        .filter_map(|line| line.split(' ').next_back())
-        .collect();
-    assert_eq!(numbers, ["3", "10", "17"]);
 }
 
 #[test]
@@ -419,4 +438,20 @@ fn health_and_metrics_of_a_consumer_are_served_and_only_to_this_machine_without_
         output.status.code() == Some(2) && told.contains("KEYLANE_AUTH_TOKEN"),
         "{told}"
     );
+}
+
+#[test]
+fn a_log_that_is_not_there_is_told_and_not_made() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("log.db");
+    let handling = ["--topic", "t", "--group", "g", "--exec", "true", "--log"];
+    for arguments in [&handling[..], &["redrive", "--dead-letter", "t", "--log"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
+        let output = command.arg("consume").args(arguments).arg(&log).output();
+        let output = output.expect("keylane runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("there is no file"), "{told}");
+        assert!(!log.exists());
+    }
 }

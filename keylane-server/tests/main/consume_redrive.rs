@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{Log as _, NewRecord, RawRecord};
+use keylane_core::publish::{NewRecord, RawRecord};
 use keylane_parts::{Kafka, KafkaOptions, wait_until};
 use serde_json::json;
 
@@ -53,13 +52,10 @@ fn put_back(topic: &Topic) -> u64 {
 }
 
 fn read(topic: &Topic, number: u32) -> Vec<RawRecord> {
-    let settings = KafkaSettings {
-        with_headers: true,
-        ..KafkaSettings::new(&*topic.bootstrap)
-    };
-    let log = KafkaLog::open(settings).expect("settings");
+    let settings = topic.settings.clone().with_headers();
     let partition = TopicPartition::new(&*topic.name, number);
     topic.runtime.block_on(async {
+        let log = settings.open().await.expect("a log");
         let end = log.bounds(&partition).await.expect("bounds").end;
         let (mut all, mut next) = (Vec::new(), Offset(0));
         while next < end {
@@ -85,7 +81,7 @@ fn a_redrive_that_is_killed_again_and_again_loses_none_and_tells_each_repeat() {
     }
     for _ in 0..KILLS {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keylane"));
-        command.args(["consume", "redrive", "--bootstrap", &topic.bootstrap]);
+        command.args(["consume", "redrive"]).args(topic.place());
         command.args(["--dead-letter", &format!("{}.dead", topic.name)]);
         command.stdin(Stdio::null());
         let before = put_back(&topic);

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use keylane::consumer::{Consumer, ConsumerError, ConsumerStats, Health, OnGap, StartAt};
-use keylane::kafka::KafkaSettings;
 use keylane_core::consume::KeepOrder;
 use keylane_core::publish::GroupProtocol;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::super::runtime;
+use super::place::Place;
 use super::{exec, http, redrive};
 use crate::exit_code::{Exit, Failure};
 use crate::http::serve_consumer;
@@ -40,14 +40,15 @@ enum Instead {
 /// Records to be handled.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("handler").required(true))]
+// With arguments of another struct inside, what tells that these were given has to be named.
+#[group(args = ["topics"])]
 struct Handling {
-    /// The cluster: HOST:PORT, several with commas between.
-    #[arg(long, value_name = "HOST:PORT,…")]
-    bootstrap: String,
+    #[command(flatten)]
+    place: Place,
     /// A topic; may be given more than once.
     #[arg(long = "topic", required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    /// The consumer group: it keeps how far it is, and processes of one group share the partitions.
+    /// The consumer group: it keeps how far it is, and processes of one group share a cluster's partitions.
     #[arg(long, value_name = "GROUP")]
     group: String,
     /// What keeps its order.
@@ -65,7 +66,7 @@ struct Handling {
     /// How often a record is tried again after a failure; without, for ever. Its key waits meanwhile.
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// After the last attempt, put the record into this topic and go on.
+    /// After the last attempt, put the record into this topic and go on. In an embedded log it is made if it is not there.
     #[arg(
         long,
         value_name = "TOPIC",
@@ -86,7 +87,7 @@ struct Handling {
     #[arg(long)]
     skip_gap: bool,
     /// Let the broker assign partitions (KIP-848, Kafka 4.0 and later).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "log")]
     broker_assigns: bool,
     /// Records begun in a second, at most; after a pause a tenth of a second's worth at once.
     #[arg(long, value_name = "RECORDS", value_parser = rate)]
@@ -94,9 +95,6 @@ struct Handling {
     /// Serve /healthz, /readyz and /metrics there. An address that others can reach is refused unless the environment variable KEYLANE_AUTH_TOKEN has a token.
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<SocketAddr>,
-    /// One of librdkafka's settings, as security.protocol=SSL; may be given more than once.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
-    properties: Vec<(String, String)>,
 }
 
 /// What keeps its order.
@@ -119,11 +117,6 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn property(text: &str) -> Result<(String, String), String> {
-    let pair = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-    Ok((pair.0.to_owned(), pair.1.to_owned()))
-}
-
 /// Consumes until told to stop, or does what is asked for instead.
 pub(in crate::cli) fn run(arguments: &ConsumeArguments) -> Result<Exit, Failure> {
     match (&arguments.instead, &arguments.handling) {
@@ -134,7 +127,7 @@ pub(in crate::cli) fn run(arguments: &ConsumeArguments) -> Result<Exit, Failure>
 }
 
 fn handle(arguments: &Handling) -> Result<Exit, Failure> {
-    let consumer = consumer(arguments);
+    let consumer = consumer(arguments)?;
     let stats = consumer.stats();
     runtime()?.block_on(async {
         let stop = CancellationToken::new();
@@ -179,10 +172,8 @@ fn handle(arguments: &Handling) -> Result<Exit, Failure> {
     })
 }
 
-fn consumer(arguments: &Handling) -> Consumer {
-    let mut kafka = KafkaSettings::new(&*arguments.bootstrap);
-    kafka.properties.clone_from(&arguments.properties);
-    let mut consumer = Consumer::new(kafka, &*arguments.group)
+fn consumer(arguments: &Handling) -> Result<Consumer, Failure> {
+    let mut consumer = Consumer::new(arguments.place.settings()?, &*arguments.group)
         .order(match arguments.order {
             OrderArgument::Key => KeepOrder::Key,
             OrderArgument::Partition => KeepOrder::Partition,
@@ -214,7 +205,7 @@ fn consumer(arguments: &Handling) -> Consumer {
     if arguments.broker_assigns {
         consumer = consumer.protocol(GroupProtocol::Consumer);
     }
-    consumer
+    Ok(consumer)
 }
 
 pub(super) fn failure(error: &ConsumerError) -> Failure {

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use keylane::consumer::Redrive;
-use keylane::kafka::KafkaSettings;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::super::runtime;
-use super::command::{failure, property};
+use super::command::failure;
+use super::place::Place;
 use crate::cli::arguments::{Format, print};
 use crate::exit_code::{Exit, Failure};
 use crate::shutdown;
@@ -15,9 +15,8 @@ use crate::shutdown;
 /// The arguments of `keylane consume redrive`.
 #[derive(Debug, Args)]
 pub(super) struct RedriveArguments {
-    /// The cluster: HOST:PORT, several with commas between.
-    #[arg(long, value_name = "HOST:PORT,…")]
-    bootstrap: String,
+    #[command(flatten)]
+    place: Place,
     /// The topic of dead letters.
     #[arg(long, value_name = "TOPIC")]
     dead_letter: String,
@@ -33,15 +32,10 @@ pub(super) struct RedriveArguments {
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// One of librdkafka's settings, as security.protocol=SSL; may be given more than once.
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
-    properties: Vec<(String, String)>,
 }
 
 pub(super) fn run(arguments: &RedriveArguments) -> Result<Exit, Failure> {
-    let mut kafka = KafkaSettings::new(&*arguments.bootstrap);
-    kafka.properties.clone_from(&arguments.properties);
-    let mut redrive = Redrive::new(kafka, &*arguments.dead_letter);
+    let mut redrive = Redrive::new(arguments.place.settings()?, &*arguments.dead_letter);
     if let Some(topic) = &arguments.to {
         redrive = redrive.to(&**topic);
     }
