@@ -38,6 +38,14 @@ impl LogSettings {
         self
     }
 
+    /// Whether a topic comes with its first record: in an embedded log. At a cluster somebody made it before, or its name is wrong.
+    pub(crate) fn topics_come(&self) -> bool {
+        match self {
+            LogSettings::Kafka(_) => false,
+            LogSettings::Embedded(_) => true,
+        }
+    }
+
     /// Makes those of these topics that are not there, with one partition, where there is nobody else to make them: in an embedded log. On a cluster it does nothing.
     ///
     /// # Errors
@@ -47,7 +55,7 @@ impl LogSettings {
         log: &dyn Log,
         topics: impl IntoIterator<Item = &str>,
     ) -> Result<(), LogError> {
-        if matches!(self, LogSettings::Kafka(_)) {
+        if !self.topics_come() {
             return Ok(());
         }
         for topic in topics {

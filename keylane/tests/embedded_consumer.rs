@@ -97,6 +97,8 @@ async fn who_asks_last_is_the_member_and_nothing_is_kept_of_what_another_says() 
         "not asked yet"
     );
     assert_eq!(second.committed(all.clone()).await, Ok(at(3)));
+    // Asking again is no joining.
+    assert_eq!(first.committed(all.clone()).await, Ok(at(3)));
     assert_eq!(first.commit(at(99)).await, Ok(Membership::Outsider));
     assert_eq!(news(&mut first).await, GroupNews::Lost(all.clone()));
     assert_eq!(first.commit(at(99)).await, Ok(Membership::Outsider));
@@ -143,6 +145,25 @@ async fn a_consumer_that_was_replaced_handles_nothing_until_the_other_has_gone()
     let seen = first.stopped().await;
     seen.assert_in_order();
     assert_eq!(seen.numbers(), (0..50).chain(80..100).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_comes_later_is_read_once_it_is_there_and_holds_up_no_other() {
+    let topic = Topic::embedded("comes", 1).await;
+    let later = format!("later-{}", std::process::id());
+    let consumer = || topic.consumer().topic(&*later);
+    let noting = Noting::by(consumer());
+    topic.fill(0..10, 1, |number| number).await;
+    until("the records of the one", || noting.seen.count() == 10).await;
+    let beside = topic.beside("later", 2).await;
+    assert_eq!(beside.name, later);
+    beside.fill(10..30, 2, |number| number).await;
+    until("those of the other", || noting.seen.count() == 30).await;
+    assert_eq!(noting.stopped().await.numbers(), (0..30).collect());
+    beside.fill(30..35, 2, |number| number).await;
+    let again = Noting::by(consumer());
+    until("what is new", || again.seen.count() == 5).await;
+    assert_eq!(again.stopped().await.numbers(), (30..35).collect());
 }
 
 /// Not a test of its own: what a child process does, if it was started as one.

@@ -86,7 +86,7 @@ pub trait GroupMember: Send {
     /// Reads these topics from now on.
     async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError>;
 
-    /// What the group keeps of these partitions. Where partitions do not move, who asks takes the group over: from then on it keeps nothing that an earlier member says.
+    /// What the group keeps of these partitions. Where partitions do not move, a member takes the group over by asking first: from then on the group keeps nothing that an earlier member says.
     fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>>;
 
     /// Keeps how far this process is, once it has heard how far the group was, in the order of the calls, whichever answer is waited for first. An outsider's word is not kept: so this also tells, if

@@ -67,7 +67,7 @@ impl Consumer {
         Consumer::new(KafkaSettings::new(bootstrap), group)
     }
 
-    /// A member of `group` over an embedded log, by its file. Its topics are there once who writes them has made them. One process of a group has all partitions, the one that joined last; the others
+    /// A member of `group` over an embedded log, by its file. A topic that is not there yet is read once it is. One process of a group has all partitions, the one that joined last; the others
     /// stand by, and one of them goes on once that one has left or gave no sign of life for [`Consumer::session_timeout`].
     pub fn embedded(options: EmbeddedOptions, group: impl Into<String>) -> Self {
         Consumer::new(options, group)

@@ -8,8 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keylane_core::model::TopicPartition;
 use keylane_core::publish::{
-    Committed, GroupAnswer, GroupMember, GroupNews, GroupSettings, LogError, LogErrorKind,
-    Membership,
+    Committed, GroupAnswer, GroupMember, GroupNews, GroupSettings, LogError, Membership,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -37,15 +36,22 @@ enum Standing {
     Replaced,
 }
 
-/// Has all partitions of the topics that it reads.
+/// The partitions of those topics that are there, and the others.
+type Found = (Vec<TopicPartition>, Vec<Arc<str>>);
+
+/// Has all partitions of the topics that it reads, of each once it is there.
 pub(super) struct SoleMember {
     open: Arc<Open>,
     group: Arc<str>,
     session: Duration,
     topics: Vec<Arc<str>>,
     told: Vec<TopicPartition>,
-    /// Whether `told` may be other than what the topics ask for.
-    is_news: bool,
+    /// When the topics are looked up again: at once, or since some were not there.
+    topics_at: Option<Instant>,
+    /// Topics that are being looked up: begun once, whoever waits for it how often.
+    looking: Option<oneshot::Receiver<Result<Found, LogError>>>,
+    /// Topics that were not there.
+    missing: Vec<Arc<str>>,
     /// Lost them, and is told of them again once nobody reads for the group.
     stands_by: bool,
     standing: Arc<watch::Sender<Standing>>,
@@ -64,7 +70,9 @@ impl SoleMember {
             session: Duration::from_millis(group.session_timeout_ms.into()).max(SESSION_MIN),
             topics: topics.to_vec(),
             told: Vec::new(),
-            is_news: true,
+            topics_at: Some(Instant::now()),
+            looking: None,
+            missing: Vec::new(),
             stands_by: false,
             standing: Arc::new(standing),
             heard,
@@ -72,66 +80,62 @@ impl SoleMember {
         }
     }
 
-    async fn partitions_of(&self, topic: &Arc<str>) -> Result<Vec<TopicPartition>, LogError> {
-        let name = topic.to_string();
-        let found = self
-            .open
-            .keeper
-            .call(move |it| it.describe(&name))
-            .await??;
-        let Some(info) = found else {
-            let message = format!("topic {topic} is not there");
-            return Err(LogError::new(LogErrorKind::TopicMismatch, message));
-        };
-        let numbers = 0..info.partitions;
-        Ok(numbers
-            .map(|number| TopicPartition::new(topic.clone(), number))
-            .collect())
-    }
-
     /// What the topics ask for and was not told, if there is any of it.
     async fn of_topics(&mut self) -> Result<Option<GroupNews>, LogError> {
-        let read = |partition: &TopicPartition| self.topics.contains(&partition.topic);
-        let (told, given_up): (Vec<_>, Vec<_>) = self.told.clone().into_iter().partition(read);
+        let looking = self.looking.get_or_insert_with(|| {
+            let topics = self.topics.clone();
+            self.open
+                .keeper
+                .submit(move |keeper| look_up(keeper, &topics))
+        });
+        let found = looking.await.map_err(|_| ThreadGone)?;
+        self.looking = None;
+        let (there, missing) = found?;
+        self.topics_at = (!missing.is_empty()).then(|| Instant::now() + LOOK);
+        if missing != self.missing {
+            tracing::info!(
+                group = &*self.group,
+                "topics that are not there yet, and are read once they are: {}",
+                missing.join(", ")
+            );
+            self.missing = missing;
+        }
+        let is_read = |partition: &TopicPartition| self.topics.contains(&partition.topic);
+        let (told, given_up) = std::mem::take(&mut self.told)
+            .into_iter()
+            .partition(is_read);
+        self.told = told;
         if !given_up.is_empty() {
-            self.told = told;
+            self.topics_at = Some(Instant::now());
             return Ok(Some(GroupNews::GiveUp(given_up)));
         }
-        let mut new = Vec::new();
-        for topic in &self.topics {
-            if !told.iter().any(|partition| partition.topic == *topic) {
-                new.extend(self.partitions_of(topic).await?);
-            }
-        }
-        self.is_news = false;
-        if new.is_empty() {
-            return Ok(None);
-        }
-        self.told.extend(new.clone());
-        Ok(Some(GroupNews::Take(new)))
+        let is_new = |partition: &TopicPartition| !self.told.contains(partition);
+        let new: Vec<TopicPartition> = there.into_iter().filter(is_new).collect();
+        self.told.extend(new.iter().cloned());
+        Ok((!new.is_empty()).then_some(GroupNews::Take(new)))
     }
 
-    /// Gives signs of life meanwhile, if the group counts this process as its member.
-    async fn until_replaced(&mut self) {
+    /// Until another took the group over: `true`; or the topics are to be looked up: `false`. Gives signs of life meanwhile, if the group counts this process as its member.
+    async fn until_replaced(&mut self) -> bool {
         loop {
             let standing = *self.heard.borrow_and_update();
-            match standing {
-                Standing::Replaced => return,
-                Standing::Unasked => {
-                    // Its sender is this member's own.
-                    let _ = self.heard.changed().await;
-                }
-                Standing::Member(_) => {
-                    tokio::select! {
-                        _ = self.heard.changed() => {}
-                        () = sleep_until(self.look_at) => {
-                            self.look_at = Instant::now() + LOOK;
-                            let looked = self.as_member(|transaction, member| group::alive(transaction, member, now_ms()));
-                            // What fails is tried the next time.
-                            if let Ok(Err(error)) = looked.await {
-                                tracing::debug!(group = &*self.group, "no sign of life: {error}");
-                            }
-                        }
+            let look_at = match standing {
+                Standing::Replaced => return true,
+                Standing::Unasked => None,
+                Standing::Member(_) => Some(self.look_at),
+            };
+            tokio::select! {
+                // Its sender is this member's own.
+                _ = self.heard.changed() => {}
+                () = until(self.topics_at) => return false,
+                () = until(look_at) => {
+                    self.look_at = Instant::now() + LOOK;
+                    let looked = self.as_member(|transaction, member| {
+                        group::alive(transaction, member, now_ms())
+                    });
+                    // What fails is tried the next time.
+                    if let Ok(Err(error)) = looked.await {
+                        tracing::debug!(group = &*self.group, "no sign of life: {error}");
                     }
                 }
             }
@@ -182,6 +186,27 @@ impl SoleMember {
     }
 }
 
+fn look_up(keeper: &Keeper, topics: &[Arc<str>]) -> Result<Found, LogError> {
+    let (mut there, mut missing) = (Vec::new(), Vec::new());
+    for topic in topics {
+        match keeper.describe(topic)? {
+            Some(info) => {
+                let numbers = 0..info.partitions;
+                there.extend(numbers.map(|number| TopicPartition::new(topic.clone(), number)));
+            }
+            None => missing.push(topic.clone()),
+        }
+    }
+    Ok((there, missing))
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[async_trait]
 impl GroupMember for SoleMember {
     fn shares(&self) -> bool {
@@ -194,13 +219,15 @@ impl GroupMember for SoleMember {
                 self.until_nobody_reads().await?;
                 self.stands_by = false;
             }
-            if self.is_news
+            if self.topics_at.is_some_and(|at| at <= Instant::now())
                 && let Some(news) = self.of_topics().await?
             {
                 return Ok(news);
             }
-            self.until_replaced().await;
-            (self.stands_by, self.is_news) = (true, true);
+            if !self.until_replaced().await {
+                continue;
+            }
+            (self.stands_by, self.topics_at) = (true, Some(Instant::now()));
             self.standing.send_replace(Standing::Unasked);
             let lost = std::mem::take(&mut self.told);
             if !lost.is_empty() {
@@ -215,20 +242,32 @@ impl GroupMember for SoleMember {
 
     async fn subscribe(&mut self, topics: &[Arc<str>]) -> Result<(), LogError> {
         self.topics = topics.to_vec();
-        self.is_news = true;
+        (self.looking, self.topics_at) = (None, Some(Instant::now()));
         Ok(())
     }
 
-    /// Takes the group over and reads, in one transaction: what an earlier member commits from now on is refused.
+    /// Takes the group over and reads, in one transaction: what an earlier member commits from now on is refused. Who asks again only reads: replaced meanwhile, it does not take the group back.
     fn committed(&self, partitions: Vec<TopicPartition>) -> GroupAnswer<Vec<Committed>> {
         let (group, standing) = (self.group.clone(), self.standing.clone());
         let session_ms = i64::try_from(self.session.as_millis()).unwrap_or(i64::MAX);
         let asked = self.open.keeper.submit(move |keeper| {
-            let (epoch, kept) = keeper.transaction(|transaction| {
-                let epoch = group::take_over(transaction, &group, (now_ms(), session_ms))?;
-                Ok((epoch, group::committed(transaction, &group, partitions)?))
+            let before = *standing.borrow();
+            let (now, kept) = keeper.transaction(|transaction| {
+                let now = match before {
+                    Standing::Unasked => {
+                        let times = (now_ms(), session_ms);
+                        Standing::Member(group::take_over(transaction, &group, times)?)
+                    }
+                    Standing::Member(epoch)
+                        if group::alive(transaction, (&group, epoch), now_ms())? =>
+                    {
+                        before
+                    }
+                    Standing::Member(_) | Standing::Replaced => Standing::Replaced,
+                };
+                Ok((now, group::committed(transaction, &group, partitions)?))
             })?;
-            standing.send_replace(Standing::Member(epoch));
+            standing.send_replace(now);
             Ok(kept)
         });
         Box::pin(async move { asked.await.map_err(|_| ThreadGone)? })
