@@ -19,7 +19,7 @@ pub(super) const KEYS: &[Key] = &[
         name: "signal",
         takes: Takes::Text("a topic"),
         absent: Absent::Means("each of `topics`"),
-        means: "The topic that an abort of a saga of no known choreography goes into.",
+        means: "The topic that an abort of a saga of no known choreography goes into. In the embedded log it is made if it is not there.",
     },
     Key {
         name: "group",

@@ -40,7 +40,7 @@ const KEYS: &[Key] = &[
         name: "signal",
         takes: Takes::Text("a topic"),
         absent: Absent::Means("each of `topics`"),
-        means: "The topic that an abort goes into; every service of the choreography reads it.",
+        means: "The topic that an abort goes into; every service of the choreography reads it. In the embedded log it is made if it is not there.",
     },
     Key {
         name: "begins",
