@@ -3,39 +3,36 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keylane::kafka::{KafkaLog, KafkaSettings};
 use keylane::saga::tracker::{Tracker, TrackerSettings};
 use keylane_core::model::{Offset, TopicPartition};
-use keylane_core::publish::{Log as _, NewRecord, TopicSpec};
+use keylane_core::publish::{Log, NewRecord};
 use keylane_core::saga::{Choreographies, Signal, SignalKind, TrackStore};
-use keylane_parts::KafkaHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::bed::Kept;
+use crate::consumer_bed::Topic;
 
-const TOPIC: &str = "told.once";
-
-fn abort(saga: &str) -> Signal {
+fn abort(topic: &str, saga: &str) -> Signal {
     Signal {
         saga: saga.into(),
         kind: SignalKind::Abort,
-        topic: TOPIC.into(),
+        topic: topic.into(),
         actor: "ann".into(),
         reason: "why".into(),
         at_us: 1,
     }
 }
 
-async fn end(log: &KafkaLog) -> Offset {
-    let partition = TopicPartition::new(TOPIC, 0);
+async fn end(log: &dyn Log, topic: &str) -> Offset {
+    let partition = TopicPartition::new(topic, 0);
     log.bounds(&partition).await.expect("it answers").end
 }
 
 /// Puts an abort of a saga into the topic, as who died afterwards did.
-async fn put(log: &KafkaLog, saga: &str) {
-    let id = Bytes::from(abort(saga).id());
+async fn put(log: &dyn Log, topic: &str, saga: &str) {
+    let id = Bytes::from(abort(topic, saga).id());
     let record = NewRecord {
-        partition: TopicPartition::new(TOPIC, 0),
+        partition: TopicPartition::new(topic, 0),
         key: Some(Bytes::copy_from_slice(saga.as_bytes())),
         value: Some(Bytes::from_static(b"{}")),
         headers: vec![("ce_id".into(), id)],
@@ -47,11 +44,11 @@ async fn put(log: &KafkaLog, saga: &str) {
 }
 
 /// The ids of all that stands in the topic.
-async fn told(log: &KafkaLog) -> Vec<String> {
-    let partition = TopicPartition::new(TOPIC, 0);
+async fn told(log: &dyn Log, topic: &str) -> Vec<String> {
+    let partition = TopicPartition::new(topic, 0);
     let mut ids = Vec::new();
     let mut next = Offset(0);
-    while next < end(log).await {
+    while next < end(log, topic).await {
         for record in log.read(&partition, next, 1 << 20).await.expect("read") {
             next = record.offset.next();
             let id = record.headers.iter().find(|(name, _)| &**name == "ce_id");
@@ -64,20 +61,14 @@ async fn told(log: &KafkaLog) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_abort_stands_in_its_topic_once_wherever_who_told_it_died() {
-    if keylane_parts::quick() {
-        return;
+    for topic in Topic::of_each_log("told-once", 1).await {
+        told_once(&topic).await;
     }
-    let kafka = KafkaHandle::shared().expect("Kafka").bootstrap().to_owned();
-    let mut settings = KafkaSettings::new(&kafka);
-    settings.with_headers = true;
-    let log = KafkaLog::open(settings.clone()).expect("a client");
-    let spec = TopicSpec {
-        name: TOPIC.into(),
-        partitions: 1,
-        replication_factor: 1,
-        settings: Vec::new(),
-    };
-    log.ensure_topics(&[spec]).await.expect("it is made");
+}
+
+async fn told_once(topic: &Topic) {
+    let settings = topic.settings.clone().with_headers();
+    let (log, topic) = (settings.open().await.expect("a log"), topic.name);
     let kept = Kept::sqlite().await;
     let sagas = [
         "before-it-was-tried",
@@ -86,26 +77,26 @@ async fn an_abort_stands_in_its_topic_once_wherever_who_told_it_died() {
     ];
     for saga in sagas {
         kept.store
-            .signal(saga, &[], &[abort(saga)])
+            .signal(saga, &[], &[abort(topic, saga)])
             .await
             .expect("noted");
     }
     let shards: Vec<u16> = (0..16).collect();
     let all = kept.store.unsent_signals(&shards, 10).await.expect("read");
     for noted in &all[1..] {
-        let at = end(&log).await;
+        let at = end(&*log, topic).await;
         kept.store
             .try_signal(noted.number, 0, at)
             .await
             .expect("noted");
         if noted.signal.saga == "after-it-was-sent" {
-            put(&log, "after-it-was-sent").await;
+            put(&*log, topic, "after-it-was-sent").await;
         }
     }
     let settings = TrackerSettings {
-        log: settings.into(),
+        log: settings,
         group: "told-once".into(),
-        topics: vec![TOPIC.into()],
+        topics: vec![topic.into()],
         own_topics: Vec::new(),
         known: Arc::new(Choreographies::default()),
         source: "/tests".into(),
@@ -129,7 +120,7 @@ async fn an_abort_stands_in_its_topic_once_wherever_who_told_it_died() {
     let running = async { tokio::join!(tracker.run(&stop, || shards.clone()), until_told) };
     let ended = tokio::time::timeout(patience, running).await;
     ended.expect("all are told in time");
-    let mut expect = sagas.map(|saga| abort(saga).id()).to_vec();
+    let mut expect = sagas.map(|saga| abort(topic, saga).id()).to_vec();
     expect.sort();
-    assert_eq!(told(&log).await, expect);
+    assert_eq!(told(&*log, topic).await, expect);
 }
