@@ -218,6 +218,7 @@ impl GroupMember for SoleMember {
             if self.stands_by {
                 self.until_nobody_reads().await?;
                 self.stands_by = false;
+                tracing::info!(group = &*self.group, "nobody reads any more: taking over");
             }
             if self.topics_at.is_some_and(|at| at <= Instant::now())
                 && let Some(news) = self.of_topics().await?
@@ -229,6 +230,10 @@ impl GroupMember for SoleMember {
             }
             (self.stands_by, self.topics_at) = (true, Some(Instant::now()));
             self.standing.send_replace(Standing::Unasked);
+            tracing::info!(
+                group = &*self.group,
+                "another process has taken over: standing by"
+            );
             let lost = std::mem::take(&mut self.told);
             if !lost.is_empty() {
                 return Ok(GroupNews::Lost(lost));

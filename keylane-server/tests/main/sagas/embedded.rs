@@ -116,6 +116,13 @@ fn records_of(bed: &Bed, topic: &str, saga: &str) -> usize {
     records.iter().filter(|it| of_saga(&it.key)).count()
 }
 
+/// How often a process took over the hearing of events.
+fn takeovers(bed: &Bed) -> i64 {
+    let file = Connection::open(bed.folder.path().join("log.db")).expect("a file");
+    let sql = "SELECT epoch FROM consumer_groups WHERE name = 'keylane-tracker'";
+    file.query_row(sql, [], |row| row.get(0)).expect("a row")
+}
+
 /// A bed with a choreography, and a configuration for the process that captures the services' outboxes.
 fn choreographed() -> Bed {
     let bed = Bed::sqlite(31);
@@ -165,9 +172,13 @@ fn sagas_that_nobody_drives_are_followed_and_rolled_back_over_the_embedded_log()
     };
     place(0..20);
     wait("the first to complete", || completed() == 20);
-    serving.kill9();
+    // Another hears from now on; when it dies, who stood by goes on.
+    let before = takeovers(&bed);
+    let other = bed.serve();
+    wait("the other to hear", || takeovers(&bed) > before);
+    other.kill9();
     place(20..40);
-    let serving = bed.serve();
+    wait("the first to hear again", || takeovers(&bed) > before + 1);
     wait("all to complete", || completed() == 40);
 
     let show = || bed.json(&["saga", "show", "s7"]).0;
