@@ -35,14 +35,16 @@ const FREE_PART: usize = 4;
 /// The smallest share of a partition.
 const SHARE_MIN: usize = 16 * 1024;
 /// Taken of a partition at a time, so that what is on its way from the client to the queues is little.
-const TAKEN_AT_ONCE: usize = 128 * 1024;
+const TAKEN_AT_ONCE: usize = 32 * 1024;
 /// What a record takes here beside its bytes: its place in a queue, which grows by doubling, and what its shared parts are counted by.
 const BESIDE_BYTES: usize = 320;
 /// Records that pause after a failure do not count as load, but their memory does: at most so many shares.
 const PAUSING_SHARES: usize = 4;
 /// Of a partition that has so many keys whose next record may be handled at once no more is taken in: what waits here would only leave the processor's caches before its turn comes. The client
 /// goes on fetching, in its own queue.
-const READY_ENOUGH: usize = 256;
+const READY_ENOUGH: usize = 64;
+/// Handlers that begin before it is looked which of them have ended: of those that end at once few are in memory at a time.
+const BEGUN_AT_ONCE: usize = 128;
 /// The pauses between attempts while the log is away.
 const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -231,10 +233,9 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             let next_ms = self.dispatch.tick(self.now_ms());
             self.last_commit_of_what_leaves();
             self.ask_about_suspects();
+            let mut begun = 0;
             match draining {
-                None => {
-                    self.begin(begin);
-                }
+                None => begun = self.begin(begin),
                 Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
                 Some(_) => {}
             }
@@ -244,10 +245,11 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 if !room.is_empty() {
                     let fetched = self.consumer.fetch(&room, Duration::ZERO).await;
                     self.fetched(fetched)?;
-                    self.begin(begin);
+                    begun = self.begin(begin);
                 }
             }
-            match self.event(stop, draining.is_none(), next_ms).await {
+            let more = begun == BEGUN_AT_ONCE;
+            match self.event(stop, draining.is_none(), next_ms, more).await {
                 Event::Stopping => draining = Some(Instant::now() + self.settings.drain_max),
                 Event::News(news) => self.hear(news?).await?,
                 Event::Taken(taken) => {
@@ -282,12 +284,13 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
-    /// Waits for the next thing to happen.
+    /// Waits for the next thing to happen; where `more` may begin, only looks whether one has.
     async fn event(
         &mut self,
         stop: &CancellationToken,
         fetches: bool,
         next_ms: Option<u64>,
+        more: bool,
     ) -> Event {
         let room = if fetches { self.room() } else { Vec::new() };
         let pause = next_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(self.now_ms())));
@@ -309,6 +312,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             kept = answer(&mut self.committing) => Event::Kept(kept),
             standing = answer(&mut self.asking) => Event::Asked(standing),
             ended = poll_fn(|context| work.poll(context)) => Event::Ended(ended),
+            () = std::future::ready(()), if more => Event::Time,
             fetched = self.consumer.fetch(&room, FETCH_WAIT), if !room.is_empty() => {
                 Event::Fetched(fetched)
             }
@@ -316,10 +320,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
-    /// Hands records out, as many as may be in progress. Returns how many handlers began.
+    /// Hands records out, as many as may be in progress, [`BEGUN_AT_ONCE`] at most. Returns how many handlers began.
     pub(super) fn begin(&mut self, begin: &impl Fn(Todo) -> A) -> usize {
         let mut count = 0;
-        while self.may_begin() {
+        while count < BEGUN_AT_ONCE && self.may_begin() {
             let batch = self.settings.batch;
             let given = self
                 .dispatch
