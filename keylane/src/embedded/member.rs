@@ -88,18 +88,18 @@ impl SoleMember {
                 .keeper
                 .submit(move |keeper| look_up(keeper, &topics))
         });
-        let found = looking.await.map_err(|_| ThreadGone)?;
+        let found = looking.await;
         self.looking = None;
-        let (there, missing) = found?;
+        let (there, missing) = found.map_err(|_| ThreadGone)??;
         self.topics_at = (!missing.is_empty()).then(|| Instant::now() + LOOK);
-        if missing != self.missing {
+        if missing != self.missing && !missing.is_empty() {
             tracing::info!(
                 group = &*self.group,
                 "topics that are not there yet, and are read once they are: {}",
                 missing.join(", ")
             );
-            self.missing = missing;
         }
+        self.missing = missing;
         let is_read = |partition: &TopicPartition| self.topics.contains(&partition.topic);
         let (told, given_up) = std::mem::take(&mut self.told)
             .into_iter()
