@@ -138,7 +138,10 @@ async fn kept(
     })?;
     let of_run = (known.begun.origin.as_str(), known.begun.replica.as_str());
     if of_run != (&*target.origin.place(), &*target.replica.place()) {
-        let message = format!("run {run} compared {} with {}", of_run.0, of_run.1);
+        let message = format!(
+            "run {run} compared {} with {}: name the same two, by --origin and --replica or by their pipeline",
+            of_run.0, of_run.1
+        );
         return Err(Failure::new(Exit::Usage, message));
     }
     Ok(known)
