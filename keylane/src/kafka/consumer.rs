@@ -11,7 +11,6 @@ use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{LogConsumer, LogError, LogErrorKind, RawRecord};
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::failure::{failed, is_about_the_group, kind_of};
 use super::native::last_known_end;
+use super::queue::FetchedQueue;
 use super::reader::{out_of_range, place_in};
 use super::record::raw_record;
 use super::settings::KafkaSettings;
@@ -26,23 +26,27 @@ use super::watch::Watch;
 
 /// How often the client's own events are looked at while no record comes.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
-/// The smallest share of the buffer that a partition's queue gets.
-const SHARE_BYTES_MIN: usize = 32 << 10;
+/// The smallest share of the buffer that a partition gets.
+const SHARE_BYTES_MIN: usize = 128 << 10;
 /// The largest: more does not make it faster.
-const SHARE_BYTES_MAX: usize = 4 << 20;
-/// What is fetched at once is this part of a queue's share: fetched bytes are compressed, and a queue that has room takes all that they become.
-const FETCH_PART: usize = 8;
-/// About what the client keeps beside each record, which for small ones is more than the record itself: a queue is full, too, when that alone would be its share.
-const BESIDE_BYTES: usize = 256;
+const SHARE_BYTES_MAX: usize = 16 << 20;
+/// About what a small record takes in the client: 400 bytes beside its own. A queue of such is full when they take a partition's share.
+const SMALL_RECORD_BYTES: usize = 448;
 /// Records that a queue may always hold.
 const QUEUED_MIN: usize = 100;
+/// A queue is full, too, when this part of a share is records' own bytes: with what is beside them and a response on its way, that is a share.
+const OWN_PART: usize = 4;
+/// What is fetched at once is this part of a share: fetched bytes are compressed, and a queue that has room takes all that they become.
+const FETCH_PART: usize = 32;
 /// The smallest fetch of a partition.
 const FETCH_BYTES_MIN: usize = 16 << 10;
+/// How large a partition's records are held to be before the first has come, in bytes.
+const LARGEST_AT_FIRST: usize = 1024;
 /// How long a broker may hold a fetch back for which it has nothing. There is one fetch at a time to each broker, and it does not ask for a partition whose queue is full: while it waits at
-/// the quiet partitions, the busy one's queue runs empty. From one busy partition of eight, 25 ms carried 0.3 million records a second, 5 ms carry 0.7 to 1.1 million. The price is a quiet
-/// member's 200 fetches a second; the configuration's `properties` may name another time.
+/// the quiet partitions, the busy one's queue runs empty, unless it lasts longer. From one busy partition of eight, 25 ms carry 0.8 to 1.1 million records a second, 10 ms carry 1.4, and 5 ms
+/// 1.6 million. The price is a quiet member's hundred fetches a second; the configuration's `properties` may name another time.
 const FETCH_WAIT: &str = "fetch.wait.max.ms";
-const FETCH_WAIT_MS: &str = "5";
+const FETCH_WAIT_MS: &str = "10";
 
 /// A consumer of Kafka.
 pub(super) struct KafkaConsumer {
@@ -67,9 +71,11 @@ struct Client {
 struct Part {
     next: Offset,
     /// `None` until the client has been told.
-    queue: Option<PartitionQueue<Watch>>,
+    queue: Option<FetchedQueue>,
     /// Records that came by the client's main queue, before its own queue was split off.
     strays: VecDeque<RawRecord>,
+    /// The largest record of those that came together last, in bytes: the next ones may be as large.
+    largest: usize,
 }
 
 impl KafkaConsumer {
@@ -110,18 +116,13 @@ impl KafkaConsumer {
             let Some(part) = self.parts.get_mut(&partition) else {
                 continue;
             };
-            let number = i32::try_from(partition.partition).unwrap_or(i32::MAX);
-            // Split off before the first record can come.
-            let queue = client
-                .consumer
-                .split_partition_queue(&partition.topic, number);
-            let mut queue = queue.ok_or_else(|| {
+            let wake = self.wake.clone();
+            let wake = move || wake.notify_one();
+            let queue = FetchedQueue::split(&client.consumer, &partition, wake);
+            part.queue = Some(queue.ok_or_else(|| {
                 let message = format!("{partition} cannot be consumed: its name is not valid");
                 LogError::new(LogErrorKind::TopicMismatch, message)
-            })?;
-            let wake = self.wake.clone();
-            queue.set_nonempty_callback(move || wake.notify_one());
-            part.queue = Some(queue);
+            })?);
             place_in(&mut list, &partition, part.next)
                 .map_err(|error| failed(&format!("consuming {partition}"), &error, ""))?;
         }
@@ -132,10 +133,9 @@ impl KafkaConsumer {
     }
 
     fn open(&self) -> Result<Client, LogError> {
-        // For what is queued, for the response on its way, and as much again for what the client keeps beside each record.
-        let share = self.buffer_bytes / self.parts.len().max(1) / 4;
+        let share = self.buffer_bytes / self.parts.len().max(1);
         let share = share.clamp(SHARE_BYTES_MIN, SHARE_BYTES_MAX);
-        let fetch_bytes = (self.buffer_bytes / 4).clamp(share, 50 << 20);
+        let fetch_bytes = (self.buffer_bytes / 4).clamp(share / OWN_PART, 50 << 20);
         let mut config = self.settings.client();
         config
             .set("group.id", &self.group)
@@ -144,9 +144,12 @@ impl KafkaConsumer {
             .set("auto.offset.reset", "error")
             .set(
                 "queued.min.messages",
-                (share / BESIDE_BYTES).max(QUEUED_MIN).to_string(),
+                (share / SMALL_RECORD_BYTES).max(QUEUED_MIN).to_string(),
             )
-            .set("queued.max.messages.kbytes", (share / 1024).to_string())
+            .set(
+                "queued.max.messages.kbytes",
+                (share / OWN_PART / 1024).to_string(),
+            )
             .set(
                 "fetch.message.max.bytes",
                 (share / FETCH_PART).max(FETCH_BYTES_MIN).to_string(),
@@ -155,7 +158,7 @@ impl KafkaConsumer {
                 "fetch.max.bytes",
                 fetch_bytes.max(self.settings.record_bytes_max).to_string(),
             )
-            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.queue.backoff.ms", "2")
             .set("fetch.error.backoff.ms", "100");
         if config.get(FETCH_WAIT).is_none() {
             config.set(FETCH_WAIT, FETCH_WAIT_MS);
@@ -237,39 +240,73 @@ impl KafkaConsumer {
 }
 
 impl Part {
+    fn from(next: Offset) -> Self {
+        Part {
+            next,
+            queue: None,
+            strays: VecDeque::new(),
+            largest: LARGEST_AT_FIRST,
+        }
+    }
+
+    /// Takes about so many bytes: what is too much was in the client's queue, which is bounded.
     fn take(
         &mut self,
         partition: &TopicPartition,
         bytes_max: usize,
         with_headers: bool,
     ) -> (Vec<RawRecord>, Option<LogError>) {
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while bytes < bytes_max {
-            let record = match self.strays.pop_front() {
-                Some(record) => record,
-                None => match self
-                    .queue
-                    .as_ref()
-                    .and_then(|queue| queue.poll(Duration::ZERO))
-                {
-                    Some(Ok(message)) => raw_record(&message, with_headers),
-                    Some(Err(error)) => {
-                        let failure = self.judge(partition, &error);
-                        if failure.is_some() {
-                            return (records, failure);
-                        }
-                        continue;
-                    }
-                    None => break,
-                },
-            };
-            if record.offset >= self.next {
-                self.next = record.offset.next();
-                bytes += record.size_bytes();
-                records.push(record);
-            }
+        let mut taken = Taken {
+            next: self.next,
+            bytes: 0,
+            largest: 0,
+            records: Vec::new(),
+        };
+        while taken.bytes < bytes_max
+            && let Some(stray) = self.strays.pop_front()
+        {
+            taken.add(stray);
         }
-        (records, None)
+        let mut failure = None;
+        while let Some(queue) = &self.queue
+            && taken.bytes < bytes_max
+            && failure.is_none()
+        {
+            let most = (bytes_max - taken.bytes).div_ceil(self.largest);
+            taken.largest = 0;
+            let came = queue.take(most, with_headers, |came| match came {
+                Ok(record) => taken.add(record),
+                Err(error) => {
+                    failure = failure.take().or_else(|| taken.judge(partition, &error));
+                }
+            });
+            if came == 0 {
+                break;
+            }
+            self.largest = taken.largest.max(1);
+        }
+        self.next = taken.next;
+        (taken.records, failure)
+    }
+}
+
+/// What was taken of a partition.
+struct Taken {
+    next: Offset,
+    bytes: usize,
+    largest: usize,
+    records: Vec<RawRecord>,
+}
+
+impl Taken {
+    fn add(&mut self, record: RawRecord) {
+        if record.offset >= self.next {
+            self.next = record.offset.next();
+            let size_bytes = record.size_bytes();
+            self.bytes += size_bytes;
+            self.largest = self.largest.max(size_bytes);
+            self.records.push(record);
+        }
     }
 
     fn judge(&self, partition: &TopicPartition, error: &KafkaError) -> Option<LogError> {
@@ -296,12 +333,7 @@ fn judge(what: &str, error: &KafkaError, cause: &str) -> Option<LogError> {
 impl LogConsumer for KafkaConsumer {
     async fn assign(&mut self, partition: &TopicPartition, from: Offset) -> Result<(), LogError> {
         self.release(partition)?;
-        let part = Part {
-            next: from,
-            queue: None,
-            strays: VecDeque::new(),
-        };
-        self.parts.insert(partition.clone(), part);
+        self.parts.insert(partition.clone(), Part::from(from));
         Ok(())
     }
 

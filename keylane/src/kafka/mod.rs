@@ -21,6 +21,8 @@ mod producer;
 
 mod record;
 
+mod queue;
+
 mod reader;
 
 mod consumer;
