@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use bytes::Bytes;
-
-use crate::model::{Offset, TopicPartition};
+use crate::model::{Offset, OrderHash, TopicPartition};
 
 use super::completed::Completed;
 use part::{Back, Entry, Part, Standing};
@@ -15,7 +13,7 @@ use part::{Back, Entry, Part, Standing};
 /// What keeps its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeepOrder {
-    /// Records of one key, within their partition. Records without a key keep the partition's order among themselves.
+    /// Records of one key, within their partition. Records without a key keep the partition's order among themselves; and so do two keys of one hash, which does no harm.
     #[default]
     Key,
     /// All records of a partition.
@@ -39,15 +37,21 @@ pub enum Batch {
 /// A record that is being worked on; to be given back by [`Dispatch::done`] or [`Dispatch::again`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket {
-    part: usize,
-    queue: usize,
+    part: u32,
+    queue: u32,
+    /// Which of those that had the part's number.
+    assignment: u64,
     offset: Offset,
 }
 
 impl Ticket {
-    /// The number of its partition: small, one of its own for each partition that is held, and given again to another once one is given up.
+    /// The number of its partition: see [`Dispatch::number`].
     pub fn part(&self) -> usize {
-        self.part
+        self.part as usize
+    }
+
+    fn queue(&self) -> usize {
+        self.queue as usize
     }
 }
 
@@ -92,7 +96,16 @@ pub struct Dispatch<T> {
     /// Queues that pause, by when they go on.
     pauses: BTreeMap<(u64, u64), (usize, usize)>,
     pause_number: u64,
+    /// Partitions taken so far.
+    assignments: u64,
     working: usize,
+}
+
+/// A partition that is held, to which records come.
+#[derive(Debug)]
+pub struct Incoming<'d, T> {
+    dispatch: &'d mut Dispatch<T>,
+    number: usize,
 }
 
 impl<T: Clone> Dispatch<T> {
@@ -105,6 +118,7 @@ impl<T: Clone> Dispatch<T> {
             line: VecDeque::new(),
             pauses: BTreeMap::new(),
             pause_number: 0,
+            assignments: 0,
             working: 0,
         }
     }
@@ -112,10 +126,22 @@ impl<T: Clone> Dispatch<T> {
     /// Takes a partition, from what is done there; one that is held already begins anew.
     pub fn assign(&mut self, partition: &TopicPartition, completed: Completed) {
         self.revoke(partition);
-        let part = Part::new(partition.clone(), completed);
-        let number = self.parts.len();
-        self.parts.push(Some(part));
+        self.assignments += 1;
+        let free = self.parts.iter().position(Option::is_none);
+        let number = free.unwrap_or(self.parts.len());
+        if free.is_none() {
+            self.parts.push(None);
+        }
+        let part = Part::new(partition.clone(), number, self.assignments, completed);
+        if let Some(place) = self.parts.get_mut(number) {
+            *place = Some(part);
+        }
         self.by_name.insert(partition.clone(), number);
+    }
+
+    /// The number of a partition that is held: small, its own, and given to another once it is given up.
+    pub fn number(&self, partition: &TopicPartition) -> Option<usize> {
+        self.by_name.get(partition).copied()
     }
 
     /// Gives a partition up. Tickets of its records are worth nothing any more.
@@ -132,7 +158,7 @@ impl<T: Clone> Dispatch<T> {
 
     /// Gives nothing more of a partition, which is about to be given up; what is being worked on may end.
     pub fn leave(&mut self, partition: &TopicPartition) {
-        let Some(number) = self.by_name.get(partition).copied() else {
+        let Some(number) = self.number(partition) else {
             return;
         };
         if let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) {
@@ -144,87 +170,60 @@ impl<T: Clone> Dispatch<T> {
 
     /// Records of a partition that are being worked on.
     pub fn working_in(&self, partition: &TopicPartition) -> usize {
-        let part = self
-            .by_name
-            .get(partition)
-            .and_then(|number| self.parts.get(*number)?.as_ref());
-        part.map_or(0, |part| part.working)
+        self.held(partition).map_or(0, |part| part.working)
     }
 
-    /// A record, in offset order. Returns whether it is to be worked on: not if it is done, or the partition is not held.
-    pub fn offer(
-        &mut self,
-        partition: &TopicPartition,
-        offset: Offset,
-        key: Option<Bytes>,
-        size_bytes: usize,
-        record: T,
-    ) -> bool {
-        let Some(number) = self.by_name.get(partition).copied() else {
-            return false;
-        };
-        let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) else {
-            return false;
-        };
-        if !part.completed.receive(offset) {
-            return false;
-        }
-        let entry = Entry {
-            offset,
-            size_bytes,
-            attempts: 0,
-            alone: false,
-            record,
-        };
-        let queue = part.queue_for(self.order, key);
-        part.append(queue, entry);
-        self.stand_in_line(number);
-        true
-    }
-
-    /// A record, in offset order, of which somebody else knows that it is done.
-    pub fn pass(&mut self, partition: &TopicPartition, offset: Offset) {
-        let number = self.by_name.get(partition).copied();
-        let part = number.and_then(|number| self.parts.get_mut(number)?.as_mut());
-        if let Some(part) = part {
-            part.completed.receive(offset);
-            part.completed.done(offset);
-        }
+    /// A partition, for records that come; `None` if it is not held.
+    pub fn incoming(&mut self, partition: &TopicPartition) -> Option<Incoming<'_, T>> {
+        let number = self.number(partition)?;
+        Some(Incoming {
+            dispatch: self,
+            number,
+        })
     }
 
     /// The next record to work on, or `None` if no key's head is free.
     pub fn take(&mut self) -> Option<Given<T>> {
-        self.take_batch(Batch::Single, |_, _| true).pop()
+        let mut taken = None;
+        self.take_batch(Batch::Single, |_, _| true, |given| taken = Some(given));
+        taken
     }
 
-    /// The next records to work on together; none if no key's head is free. What failed before, in a batch or alone, comes alone. `joins` says of two records that follow each other in
-    /// one queue whether they are of one key: not all are where a queue holds several keys.
-    pub fn take_batch(&mut self, batch: Batch, joins: impl Fn(&T, &T) -> bool) -> Vec<Given<T>> {
+    /// Gives the next records to work on together, in their order, and returns how many; none if no key's head is free. What failed before, in a batch or alone, comes alone. `joins` says of two
+    /// records that follow each other in one queue whether they are of one key: not all are where a queue holds several keys.
+    pub fn take_batch(
+        &mut self,
+        batch: Batch,
+        joins: impl Fn(&T, &T) -> bool,
+        give: impl FnMut(Given<T>),
+    ) -> usize {
         let Some(number) = self.line.pop_front() else {
-            return Vec::new();
+            return 0;
         };
         let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) else {
-            return Vec::new();
+            return 0;
         };
-        let given = match batch {
-            Batch::Single => part.take_of_one(number, 1, joins),
-            Batch::OfOneKey(most) => part.take_of_one(number, most, joins),
-            Batch::OfDistinctKeys(most) => part.take_of_several(number, most),
+        let taken = match batch {
+            Batch::Single => part.take_of_one(1, joins, give),
+            Batch::OfOneKey(most) => part.take_of_one(most, joins, give),
+            Batch::OfDistinctKeys(most) => part.take_of_several(most, give),
         };
         part.in_line = part.is_ready();
         if part.in_line {
             self.line.push_back(number);
         }
-        self.working += given.len();
-        given
+        self.working += taken;
+        taken
     }
 
     /// The record of a ticket, while it is worked on.
     pub fn record(&self, ticket: Ticket) -> Option<&T> {
-        let part = self.parts.get(ticket.part)?.as_ref()?;
-        let queue = part.queues.get(ticket.queue)?;
+        let part = self.parts.get(ticket.part())?.as_ref()?;
+        let queue = part.queues.get(ticket.queue())?;
         let head = queue.entries.front()?;
-        let is_its = queue.standing == Standing::Working && head.offset == ticket.offset;
+        let is_its = part.assignment == ticket.assignment
+            && queue.standing == Standing::Working
+            && head.offset == ticket.offset;
         is_its.then_some(&head.record)
     }
 
@@ -233,14 +232,14 @@ impl<T: Clone> Dispatch<T> {
         let Some(part) = self.part_of(ticket) else {
             return;
         };
-        let Some(entry) = part.pop(ticket.queue) else {
+        let Some(entry) = part.pop(ticket.queue()) else {
             return;
         };
         part.completed.done(entry.offset);
         part.load_bytes = part.load_bytes.saturating_sub(entry.size_bytes);
         part.working = part.working.saturating_sub(1);
         self.working = self.working.saturating_sub(1);
-        self.stand_in_line(ticket.part);
+        self.stand_in_line(ticket.part());
     }
 
     /// A record failed and is to be tried again, not before `at_ms`. Its key waits for it.
@@ -260,7 +259,7 @@ impl<T: Clone> Dispatch<T> {
 
     fn give_back(&mut self, tickets: &[Ticket], back: Back) {
         for ticket in tickets {
-            let Some(part) = self.parts.get_mut(ticket.part).and_then(Option::as_mut) else {
+            let Some(part) = self.parts.get_mut(ticket.part()).and_then(Option::as_mut) else {
                 continue;
             };
             let Some(is_last) = part.give_back(*ticket, back) else {
@@ -271,11 +270,11 @@ impl<T: Clone> Dispatch<T> {
                 continue;
             }
             match back {
-                Back::Apart => self.stand_in_line(ticket.part),
+                Back::Apart => self.stand_in_line(ticket.part()),
                 Back::Again(at_ms) | Back::Later(at_ms) => {
                     self.pause_number += 1;
                     self.pauses
-                        .insert((at_ms, self.pause_number), (ticket.part, ticket.queue));
+                        .insert((at_ms, self.pause_number), (ticket.part(), ticket.queue()));
                 }
             }
         }
@@ -310,9 +309,7 @@ impl<T: Clone> Dispatch<T> {
 
     /// What is done in a partition.
     pub fn completed(&self, partition: &TopicPartition) -> Option<&Completed> {
-        let number = *self.by_name.get(partition)?;
-        let part = self.parts.get(number)?.as_ref()?;
-        Some(&part.completed)
+        Some(&self.held(partition)?.completed)
     }
 
     /// Each partition's state.
@@ -332,7 +329,11 @@ impl<T: Clone> Dispatch<T> {
     /// A ticket's partition, if it is held still, and the record at its queue's head is the ticket's.
     fn part_of(&mut self, ticket: Ticket) -> Option<&mut Part<T>> {
         self.record(ticket)?;
-        self.parts.get_mut(ticket.part)?.as_mut()
+        self.parts.get_mut(ticket.part())?.as_mut()
+    }
+
+    fn held(&self, partition: &TopicPartition) -> Option<&Part<T>> {
+        self.parts.get(self.number(partition)?)?.as_ref()
     }
 
     fn stand_in_line(&mut self, number: usize) {
@@ -344,6 +345,48 @@ impl<T: Clone> Dispatch<T> {
             part.in_line = true;
             self.line.push_back(number);
         }
+    }
+}
+
+impl<T: Clone> Incoming<'_, T> {
+    /// A record, in offset order. Returns whether it is to be worked on: not if it is done.
+    pub fn offer(
+        &mut self,
+        offset: Offset,
+        order: Option<OrderHash>,
+        size_bytes: usize,
+        record: T,
+    ) -> bool {
+        let keep = self.dispatch.order;
+        let Some(part) = self.part() else {
+            return false;
+        };
+        if !part.completed.receive(offset) {
+            return false;
+        }
+        let entry = Entry {
+            offset,
+            size_bytes,
+            attempts: 0,
+            alone: false,
+            record,
+        };
+        let queue = part.queue_for(keep, order);
+        part.append(queue, entry);
+        self.dispatch.stand_in_line(self.number);
+        true
+    }
+
+    /// A record, in offset order, of which somebody else knows that it is done.
+    pub fn pass(&mut self, offset: Offset) {
+        if let Some(part) = self.part() {
+            part.completed.receive(offset);
+            part.completed.done(offset);
+        }
+    }
+
+    fn part(&mut self) -> Option<&mut Part<T>> {
+        self.dispatch.parts.get_mut(self.number)?.as_mut()
     }
 }
 

@@ -7,7 +7,10 @@ mod completed;
 pub use completed::{Completed, UnreadableMap};
 
 mod dispatch;
-pub use dispatch::{Batch, Dispatch, DispatchState, Given, KeepOrder, Ticket};
+pub use dispatch::{Batch, Dispatch, DispatchState, Given, Incoming, KeepOrder, Ticket};
+
+mod room;
+pub use room::Buffer;
 
 mod rate;
 pub use rate::Rate;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use keylane_core::consume::{Batch, KeepOrder};
+use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumerError;
@@ -61,6 +62,7 @@ impl Consumer {
     {
         self.batch = batch;
         let longest = self.attempt_max;
+        let handler = |records: SmallVec<_>| handler(records.into_vec());
         let begin = |todo: Todo| attempt(&handler, todo, longest);
         run::run(self, None, stop, begin).await
     }

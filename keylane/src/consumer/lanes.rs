@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
 use keylane_core::model::{LaneCount, Offset, OrderHash, TopicPartition};
 
 use super::record::Record;
@@ -12,8 +11,6 @@ use crate::postgres::consume::{LaneMove, PostgresProgress};
 pub(super) struct Lanes {
     pub store: PostgresProgress,
     count: LaneCount,
-    /// What a lane is called where records are ordered by name.
-    names: Vec<Bytes>,
     parts: HashMap<TopicPartition, Part>,
     /// Partitions that another process took over, though the group names this one; and how far they were.
     pub suspects: BTreeMap<TopicPartition, Offset>,
@@ -29,50 +26,44 @@ pub(super) struct Part {
 
 impl Lanes {
     pub(super) fn new(store: PostgresProgress) -> Self {
-        let names = (0..store.lanes).map(|lane| Bytes::copy_from_slice(&lane.to_be_bytes()));
         Lanes {
             count: LaneCount(store.lanes),
-            names: names.collect(),
             parts: HashMap::new(),
             suspects: BTreeMap::new(),
             store,
         }
     }
 
-    /// The lane of a record, by the name that its order goes by; `None` if it was done before.
-    pub(super) fn place(&self, partition: &TopicPartition, record: &Record) -> Option<Bytes> {
+    /// What a record's lane is ordered by; `None` if it was done before.
+    pub(super) fn place(&self, partition: &TopicPartition, record: &Record) -> Option<OrderHash> {
         let lane = self.lane_of(record);
         let next = self.parts.get(partition)?.next.get(usize::from(lane))?;
         if u64::try_from(*next).is_ok_and(|next| record.offset.0 < next) {
             return None;
         }
-        self.names.get(usize::from(lane)).cloned()
+        Some(OrderHash(u32::from(lane)))
     }
 
     /// Adds the step of this record's lane to those that a transaction makes.
-    pub(super) fn add_step(
-        &self,
-        moves: &mut Vec<LaneMove>,
-        partition: &TopicPartition,
-        record: &Record,
-    ) {
+    pub(super) fn add_step(&self, moves: &mut Vec<LaneMove>, record: &Record) {
         let lane = self.lane_of(record);
         if let Some(step) = moves.iter_mut().find(|step| step.lane == lane) {
             step.next = record.offset.next();
             return;
         }
-        let Some(part) = self.parts.get(partition) else {
+        let partition = TopicPartition::new(record.topic.clone(), record.partition);
+        let Some(part) = self.parts.get(&partition) else {
             return;
         };
         let Some(expected) = part.next.get(usize::from(lane)) else {
             return;
         };
         moves.push(LaneMove {
-            partition: partition.clone(),
             lane,
             owner_epoch: part.owner_epoch,
             expected: *expected,
             next: record.offset.next(),
+            partition,
         });
     }
 
@@ -124,8 +115,8 @@ impl Lanes {
 
     /// Records without a key share one lane.
     fn lane_of(&self, record: &Record) -> u16 {
-        let order = record.order.as_deref().unwrap_or_default();
-        OrderHash::of(order).lane(self.count).0
+        let order = record.order.unwrap_or_else(|| OrderHash::of(&[]));
+        order.lane(self.count).0
     }
 }
 

@@ -36,6 +36,7 @@
 //! - `work`: handlers in progress, by partition.
 //! - `pace`: how many at once, and how many a second.
 //! - `settle`: what becomes of a record whose handler has ended.
+//! - `intake`: what comes in, as much as there is room for.
 //! - `partitions`: what the group says.
 //! - `progress`: what the group keeps.
 //! - `lanes`, `takeover`: the same where a database keeps it.
@@ -65,6 +66,8 @@ mod error;
 pub use error::ConsumerError;
 
 mod run;
+
+mod intake;
 
 mod pace;
 

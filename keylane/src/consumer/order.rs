@@ -1,19 +1,15 @@
 //! What a record is ordered by.
 
-use bytes::Bytes;
 use keylane_core::model::OrderHash;
 use keylane_core::publish::{Header, RawRecord, RecordKind};
 
-/// A record's key; of Keylane's own records what they are partitioned by: an order and its items have keys of their own and one order, also in one topic. Two order
-/// keys of one hash keep one order, which does no harm.
-pub(super) fn order_of(record: &RawRecord) -> Option<Bytes> {
-    let key = record.key.clone();
+/// The hash of a record's key; of Keylane's own records that of what they are partitioned by: an order and its items have keys of their own and one order, also in one topic. Two keys of one
+/// hash keep one order, which does no harm.
+pub(super) fn order_of(record: &RawRecord) -> Option<OrderHash> {
+    let key = record.key.as_ref()?;
     let header = record.keylane.as_ref().map(|raw| Header::decode(raw));
-    let (Some(Ok(header)), Some(key)) = (header, &key) else {
-        return key;
-    };
-    let order = header.order.unwrap_or_else(|| OrderHash::of(key));
-    Some(Bytes::copy_from_slice(&order.0.to_be_bytes()))
+    let order = header.and_then(|header| header.ok()?.order);
+    Some(order.unwrap_or_else(|| OrderHash::of(key)))
 }
 
 /// Whether a record is no event but the beginning of a capturer among events: there is nothing in it to handle.
@@ -35,6 +31,7 @@ mod tests {
     use keylane_core::publish::SourceId;
 
     use super::*;
+    use bytes::Bytes;
 
     fn record(key: &'static str, order: Option<OrderHash>, by_keylane: bool) -> RawRecord {
         let mut header = Header::plain(RecordKind::Change, Epoch(1), Position::ZERO);
@@ -66,12 +63,12 @@ mod tests {
     #[test]
     fn anybody_elses_record_goes_by_its_key() {
         let record = record("a", None, false);
-        assert_eq!(order_of(&record), record.key);
+        assert_eq!(order_of(&record), Some(OrderHash::of(b"a")));
         let broken = RawRecord {
             keylane: Some(Bytes::from_static(b"?")),
             ..record.clone()
         };
-        assert_eq!(order_of(&broken), record.key);
+        assert_eq!(order_of(&broken), order_of(&record));
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Whether a record may be begun, `since` the consumer began; without a rate nobody looks at the clock.
-    fn may_begin(&mut self, set: Option<(f64, u32)>, since: impl FnOnce() -> Duration) -> bool {
+    pub(super) fn may_begin(
+        &mut self,
+        set: Option<(f64, u32)>,
+        since: impl FnOnce() -> Duration,
+    ) -> bool {
         self.until = None;
         if set.is_none() {
             (self.set, self.bucket) = (None, None);
@@ -66,12 +70,13 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
-    /// Whether one more may be begun.
-    pub(super) fn may_begin(&mut self) -> bool {
+    /// Handlers in progress at most, of which none begins while the consumer pauses; and the rate.
+    pub(super) fn limits(&self) -> (usize, Option<(f64, u32)>) {
         let stats = &self.settings.stats;
-        self.work.count() < self.concurrency()
-            && !stats.is_paused()
-            && self.pace.may_begin(stats.rate(), || self.began.elapsed())
+        match stats.is_paused() {
+            true => (0, None),
+            false => (self.concurrency(), stats.rate()),
+        }
     }
 }
 

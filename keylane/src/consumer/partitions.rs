@@ -44,7 +44,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             }
             GroupNews::Lost(partitions) => {
                 for partition in &partitions {
-                    self.work.drop_partition(partition);
+                    self.work.drop_partition(self.dispatch.number(partition));
                 }
                 // It speaks of what another may have by now.
                 self.committing = None;
@@ -61,6 +61,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             self.consumer
                 .assign(&partition, completed.frontier())
                 .await?;
+            self.work.drop_partition(self.dispatch.number(&partition));
             self.dispatch.assign(&partition, completed);
             if let (Some(lanes), Some(part)) = (&mut self.lanes, part.lanes) {
                 lanes.take(partition, part);
@@ -86,7 +87,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
         let mut last = Vec::new();
         for partition in &leaving.partitions {
-            self.work.drop_partition(partition);
+            self.work.drop_partition(self.dispatch.number(partition));
             last.extend(self.progress_of(partition).map(|(progress, _)| progress));
         }
         self.last_commit = Some(self.last_word(last));

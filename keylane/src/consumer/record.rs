@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keylane_core::model::Offset;
+use keylane_core::model::{Offset, OrderHash};
 
 /// A record of a topic. Cheap to clone: what it holds is shared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Record {
     /// How often it was tried before by this process.
     pub attempts: u32,
     /// What it is ordered by.
-    pub(super) order: Option<Bytes>,
+    pub(super) order: Option<OrderHash>,
 }
 
 impl Record {

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keylane_core::apply::ApplyError;
-use keylane_core::consume::{Batch, Completed, Dispatch, Given, HotKeys, KeepOrder};
+use keylane_core::consume::{Completed, Dispatch, Given, HotKeys};
 use keylane_core::model::{Offset, TopicPartition};
 use keylane_core::publish::{
     GroupAnswer, GroupMember, GroupNews, Log, LogConsumer, LogError, LogErrorKind, Membership,
     RawRecord,
 };
+use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use super::dead_letter::DeadLetters;
 use super::error::ConsumerError;
 use super::lanes::{Lanes, Part};
-use super::order::{is_beginning, order_of};
 use super::pace::Pace;
 use super::partitions::Leaving;
 use super::record::Record;
@@ -30,23 +30,10 @@ use crate::twins::Twins;
 
 /// How long a fetch waits for the first record.
 const FETCH_WAIT: Duration = Duration::from_millis(200);
-/// A partition is fetched again when this part of its share is free (hysteresis).
-const FREE_PART: usize = 4;
-/// The smallest share of a partition.
-const SHARE_MIN: usize = 16 * 1024;
-/// Taken of a partition at a time, so that what is on its way from the client to the queues is little.
-const TAKEN_AT_ONCE: usize = 32 * 1024;
-/// What a record takes here beside its bytes: its place in a queue, which grows by doubling, and what its shared parts are counted by.
-const BESIDE_BYTES: usize = 320;
-/// Records that pause after a failure do not count as load, but their memory does: at most so many shares.
-const PAUSING_SHARES: usize = 4;
-/// Of a partition that has so many keys whose next record may be handled at once no more is taken in: what waits here would only leave the processor's caches before its turn comes. The client
-/// goes on fetching, in its own queue.
-const READY_ENOUGH: usize = 64;
 /// Handlers that begin before it is looked which of them have ended: of those that end at once few are in memory at a time.
 const BEGUN_AT_ONCE: usize = 128;
 /// The pauses between attempts while the log is away.
-const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+pub(super) const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// See [`Consumer::run`]. `begin` makes one attempt.
 pub(super) async fn run<A>(
@@ -118,7 +105,7 @@ where
     };
     let member = log.join(&settings.group, &settings.topics).await?;
     let consumer = log
-        .consumer(&settings.group.name, settings.buffer_bytes / 2)
+        .consumer(&settings.group.name, settings.client_bytes())
         .await?;
     let mut road = Road {
         settings,
@@ -141,6 +128,7 @@ where
         began: Instant::now(),
         committed_at: Instant::now(),
         away_until: None,
+        fenced: Vec::new(),
     };
     let ended = road.go(stop, begin).await;
     settings.stats.set_member(false);
@@ -200,6 +188,8 @@ pub(super) struct Road<'s, A> {
     pub(super) committed_at: Instant,
     /// Nothing is fetched before, because the log was away.
     pub(super) away_until: Option<Instant>,
+    /// Partitions in which another owner was found, until that is looked into.
+    pub(super) fenced: Vec<TopicPartition>,
 }
 
 /// What came.
@@ -235,18 +225,19 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             self.ask_about_suspects();
             let mut begun = 0;
             match draining {
-                None => begun = self.begin(begin),
+                None => {
+                    if self.work.count() < self.concurrency() {
+                        // There is too little to do: what came is taken in before anything is waited for.
+                        let room = self.room();
+                        if !room.is_empty() {
+                            let fetched = self.consumer.fetch(&room, Duration::ZERO).await;
+                            self.fetched(fetched)?;
+                        }
+                    }
+                    begun = self.begin(begin)?;
+                }
                 Some(until) if self.work.count() == 0 || Instant::now() >= until => return Ok(()),
                 Some(_) => {}
-            }
-            if draining.is_none() && self.work.count() < self.concurrency() {
-                // There is too little to do: what came is taken in before anything is waited for.
-                let room = self.room();
-                if !room.is_empty() {
-                    let fetched = self.consumer.fetch(&room, Duration::ZERO).await;
-                    self.fetched(fetched)?;
-                    begun = self.begin(begin);
-                }
             }
             let more = begun == BEGUN_AT_ONCE;
             match self.event(stop, draining.is_none(), next_ms, more).await {
@@ -272,10 +263,14 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 }
                 Event::Ended(ended) => {
                     let begin = draining.is_none().then_some(begin);
-                    self.settle_burst(ended, begin).await?;
+                    self.settle_burst(ended, begin)?;
                 }
                 Event::Fetched(fetched) => self.fetched(fetched)?,
                 Event::Time => {}
+            }
+            if !self.fenced.is_empty() {
+                let fenced = std::mem::take(&mut self.fenced);
+                self.suspect(fenced).await?;
             }
             if self.committed_at.elapsed() >= self.settings.commit_interval {
                 self.commit();
@@ -320,140 +315,49 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
         }
     }
 
-    /// Hands records out, as many as may be in progress, [`BEGUN_AT_ONCE`] at most. Returns how many handlers began.
-    pub(super) fn begin(&mut self, begin: &impl Fn(Todo) -> A) -> usize {
+    /// Hands records out, as many as may be in progress, [`BEGUN_AT_ONCE`] at most; what ends at once is settled at once. Returns how many handlers began.
+    pub(super) fn begin(&mut self, begin: &impl Fn(Todo) -> A) -> Result<usize, ConsumerError> {
+        let (concurrency, rate) = self.limits();
         let mut count = 0;
-        while count < BEGUN_AT_ONCE && self.may_begin() {
-            let batch = self.settings.batch;
-            let given = self
-                .dispatch
-                .take_batch(batch, |one, next| one.key == next.key);
-            let Some(todo) = self.todo(given) else {
+        while count < BEGUN_AT_ONCE
+            && self.work.count() < concurrency
+            && self.pace.may_begin(rate, || self.began.elapsed())
+        {
+            let Some(todo) = self.todo() else {
                 break;
             };
             self.pace.begun(todo.records.len());
-            self.work.handle(todo, begin);
+            if let Some(ended) = self.work.handle(todo, begin) {
+                self.settle(ended)?;
+            }
             count += 1;
         }
-        count
+        Ok(count)
     }
 
     /// What one handler gets.
-    fn todo(&self, given: Vec<Given<Record>>) -> Option<Todo> {
-        let first = &given.first()?.record;
-        let partition = TopicPartition::new(first.topic.clone(), first.partition);
-        let mut task = Task {
-            tickets: Vec::with_capacity(given.len()),
-            attempts: 0,
-            moves: Vec::new(),
+    fn todo(&mut self) -> Option<Todo> {
+        let mut todo = Todo {
+            task: Task {
+                tickets: SmallVec::new(),
+                attempts: 0,
+                moves: Vec::new(),
+            },
+            records: SmallVec::new(),
         };
-        let mut records = Vec::with_capacity(given.len());
-        for Given {
-            ticket,
-            mut record,
-            attempts,
-        } in given
-        {
-            record.attempts = attempts;
-            task.attempts = attempts;
-            task.tickets.push(ticket);
-            if let Some(lanes) = &self.lanes {
-                lanes.add_step(&mut task.moves, &partition, &record);
+        let lanes = self.lanes.as_ref();
+        let give = |mut given: Given<Record>| {
+            given.record.attempts = given.attempts;
+            todo.task.attempts = given.attempts;
+            todo.task.tickets.push(given.ticket);
+            if let Some(lanes) = lanes {
+                lanes.add_step(&mut todo.task.moves, &given.record);
             }
-            records.push(record);
-        }
-        Some(Todo {
-            partition,
-            task,
-            records,
-        })
-    }
-
-    /// Partitions with room, and how many bytes they have room for.
-    fn room(&self) -> Vec<(TopicPartition, usize)> {
-        if self.away_until.is_some_and(|until| Instant::now() < until) {
-            return Vec::new();
-        }
-        let states = self.dispatch.partitions();
-        let share = (self.settings.buffer_bytes / 2 / states.len().max(1)).max(SHARE_MIN);
-        let leaving = self.leaving.as_ref().map_or(&[][..], |it| &it.partitions);
-        let enough = match self.settings.batch {
-            Batch::Single => READY_ENOUGH,
-            Batch::OfDistinctKeys(most) => READY_ENOUGH.max(4 * most),
-            // A batch is as long as its key's queue.
-            Batch::OfOneKey(_) => usize::MAX,
+            todo.records.push(given.record);
         };
-        states
-            .into_iter()
-            .filter(|state| state.held_bytes < PAUSING_SHARES * share)
-            .filter(|state| !leaving.contains(&state.partition))
-            .filter(|state| state.ready < enough)
-            .map(|state| (state.partition, share.saturating_sub(state.load_bytes)))
-            .filter(|(_, free)| *free >= share / FREE_PART)
-            .map(|(partition, free)| (partition, free.min(TAKEN_AT_ONCE)))
-            .collect()
-    }
-
-    fn fetched(
-        &mut self,
-        fetched: Result<Vec<(TopicPartition, Vec<RawRecord>)>, LogError>,
-    ) -> Result<(), ConsumerError> {
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
-            Err(error) if error.kind == LogErrorKind::OutOfRange => {
-                return Err(ConsumerError::Gap(error.message));
-            }
-            Err(error) if error.kind.away().is_some() => {
-                self.away_until = Some(Instant::now() + AWAY.0);
-                self.settings.stats.troubled(&error.message);
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        if !fetched.is_empty() {
-            self.away_until = None;
-            self.settings.stats.troubled("");
-        }
-        for (partition, records) in fetched {
-            for raw in records {
-                if is_beginning(&raw) {
-                    self.dispatch.pass(&partition, raw.offset);
-                    continue;
-                }
-                let size_bytes = raw.size_bytes() + BESIDE_BYTES;
-                let record = Record {
-                    order: order_of(&raw),
-                    topic: partition.topic.clone(),
-                    partition: partition.partition,
-                    offset: raw.offset,
-                    key: raw.key,
-                    value: raw.value,
-                    headers: raw.headers,
-                    timestamp_ms: raw.timestamp_ms,
-                    attempts: 0,
-                };
-                if let (KeepOrder::Key, Some(key)) = (self.settings.order, &record.key) {
-                    self.hot.note(key);
-                }
-                let key = match &self.lanes {
-                    None => Some(record.order.clone()),
-                    Some(lanes) => lanes.place(&partition, &record).map(Some),
-                };
-                let new = match key {
-                    Some(key) => self
-                        .dispatch
-                        .offer(&partition, raw.offset, key, size_bytes, record),
-                    None => {
-                        self.dispatch.pass(&partition, raw.offset);
-                        false
-                    }
-                };
-                if !new {
-                    self.settings.stats.replays_skipped.add(1);
-                }
-            }
-        }
-        Ok(())
+        let joins = |one: &Record, next: &Record| one.key == next.key;
+        let count = self.dispatch.take_batch(self.settings.batch, joins, give);
+        (count > 0).then_some(todo)
     }
 
     fn tell(&self) {

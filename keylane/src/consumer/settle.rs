@@ -1,10 +1,8 @@
 //! What becomes of a record whose handler has ended: done, again after a pause, to the dead letters, passed over, or the end of it all.
 
-use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use keylane_core::model::TopicPartition;
 use keylane_core::publish::{Log, LogError, NewRecord};
 use rand::Rng as _;
 
@@ -21,33 +19,33 @@ const HINDERED_PAUSE: Duration = Duration::from_millis(500);
 
 impl<A: Future<Output = Ended>> Road<'_, A> {
     /// What has ended, and what else has by now; and what begins in its place (unless nothing more is to begin), if that ends at once.
-    pub(super) async fn settle_burst(
+    pub(super) fn settle_burst(
         &mut self,
         first: Ended,
         begin: Option<&impl Fn(Todo) -> A>,
     ) -> Result<(), ConsumerError> {
-        let mut fenced = Vec::new();
-        self.settle(first, &mut fenced)?;
-        for _ in 1..BURST {
-            let work = &mut self.work;
-            let next = poll_fn(|context| match work.poll(context) {
-                Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending => Poll::Ready(None),
-            });
-            match (next.await, begin) {
-                (Some(ended), _) => self.settle(ended, &mut fenced)?,
-                (None, Some(begin)) if fenced.is_empty() && self.begin(begin) > 0 => {}
-                (None, _) => break,
+        self.settle(first)?;
+        let mut settled = 1;
+        while settled < BURST && self.fenced.is_empty() {
+            // Only a look: before anything is waited for, it is asked whom to wake.
+            let next = self.work.poll(&mut Context::from_waker(Waker::noop()));
+            let more = match (next, begin) {
+                (Poll::Ready(ended), _) => {
+                    self.settle(ended)?;
+                    1
+                }
+                (Poll::Pending, Some(begin)) => self.begin(begin)?,
+                (Poll::Pending, None) => 0,
+            };
+            if more == 0 {
+                break;
             }
+            settled += more;
         }
-        self.suspect(fenced).await
+        Ok(())
     }
 
-    fn settle(
-        &mut self,
-        ended: Ended,
-        fenced: &mut Vec<TopicPartition>,
-    ) -> Result<(), ConsumerError> {
+    pub(super) fn settle(&mut self, ended: Ended) -> Result<(), ConsumerError> {
         let Ended { task, how } = ended;
         let stats = &self.settings.stats;
         let error = match how {
@@ -68,7 +66,8 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 return Ok(());
             }
             How::Fenced => {
-                fenced.extend(task.moves.into_iter().map(|step| step.partition));
+                let partitions = task.moves.into_iter().map(|step| step.partition);
+                self.fenced.extend(partitions);
                 return Ok(());
             }
             How::Broken(error) => return Err(error),
@@ -157,7 +156,6 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 });
             }
         };
-        let partition = TopicPartition::new(record.topic.clone(), record.partition);
         let store = self.lanes.as_ref().map(|lanes| lanes.store.clone());
         let (log, tickets) = (self.log.clone(), task.tickets.clone());
         let burying = async move {
@@ -176,7 +174,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             };
             Ended { task, how }
         };
-        self.work.bury(&partition, &tickets, Box::pin(burying));
+        self.work.bury(&tickets, Box::pin(burying));
         Ok(())
     }
 }

@@ -140,7 +140,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             }
             tracing::info!(group = self.settings.group.name, %partition, "another process has taken it over: the group is asked");
             self.settings.stats.fenced.add(1);
-            self.work.drop_partition(&partition);
+            self.work.drop_partition(self.dispatch.number(&partition));
             self.dispatch.revoke(&partition);
             self.consumer.unassign(&partition).await?;
             self.kept.remove(&partition);

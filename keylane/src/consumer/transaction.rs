@@ -49,7 +49,7 @@ where
     H: AsyncFn(Record, &Transaction) -> Result<(), E>,
     E: Display,
 {
-    let Todo { task, records, .. } = todo;
+    let Todo { task, records } = todo;
     let how = match open(store, &task.moves).await {
         Err(how) => how,
         Ok(transaction) => {
@@ -73,12 +73,16 @@ where
     H: AsyncFn(Vec<Record>, &Transaction) -> Result<(), E>,
     E: Display,
 {
-    let Todo { task, records, .. } = todo;
+    let Todo { task, records } = todo;
     let how = match open(store, &task.moves).await {
         Err(how) => how,
         Ok(transaction) => {
             let began = Instant::now();
-            let handled = call(async { handler(records, &transaction).await }, longest).await;
+            let handled = call(
+                async { handler(records.into_vec(), &transaction).await },
+                longest,
+            )
+            .await;
             close(store, transaction.0, &task.moves, began, handled).await
         }
     };

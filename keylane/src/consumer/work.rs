@@ -1,16 +1,16 @@
 //! Handlers in progress, by partition: with its partition given up, a handler that does not end in time is dropped.
 
 use std::fmt::Display;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, Stream as _};
 use keylane_core::consume::Ticket;
-use keylane_core::model::TopicPartition;
 use keylane_core::publish::LogError;
+use smallvec::SmallVec;
 
 use super::error::ConsumerError;
 use super::record::Record;
@@ -18,16 +18,15 @@ use crate::postgres::consume::LaneMove;
 
 /// What is given to a handler.
 pub(super) struct Todo {
-    pub partition: TopicPartition,
     pub task: Task,
     /// As many as tickets, in their order.
-    pub records: Vec<Record>,
+    pub records: SmallVec<[Record; 1]>,
 }
 
 /// Whose work it is.
 pub(super) struct Task {
     /// One for each record.
-    pub tickets: Vec<Ticket>,
+    pub tickets: SmallVec<[Ticket; 1]>,
     /// How often the record was tried before; of several, none was.
     pub attempts: u32,
     /// The steps that the transaction makes, where progress is kept in one.
@@ -57,6 +56,12 @@ pub(super) enum How {
     Broken(ConsumerError),
 }
 
+impl How {
+    fn panicked() -> Self {
+        How::Failed("the handler panicked".to_owned())
+    }
+}
+
 /// How records are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
@@ -70,6 +75,8 @@ pub(super) enum Done {
 
 /// Of how many handlers the mean tells.
 const MEAN_OF: f64 = 100.0;
+/// Of handlers that end at once, the time of one in so many is taken, and counts for all.
+const TIMED_ONE_IN: u32 = 16;
 
 type Burying = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
@@ -78,50 +85,66 @@ const STREAK_MAX: u32 = 64;
 
 /// All that is in progress. `F` is one attempt.
 pub(super) struct Work<F> {
-    /// By the numbers that tickets have.
-    parts: Vec<Option<Part<F>>>,
+    /// By the numbers that partitions have.
+    parts: Vec<Part<F>>,
     /// The partition that is asked first, and how many results in a row it gave.
     turn: usize,
     streak: u32,
     count: usize,
+    /// Where the next handler begins.
+    place: Option<Place<F>>,
+    /// Handlers so far.
+    begun: u32,
     /// A moving mean.
     service_us: f64,
 }
 
+/// Where an attempt stays while it is in progress. Used again for the next one if it ends at once.
+type Place<F> = Pin<Box<Attempt<F>>>;
+
+pin_project_lite::pin_project! {
+    /// An attempt, and since when it is in progress.
+    struct Attempt<F> {
+        began: Option<Instant>,
+        #[pin]
+        attempt: Option<F>,
+    }
+}
+
+impl<F: Future<Output = Ended>> Future for Attempt<F> {
+    type Output = (Ended, Option<Duration>);
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(attempt) = this.attempt.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let ended = std::task::ready!(attempt.poll(context));
+        Poll::Ready((ended, this.began.map(|began| began.elapsed())))
+    }
+}
+
 struct Part<F> {
-    partition: TopicPartition,
-    handling: FuturesUnordered<Timed<F>>,
+    handling: FuturesUnordered<Place<F>>,
     burying: FuturesUnordered<Burying>,
 }
 
 impl<F: Future<Output = Ended>> Part<F> {
+    fn new() -> Self {
+        Part {
+            handling: FuturesUnordered::new(),
+            burying: FuturesUnordered::new(),
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Ended, Option<Duration>)> {
-        if let Poll::Ready(Some((ended, took))) = Pin::new(&mut self.handling).poll_next(context) {
-            return Poll::Ready((ended, Some(took)));
+        if let Poll::Ready(Some(ended)) = Pin::new(&mut self.handling).poll_next(context) {
+            return Poll::Ready(ended);
         }
         match Pin::new(&mut self.burying).poll_next(context) {
             Poll::Ready(Some(ended)) => Poll::Ready((ended, None)),
             _ => Poll::Pending,
         }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// An attempt, and since when it is in progress.
-    struct Timed<F> {
-        began: Instant,
-        #[pin]
-        attempt: F,
-    }
-}
-
-impl<F: Future<Output = Ended>> Future for Timed<F> {
-    type Output = (Ended, Duration);
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let ended = std::task::ready!(this.attempt.poll(context));
-        Poll::Ready((ended, this.began.elapsed()))
     }
 }
 
@@ -132,6 +155,8 @@ impl<F: Future<Output = Ended>> Work<F> {
             turn: 0,
             streak: 0,
             count: 0,
+            place: None,
+            begun: 0,
             service_us: 0.0,
         }
     }
@@ -146,47 +171,61 @@ impl<F: Future<Output = Ended>> Work<F> {
         self.count
     }
 
-    pub(super) fn handle(&mut self, todo: Todo, begin: &impl Fn(Todo) -> F) {
-        let Some(part) = self.part(&todo.partition, &todo.task.tickets) else {
-            return;
-        };
-        part.handling.push(Timed {
-            began: Instant::now(),
-            attempt: begin(todo),
+    /// Begins an attempt. One that ends at once is told at once, and was never in progress.
+    pub(super) fn handle(&mut self, todo: Todo, begin: &impl Fn(Todo) -> F) -> Option<Ended> {
+        let number = todo.task.tickets.first()?.part();
+        let began = self.begun.is_multiple_of(TIMED_ONE_IN).then(Instant::now);
+        self.begun = self.begun.wrapping_add(1);
+        let mut place = self.place.take().unwrap_or_else(|| {
+            Box::pin(Attempt {
+                began: None,
+                attempt: None,
+            })
         });
-        self.count += 1;
+        let mut this = place.as_mut().project();
+        *this.began = began;
+        this.attempt.set(Some(begin(todo)));
+        // Whoever has to wait is asked again where it is in progress, and says then whom to wake.
+        let polled = place.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready((ended, took)) = polled else {
+            place
+                .as_mut()
+                .project()
+                .began
+                .get_or_insert_with(Instant::now);
+            self.part(number)?.handling.push(place);
+            self.count += 1;
+            return None;
+        };
+        place.as_mut().project().attempt.set(None);
+        self.place = Some(place);
+        if let Some(took) = took {
+            self.note(took, TIMED_ONE_IN);
+        }
+        Some(ended)
     }
 
-    pub(super) fn bury(
-        &mut self,
-        partition: &TopicPartition,
-        tickets: &[Ticket],
-        burying: Burying,
-    ) {
-        if let Some(part) = self.part(partition, tickets) {
+    pub(super) fn bury(&mut self, tickets: &[Ticket], burying: Burying) {
+        let part = tickets.first().and_then(|it| self.part(it.part()));
+        if let Some(part) = part {
             part.burying.push(burying);
             self.count += 1;
         }
     }
 
-    /// Drops what is in progress there.
-    pub(super) fn drop_partition(&mut self, partition: &TopicPartition) {
-        let is_its = |part: &Option<Part<F>>| {
-            part.as_ref()
-                .is_some_and(|part| part.partition == *partition)
-        };
-        for place in self.parts.iter_mut().filter(|part| is_its(part)) {
-            if let Some(part) = place.take() {
-                self.count -= part.handling.len() + part.burying.len();
-            }
+    /// Drops what is in progress in the partition of this number, before another gets it.
+    pub(super) fn drop_partition(&mut self, number: Option<usize>) {
+        if let Some(part) = number.and_then(|number| self.parts.get_mut(number)) {
+            let part = std::mem::replace(part, Part::new());
+            self.count -= part.handling.len() + part.burying.len();
         }
     }
 
     /// The longest that a handler is in progress.
     pub(super) fn oldest(&self) -> Duration {
-        let parts = self.parts.iter().flatten();
+        let parts = self.parts.iter();
         let began = parts.flat_map(|part| Pin::new(&part.handling).iter_pin_ref());
-        let began = began.map(|timed| timed.began).min();
+        let began = began.filter_map(|place| place.began).min();
         began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
@@ -199,12 +238,14 @@ impl<F: Future<Output = Ended>> Work<F> {
             if self.turn >= self.parts.len() {
                 self.turn = 0;
             }
-            let part = self.parts.get_mut(self.turn).and_then(Option::as_mut);
+            let part = self.parts.get_mut(self.turn);
             let ended = part.map_or(Poll::Pending, |part| part.poll(context));
             if let Poll::Ready((ended, took)) = ended {
                 self.streak += 1;
                 self.count -= 1;
-                self.note(took);
+                if let Some(took) = took {
+                    self.note(took, 1);
+                }
                 return Poll::Ready(ended);
             }
             (self.turn, self.streak) = (self.turn + 1, 0);
@@ -212,50 +253,44 @@ impl<F: Future<Output = Ended>> Work<F> {
         Poll::Pending
     }
 
-    fn note(&mut self, took: Option<Duration>) {
-        let Some(took) = took else { return };
+    /// A handler took so long, and counts for so many.
+    fn note(&mut self, took: Duration, count: u32) {
         let took_us = took.as_secs_f64() * 1e6;
+        let part = (f64::from(count) / MEAN_OF).min(1.0);
         self.service_us = match self.service_us {
             0.0 => took_us,
-            mean => mean + (took_us - mean) / MEAN_OF,
+            mean => mean + (took_us - mean) * part,
         };
     }
 
-    /// The place of these tickets' partition; none without a ticket.
-    fn part(&mut self, partition: &TopicPartition, tickets: &[Ticket]) -> Option<&mut Part<F>> {
-        let number = tickets.first()?.part();
+    fn part(&mut self, number: usize) -> Option<&mut Part<F>> {
         if number >= self.parts.len() {
-            self.parts.resize_with(number + 1, || None);
+            self.parts.resize_with(number + 1, Part::new);
         }
-        let place = self.parts.get_mut(number)?;
-        // The number may have been another partition's, of which nothing is in progress any more.
-        let is_its = place
-            .as_ref()
-            .is_some_and(|part| part.partition == *partition);
-        if !is_its {
-            if let Some(former) = place.take() {
-                self.count -= former.handling.len() + former.burying.len();
-            }
-            *place = Some(Part {
-                partition: partition.clone(),
-                handling: FuturesUnordered::new(),
-                burying: FuturesUnordered::new(),
-            });
-        }
-        place.as_mut()
+        self.parts.get_mut(number)
     }
 }
 
 /// One attempt.
-pub(super) async fn attempt<H, F, E>(handler: &H, todo: Todo, longest: Option<Duration>) -> Ended
+pub(super) fn attempt<H, F, E>(
+    handler: &H,
+    todo: Todo,
+    longest: Option<Duration>,
+) -> impl Future<Output = Ended>
 where
-    H: Fn(Vec<Record>) -> F,
+    H: Fn(SmallVec<[Record; 1]>) -> F,
     F: Future<Output = Result<(), E>>,
     E: Display,
 {
-    let Todo { task, records, .. } = todo;
-    let how = call(async { handler(records).await }, longest).await;
-    Ended { task, how }
+    let Todo { task, records } = todo;
+    let handling = catch_unwind(AssertUnwindSafe(|| handler(records)));
+    async move {
+        let how = match handling {
+            Ok(handling) => call(handling, longest).await,
+            Err(_) => How::panicked(),
+        };
+        Ended { task, how }
+    }
 }
 
 /// A handler's call: done, failed (a panic is a failure), or dropped because it took too long.
@@ -272,12 +307,12 @@ pub(super) async fn call<E: Display>(
         None => How::TimedOut,
         Some(Ok(Ok(()))) => How::Done(Done::Handled),
         Some(Ok(Err(error))) => How::Failed(error.to_string()),
-        Some(Err(_)) => How::Failed("the handler panicked".to_owned()),
+        Some(Err(_)) => How::panicked(),
     }
 }
 
 /// Where no batches are asked for, records come one by one.
-pub(super) fn only(records: Vec<Record>) -> Record {
+pub(super) fn only(records: SmallVec<[Record; 1]>) -> Record {
     let mut records = records.into_iter();
     records.next().expect("each attempt has a record")
 }

@@ -3,21 +3,25 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use bytes::Bytes;
+use foldhash::fast::RandomState;
 
 use crate::consume::completed::Completed;
-use crate::model::{Offset, TopicPartition};
+use crate::model::{Offset, OrderHash, TopicPartition};
 
 use super::{Given, KeepOrder, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Part<T> {
     pub(super) partition: TopicPartition,
+    /// Where it is among all parts.
+    number: usize,
+    /// What no other has had.
+    pub(super) assignment: u64,
     pub(super) completed: Completed,
     pub(super) queues: Vec<Queue<T>>,
     /// Places of `queues` that are free.
     pub(super) free: Vec<usize>,
-    pub(super) by_key: HashMap<Option<Bytes>, usize>,
+    by_order: HashMap<Option<OrderHash>, usize, RandomState>,
     /// Queues whose head is free, in turn: it is the first of its key, or waited for another attempt.
     line: VecDeque<usize>,
     /// Queues whose head is free because the record before it is done, by the head's offset. These come before younger ones in the line: a key that many records are of would else get one turn in as
@@ -34,7 +38,7 @@ pub(super) struct Part<T> {
 
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    pub(super) key: Option<Bytes>,
+    order: Option<OrderHash>,
     pub(super) entries: VecDeque<Entry<T>>,
     pub(super) standing: Standing,
     /// So many of the first are being worked on.
@@ -55,7 +59,7 @@ pub(super) struct Entry<T> {
     pub(super) offset: Offset,
     pub(super) size_bytes: usize,
     pub(super) attempts: u32,
-    /// It is worked on alone: it was in a batch that failed.
+    /// It was in a batch that failed.
     pub(super) alone: bool,
     pub(super) record: T,
 }
@@ -71,15 +75,29 @@ pub(super) enum Back {
     Apart,
 }
 
+impl<T> Entry<T> {
+    /// Whether it is worked on alone: it failed before, in a batch or by itself.
+    fn is_alone(&self) -> bool {
+        self.alone || self.attempts > 0
+    }
+}
+
 impl<T> Part<T> {
     /// From what is done there.
-    pub(super) fn new(partition: TopicPartition, completed: Completed) -> Self {
+    pub(super) fn new(
+        partition: TopicPartition,
+        number: usize,
+        assignment: u64,
+        completed: Completed,
+    ) -> Self {
         Part {
             partition,
+            number,
+            assignment,
             completed,
             queues: Vec::new(),
             free: Vec::new(),
-            by_key: HashMap::new(),
+            by_order: HashMap::default(),
             line: VecDeque::new(),
             follow: BinaryHeap::new(),
             in_line: false,
@@ -91,29 +109,29 @@ impl<T> Part<T> {
         }
     }
 
-    pub(super) fn queue_for(&mut self, order: KeepOrder, key: Option<Bytes>) -> usize {
-        let key = match order {
-            KeepOrder::Key => key,
+    pub(super) fn queue_for(&mut self, keep: KeepOrder, order: Option<OrderHash>) -> usize {
+        let order = match keep {
+            KeepOrder::Key => order,
             KeepOrder::Partition => None,
             KeepOrder::Unordered => return self.new_queue(None),
         };
-        if let Some(queue) = self.by_key.get(&key) {
+        if let Some(queue) = self.by_order.get(&order) {
             return *queue;
         }
-        let queue = self.new_queue(key.clone());
-        self.by_key.insert(key, queue);
+        let queue = self.new_queue(order);
+        self.by_order.insert(order, queue);
         queue
     }
 
-    fn new_queue(&mut self, key: Option<Bytes>) -> usize {
+    fn new_queue(&mut self, order: Option<OrderHash>) -> usize {
         if let Some(free) = self.free.pop() {
             if let Some(queue) = self.queues.get_mut(free) {
-                queue.key = key;
+                queue.order = order;
             }
             return free;
         }
         self.queues.push(Queue {
-            key,
+            order,
             entries: VecDeque::new(),
             standing: Standing::Free,
             taken: 0,
@@ -168,75 +186,77 @@ impl<T> Part<T> {
     }
 
     /// Heads of queues in line, each of another queue; one that is to be alone comes alone.
-    pub(super) fn take_of_several(&mut self, number: usize, most: usize) -> Vec<Given<T>>
+    pub(super) fn take_of_several(&mut self, most: usize, mut give: impl FnMut(Given<T>)) -> usize
     where
         T: Clone,
     {
-        let mut given = Vec::new();
-        while given.len() < most.max(1)
+        let mut taken = 0;
+        while taken < most.max(1)
             && let Some(queue) = self.turn()
         {
             let head = self.queues.get(queue).and_then(|it| it.entries.front());
-            let alone = head.is_some_and(|head| head.alone || head.attempts > 0);
-            if alone && !given.is_empty() {
+            let alone = head.is_some_and(Entry::is_alone);
+            if alone && taken > 0 {
                 break;
             }
-            given.extend(self.take_of_one(number, 1, |_, _| false));
+            taken += self.take_of_one(1, |_, _| false, &mut give);
             if alone {
                 break;
             }
         }
-        given
+        taken
     }
 
     /// The head of the first queue in line, and what joins it.
     pub(super) fn take_of_one(
         &mut self,
-        number: usize,
         most: usize,
         joins: impl Fn(&T, &T) -> bool,
-    ) -> Vec<Given<T>>
+        mut give: impl FnMut(Given<T>),
+    ) -> usize
     where
         T: Clone,
     {
-        let queue = self.take_turn();
-        let Some((queue, it)) = queue.and_then(|queue| Some((queue, self.queues.get_mut(queue)?)))
-        else {
-            return Vec::new();
+        let Some(number) = self.take_turn() else {
+            return 0;
         };
-        let mut given: Vec<Given<T>> = Vec::new();
-        for entry in it.entries.iter().take(most.max(1)) {
-            let alone = entry.alone || entry.attempts > 0;
-            if let Some(last) = given.last()
-                && (alone || last.attempts > 0 || !joins(&last.record, &entry.record))
+        let Some(queue) = self.queues.get_mut(number) else {
+            return 0;
+        };
+        let mut last: Option<&Entry<T>> = None;
+        let mut taken = 0;
+        for entry in queue.entries.iter().take(most.max(1)) {
+            if let Some(last) = last
+                && (last.is_alone() || entry.is_alone() || !joins(&last.record, &entry.record))
             {
                 break;
             }
-            given.push(Given {
+            give(Given {
                 ticket: Ticket {
-                    part: number,
-                    queue,
+                    part: self.number as u32,
+                    queue: number as u32,
+                    assignment: self.assignment,
                     offset: entry.offset,
                 },
                 record: entry.record.clone(),
                 attempts: entry.attempts,
             });
-            if alone {
-                break;
-            }
+            last = Some(entry);
+            taken += 1;
         }
-        if !given.is_empty() {
-            it.standing = Standing::Working;
-            it.taken = given.len();
-            self.working += given.len();
+        if taken > 0 {
+            queue.standing = Standing::Working;
+            queue.taken = taken;
+            self.working += taken;
         }
-        given
+        taken
     }
 
     /// Gives one record of a ticket back undone. Returns whether it was the last of its queue that was worked on; `None` if the ticket is worth nothing.
     pub(super) fn give_back(&mut self, ticket: Ticket, back: Back) -> Option<bool> {
-        let queue = self.queues.get_mut(ticket.queue)?;
-        if queue.standing != Standing::Working || queue.taken == 0 {
+        let queue = self.queues.get_mut(ticket.queue())?;
+        let is_its = self.assignment == ticket.assignment;
+        if !is_its || queue.standing != Standing::Working || queue.taken == 0 {
             return None;
         }
         let place = queue
@@ -255,7 +275,7 @@ impl<T> Part<T> {
         }
         if back == Back::Apart {
             queue.standing = Standing::Free;
-            self.line.push_back(ticket.queue);
+            self.line.push_back(ticket.queue());
         } else {
             queue.standing = Standing::Pausing;
             let head_bytes = queue.entries.front().map_or(0, |head| head.size_bytes);
@@ -276,10 +296,9 @@ impl<T> Part<T> {
         }
         queue.standing = Standing::Free;
         let Some(next) = queue.entries.front() else {
-            let key = queue.key.take();
             // Of an unordered one there is no entry, or another's.
-            if self.by_key.get(&key) == Some(&number) {
-                self.by_key.remove(&key);
+            if self.by_order.get(&queue.order) == Some(&number) {
+                self.by_order.remove(&queue.order);
             }
             self.free.push(number);
             return Some(entry);

@@ -23,8 +23,14 @@ fn offer(
     key: &'static str,
     record: &'static str,
 ) {
-    let key = (!key.is_empty()).then(|| Bytes::from_static(key.as_bytes()));
-    assert!(dispatch.offer(&partition(number), Offset(offset), key, 10, record));
+    let order = (!key.is_empty()).then(|| OrderHash::of(key.as_bytes()));
+    assert!(incoming(dispatch, number).offer(Offset(offset), order, 10, record));
+}
+
+fn incoming<T: Clone>(dispatch: &mut Dispatch<T>, number: u32) -> Incoming<'_, T> {
+    dispatch
+        .incoming(&partition(number))
+        .expect("a partition that is held")
 }
 
 fn take_all(dispatch: &mut Dispatch<&'static str>) -> Vec<Given<&'static str>> {
@@ -171,9 +177,10 @@ fn what_is_done_already_is_not_offered_again() {
     completed.done(Offset(1));
     let mut dispatch = Dispatch::new(KeepOrder::Key);
     dispatch.assign(&partition(0), completed);
-    assert!(dispatch.offer(&partition(0), Offset(0), None, 1, "0"));
-    assert!(!dispatch.offer(&partition(0), Offset(1), None, 1, "1"));
-    assert!(dispatch.offer(&partition(0), Offset(2), None, 1, "2"));
+    let mut incoming = incoming(&mut dispatch, 0);
+    assert!(incoming.offer(Offset(0), None, 1, "0"));
+    assert!(!incoming.offer(Offset(1), None, 1, "1"));
+    assert!(incoming.offer(Offset(2), None, 1, "2"));
 }
 
 #[test]
@@ -183,16 +190,18 @@ fn tickets_of_a_partition_that_was_given_up_are_worth_nothing() {
     let stale = dispatch.take().expect("a record");
     dispatch.revoke(&partition(0));
     assert_eq!(dispatch.working(), 0);
-    assert!(!dispatch.offer(&partition(0), Offset(1), None, 1, "late"));
+    assert!(dispatch.incoming(&partition(0)).is_none());
     dispatch.assign(&partition(0), Completed::from(Offset(0)));
     offer(&mut dispatch, 0, 0, "a", "a1 again");
     let fresh = dispatch.take().expect("a record");
+    assert_eq!(fresh.ticket.part(), stale.ticket.part());
     dispatch.done(stale.ticket);
     dispatch.again(stale.ticket, 0);
+    assert_eq!(dispatch.record(stale.ticket), None);
     assert_eq!(dispatch.working(), 1);
-    assert_eq!(dispatch.partitions()[1].frontier, Offset(0));
+    assert_eq!(dispatch.partitions()[0].frontier, Offset(0));
     dispatch.done(fresh.ticket);
-    assert_eq!(dispatch.partitions()[1].frontier, Offset(1));
+    assert_eq!(dispatch.partitions()[0].frontier, Offset(1));
     // A second time, it is nobody's.
     dispatch.done(fresh.ticket);
     assert_eq!(dispatch.working(), 0);
@@ -249,14 +258,9 @@ fn any_history_works_on_each_record_until_it_is_done_and_keeps_the_order() {
             let offset = next[number as usize];
             if offset < 40 && random(2) == 0 {
                 let key = random(4);
-                let bytes = (key > 0).then(|| Bytes::copy_from_slice(&key.to_be_bytes()));
-                dispatch.offer(
-                    &partition(number),
-                    Offset(offset),
-                    bytes,
-                    1,
-                    (number, offset, key),
-                );
+                let order = (key > 0).then(|| OrderHash::of(&key.to_be_bytes()));
+                let record = (number, offset, key);
+                incoming(&mut dispatch, number).offer(Offset(offset), order, 1, record);
                 next[number as usize] += 1;
             }
             if working.len() < 5 {
@@ -312,9 +316,9 @@ fn what_could_not_be_tried_waits_like_a_failure_but_counts_as_no_attempt() {
 #[test]
 fn records_that_are_known_to_be_done_move_the_frontier_and_are_not_given() {
     let mut dispatch = two(KeepOrder::Key);
-    dispatch.pass(&partition(0), Offset(0));
+    incoming(&mut dispatch, 0).pass(Offset(0));
     offer(&mut dispatch, 0, 1, "a", "a1");
-    dispatch.pass(&partition(0), Offset(2));
+    incoming(&mut dispatch, 0).pass(Offset(2));
     let frontier =
         |dispatch: &Dispatch<_>| dispatch.completed(&partition(0)).map(Completed::frontier);
     assert_eq!(frontier(&dispatch), Some(Offset(1)));
@@ -323,8 +327,10 @@ fn records_that_are_known_to_be_done_move_the_frontier_and_are_not_given() {
     assert_eq!(frontier(&dispatch), Some(Offset(3)));
 }
 
-fn batch(dispatch: &mut Dispatch<&'static str>, batch: Batch) -> Vec<Given<&'static str>> {
-    dispatch.take_batch(batch, |_, _| true)
+fn batch<T: Clone>(dispatch: &mut Dispatch<T>, batch: Batch) -> Vec<Given<T>> {
+    let mut given = Vec::new();
+    dispatch.take_batch(batch, |_, _| true, |one| given.push(one));
+    given
 }
 
 #[test]
@@ -409,7 +415,8 @@ fn records_of_two_keys_in_one_queue_are_no_batch_of_one_key() {
         offer(&mut dispatch, 0, offset, "", record);
     }
     let same = |one: &&str, other: &&str| one.as_bytes()[0] == other.as_bytes()[0];
-    let given = dispatch.take_batch(Batch::OfOneKey(5), same);
+    let mut given = Vec::new();
+    dispatch.take_batch(Batch::OfOneKey(5), same, |one| given.push(one));
     assert_eq!(names(&given), ["a1", "a2"]);
 }
 
@@ -418,7 +425,7 @@ fn records_of_two_keys_in_one_queue_are_no_batch_of_one_key() {
 fn any_history_of_batches_works_on_each_record_until_it_is_done_and_keeps_the_order() {
     let mut random = numbers(7);
     for round in 0..300_u64 {
-        let batch = match round % 3 {
+        let kind = match round % 3 {
             0 => Batch::OfOneKey(1 + random(4) as usize),
             1 => Batch::OfDistinctKeys(1 + random(4) as usize),
             _ => Batch::Single,
@@ -434,11 +441,11 @@ fn any_history_of_batches_works_on_each_record_until_it_is_done_and_keeps_the_or
             dispatch.tick(now_ms);
             if next < 60 && random(2) == 0 {
                 let key = random(5);
-                let bytes = Some(Bytes::copy_from_slice(&key.to_be_bytes()));
-                dispatch.offer(&partition(0), Offset(next), bytes, 1, (key, next));
+                let order = Some(OrderHash::of(&key.to_be_bytes()));
+                incoming(&mut dispatch, 0).offer(Offset(next), order, 1, (key, next));
                 next += 1;
             }
-            let given = dispatch.take_batch(batch, |_, _| true);
+            let given = batch(&mut dispatch, kind);
             if !given.is_empty() {
                 working.push(given);
             }
@@ -465,7 +472,7 @@ fn any_history_of_batches_works_on_each_record_until_it_is_done_and_keeps_the_or
         assert_eq!(ended.values().map(Vec::len).sum::<usize>(), 60);
         assert!(
             ended.values().all(|line| line.is_sorted()),
-            "{batch:?} {ended:?}"
+            "{kind:?} {ended:?}"
         );
         let states = dispatch.partitions();
         let left = states
