@@ -32,6 +32,8 @@ use crate::twins::Twins;
 const FETCH_WAIT: Duration = Duration::from_millis(200);
 /// Handlers that begin before it is looked which of them have ended: of those that end at once few are in memory at a time.
 const BEGUN_AT_ONCE: usize = 128;
+/// How often it is looked how far partitions are behind, for the length of their turns.
+const WEIGHED_EVERY: Duration = Duration::from_millis(200);
 /// The pauses between attempts while the log is away.
 pub(super) const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -126,6 +128,7 @@ where
         committing: None,
         kept: BTreeMap::new(),
         began: Instant::now(),
+        weighed_at: Instant::now(),
         committed_at: Instant::now(),
         away_until: None,
         fenced: Vec::new(),
@@ -185,6 +188,8 @@ pub(super) struct Road<'s, A> {
     /// What was committed last.
     pub(super) kept: BTreeMap<TopicPartition, (Offset, String)>,
     pub(super) began: Instant,
+    /// When it was looked how far partitions are behind.
+    weighed_at: Instant,
     pub(super) committed_at: Instant,
     /// Nothing is fetched before, because the log was away.
     pub(super) away_until: Option<Instant>,
@@ -271,6 +276,10 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             if !self.fenced.is_empty() {
                 let fenced = std::mem::take(&mut self.fenced);
                 self.suspect(fenced).await?;
+            }
+            if self.weighed_at.elapsed() >= WEIGHED_EVERY {
+                self.weighed_at = Instant::now();
+                self.dispatch.weigh(&self.consumer.ends());
             }
             if self.committed_at.elapsed() >= self.settings.commit_interval {
                 self.commit();

@@ -158,7 +158,7 @@ impl KafkaConsumer {
                 "fetch.max.bytes",
                 fetch_bytes.max(self.settings.record_bytes_max).to_string(),
             )
-            .set("fetch.queue.backoff.ms", "2")
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.error.backoff.ms", "100");
         if config.get(FETCH_WAIT).is_none() {
             config.set(FETCH_WAIT, FETCH_WAIT_MS);

@@ -3,6 +3,8 @@
 use super::*;
 use crate::consume::chance::numbers;
 
+mod turns;
+
 fn partition(number: u32) -> TopicPartition {
     TopicPartition::new("t", number)
 }
@@ -79,16 +81,6 @@ fn a_partitions_order_is_kept_whatever_the_keys_and_unordered_keeps_none() {
         }
         assert_eq!(take_all(&mut dispatch).len(), expected, "{order:?}");
     }
-}
-
-#[test]
-fn partitions_take_turns_however_much_one_of_them_holds() {
-    let mut dispatch = two(KeepOrder::Unordered);
-    for offset in 0..5 {
-        offer(&mut dispatch, 0, offset, "", "many");
-    }
-    offer(&mut dispatch, 1, 0, "", "few");
-    assert_eq!(names(&take_all(&mut dispatch))[..2], ["many", "few"]);
 }
 
 #[test]
@@ -254,6 +246,9 @@ fn any_history_works_on_each_record_until_it_is_done_and_keeps_the_order() {
         while next.iter().any(|next| *next < 40) || !dispatch.is_drained() {
             now_ms += 1;
             dispatch.tick(now_ms);
+            if random(10) == 0 {
+                dispatch.weigh(&[0, 1, 2].map(|it| (partition(it), Offset(random(100)))));
+            }
             let number = random(3) as u32;
             let offset = next[number as usize];
             if offset < 40 && random(2) == 0 {
