@@ -24,7 +24,8 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
             return Vec::new();
         }
         let buffer = Buffer {
-            bytes: self.settings.buffer_bytes - self.settings.client_bytes(),
+            // The other half is the client's.
+            bytes: self.settings.buffer_bytes / 2,
             ready_enough: match self.settings.batch {
                 Batch::Single => READY_ENOUGH,
                 Batch::OfDistinctKeys(most) => READY_ENOUGH.max(4 * most),

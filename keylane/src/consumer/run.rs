@@ -107,7 +107,7 @@ where
     };
     let member = log.join(&settings.group, &settings.topics).await?;
     let consumer = log
-        .consumer(&settings.group.name, settings.client_bytes())
+        .consumer(&settings.group.name, settings.buffer_bytes / 2)
         .await?;
     let mut road = Road {
         settings,

@@ -220,11 +220,6 @@ impl Consumer {
         self
     }
 
-    /// The log's client's part of the buffer: it holds more, because there every partition must have what lasts until it is fetched again.
-    pub(super) fn client_bytes(&self) -> usize {
-        self.buffer_bytes - self.buffer_bytes / 4
-    }
-
     /// What it does, to be read while it runs; and the switches that pause it, and change its concurrency and rate.
     pub fn stats(&self) -> Arc<ConsumerStats> {
         self.stats.clone()
