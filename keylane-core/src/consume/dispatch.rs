@@ -1,10 +1,11 @@
 //! Which record may be worked on now: as many side by side as are asked for, those of one key one after another, no partition starved by another.
 //!
 //! A record is appended to its key's queue, a queue whose head is free stands in its partition's line, older records before younger ones, and partitions take turns, more of them the farther they are
-//! behind (deficit round robin: Shreedhar, Varghese 1995). Nothing is searched: a step costs the same
-//! however much waits, but for keys with several records, of which the one with the oldest is found in the logarithm of their number.
+//! behind (stride scheduling: Waldspurger, Weihl 1995). Nothing is searched: a step costs the same
+//! however much waits, but for what is found in the logarithm of their number: of partitions whose turn it is, and of keys with several records that with the oldest.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use crate::model::{Offset, OrderHash, TopicPartition};
 
@@ -86,14 +87,21 @@ pub struct DispatchState {
     pub frontier: Offset,
 }
 
+/// From one turn to the next of a partition that has no more than others.
+const STRIDE_MAX: u64 = 1 << 20;
+
 /// All records of the partitions that this process has.
 #[derive(Debug)]
 pub struct Dispatch<T> {
     order: KeepOrder,
     parts: Vec<Option<Part<T>>>,
     by_name: HashMap<TopicPartition, usize>,
-    /// Partitions with a queue whose head is free. The first has its turn.
-    line: VecDeque<usize>,
+    /// Partitions with a queue whose head is free, by when their turn is, and by when they came to stand here.
+    line: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    /// How often one came to stand in line.
+    stood: u64,
+    /// When the last turn was: a partition that comes later has not saved up any.
+    turn: u64,
     /// Queues that pause, by when they go on.
     pauses: BTreeMap<(u64, u64), (usize, usize)>,
     pause_number: u64,
@@ -116,7 +124,9 @@ impl<T: Clone> Dispatch<T> {
             order,
             parts: Vec::new(),
             by_name: HashMap::new(),
-            line: VecDeque::new(),
+            line: BinaryHeap::new(),
+            stood: 0,
+            turn: 0,
             pauses: BTreeMap::new(),
             pause_number: 0,
             assignments: 0,
@@ -140,8 +150,8 @@ impl<T: Clone> Dispatch<T> {
         self.by_name.insert(partition.clone(), number);
     }
 
-    /// Says where partitions end in the log, as far as known. A partition that has its turn is taken of as often as its part of all that is not done, here or in the log, is of two rounds, but once at
-    /// least: so those that are behind catch up together, and nobody waits for longer than three rounds. Before the first time all are alike.
+    /// Says where partitions end in the log, as far as known. A partition's part of the turns is its part of all that is not done, here or in the log, but at least one of three times as many turns
+    /// as there are partitions: so those that are behind catch up together, and nobody is left out. Before the first time all are alike.
     pub fn weigh(&mut self, ends: &[(TopicPartition, Offset)]) {
         let behind = |(partition, end): &(TopicPartition, Offset)| {
             let number = self.number(partition)?;
@@ -152,9 +162,9 @@ impl<T: Clone> Dispatch<T> {
         let behind: Vec<(usize, u64)> = ends.iter().filter_map(behind).collect();
         let all: f64 = behind.iter().map(|(_, behind)| *behind as f64).sum();
         for (number, of_it) in &behind {
-            let two_rounds = 2.0 * behind.len() as f64;
+            let turns = 2.0 * behind.len() as f64 * *of_it as f64 / all.max(1.0);
             if let Some(part) = self.parts.get_mut(*number).and_then(Option::as_mut) {
-                part.turn = (two_rounds * *of_it as f64 / all.max(1.0)).max(1.0);
+                part.stride = (STRIDE_MAX as f64 / turns.max(1.0)) as u64;
             }
         }
     }
@@ -170,7 +180,7 @@ impl<T: Clone> Dispatch<T> {
             return;
         };
         self.pauses.retain(|_, (part, _)| *part != number);
-        self.line.retain(|other| *other != number);
+        self.line.retain(|Reverse((_, _, other))| *other != number);
         if let Some(part) = self.parts.get_mut(number).and_then(Option::take) {
             self.working = self.working.saturating_sub(part.working);
         }
@@ -185,7 +195,7 @@ impl<T: Clone> Dispatch<T> {
             part.leaving = true;
             part.in_line = false;
         }
-        self.line.retain(|other| *other != number);
+        self.line.retain(|Reverse((_, _, other))| *other != number);
     }
 
     /// Records of a partition that are being worked on.
@@ -217,9 +227,10 @@ impl<T: Clone> Dispatch<T> {
         joins: impl Fn(&T, &T) -> bool,
         give: impl FnMut(Given<T>),
     ) -> usize {
-        let Some(number) = self.line.front().copied() else {
+        let Some(Reverse((turn, _, number))) = self.line.pop() else {
             return 0;
         };
+        self.turn = turn;
         let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) else {
             return 0;
         };
@@ -228,11 +239,9 @@ impl<T: Clone> Dispatch<T> {
             Batch::OfOneKey(most) => part.take_of_one(most, joins, give),
             Batch::OfDistinctKeys(most) => part.take_of_several(most, give),
         };
-        part.in_line = part.is_ready();
-        if part.ends_its_turn() {
-            self.line.pop_front();
-            self.line.extend(part.in_line.then_some(number));
-        }
+        part.next_turn = turn.saturating_add(part.stride);
+        part.in_line = false;
+        self.stand_in_line(number);
         self.working += taken;
         taken
     }
@@ -364,7 +373,9 @@ impl<T: Clone> Dispatch<T> {
             && part.is_ready()
         {
             part.in_line = true;
-            self.line.push_back(number);
+            self.stood += 1;
+            let turn = part.next_turn.max(self.turn);
+            self.line.push(Reverse((turn, self.stood, number)));
         }
     }
 }

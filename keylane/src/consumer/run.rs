@@ -32,7 +32,7 @@ use crate::twins::Twins;
 const FETCH_WAIT: Duration = Duration::from_millis(200);
 /// Handlers that begin before it is looked which of them have ended: of those that end at once few are in memory at a time.
 const BEGUN_AT_ONCE: usize = 128;
-/// How often it is looked how far partitions are behind, for the length of their turns.
+/// How often it is looked how far partitions are behind, for their turns.
 const WEIGHED_EVERY: Duration = Duration::from_millis(200);
 /// The pauses between attempts while the log is away.
 pub(super) const AWAY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use crate::consume::completed::Completed;
 use crate::model::{Offset, OrderHash, TopicPartition};
 
-use super::{Given, KeepOrder, Ticket};
+use super::{Given, KeepOrder, STRIDE_MAX, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Part<T> {
@@ -28,10 +28,10 @@ pub(super) struct Part<T> {
     /// many as there are keys, and be at work alone when all others are done.
     follow: BinaryHeap<Reverse<(Offset, usize)>>,
     pub(super) in_line: bool,
-    /// How often it is taken of in its turn: at least once.
-    pub(super) turn: f64,
-    /// What is left of that. Less than one is kept for the next turn.
-    left: f64,
+    /// From one turn to the next: the shorter, the more it has.
+    pub(super) stride: u64,
+    /// When the next one is, at the earliest.
+    pub(super) next_turn: u64,
     /// Nothing more is given.
     pub(super) leaving: bool,
     pub(super) working: usize,
@@ -105,8 +105,8 @@ impl<T> Part<T> {
             line: VecDeque::new(),
             follow: BinaryHeap::new(),
             in_line: false,
-            turn: 1.0,
-            left: 0.0,
+            stride: STRIDE_MAX,
+            next_turn: 0,
             leaving: false,
             working: 0,
             held: 0,
@@ -165,18 +165,6 @@ impl<T> Part<T> {
     /// Whether a queue's head is free.
     pub(super) fn is_ready(&self) -> bool {
         self.ready() > 0
-    }
-
-    /// It was taken of once more. Returns whether that was the last time in its turn.
-    pub(super) fn ends_its_turn(&mut self) -> bool {
-        if self.left < 1.0 {
-            self.left += self.turn;
-        }
-        self.left -= 1.0;
-        if !self.in_line {
-            self.left = 0.0;
-        }
-        self.left < 1.0
     }
 
     /// The queue whose turn it is.

@@ -13,7 +13,7 @@ fn partitions_take_turns_however_much_one_of_them_holds() {
 }
 
 #[test]
-fn who_is_behind_has_longer_turns_and_nobody_is_left_out() {
+fn who_is_behind_has_more_turns_and_nobody_is_left_out() {
     let mut dispatch = two(KeepOrder::Unordered);
     for offset in 0..6 {
         offer(&mut dispatch, 0, offset, "", "behind");
@@ -26,7 +26,7 @@ fn who_is_behind_has_longer_turns_and_nobody_is_left_out() {
     assert_eq!(
         names(&given),
         [
-            "behind", "behind", "behind", "not", "behind", "behind", "behind", "not"
+            "behind", "not", "behind", "behind", "behind", "not", "behind", "behind"
         ]
     );
     for given in given {
@@ -87,22 +87,22 @@ fn the_busiest_key_is_not_left_alone_at_the_end_of_a_backlog() {
 }
 
 #[test]
-fn a_partition_that_goes_in_the_middle_of_its_turn_takes_none_of_the_next_ones() {
+fn a_partition_that_stood_idle_has_saved_up_no_turns_and_one_that_was_given_up_has_none() {
     let mut dispatch = two(KeepOrder::Unordered);
     dispatch.assign(&partition(2), Completed::from(Offset(0)));
-    for (number, record) in [(0, "first"), (1, "second")] {
-        for offset in 0..4 {
-            offer(&mut dispatch, number, offset, "", record);
-        }
+    for offset in 0..8 {
+        offer(&mut dispatch, 0, offset, "", "busy");
+        offer(&mut dispatch, 2, offset, "", "leaves");
     }
-    for offset in 0..2 {
-        offer(&mut dispatch, 2, offset, "", "third");
+    for _ in 0..8 {
+        dispatch.take();
     }
-    dispatch.weigh(&[0, 1, 2].map(|it| (partition(it), Offset(0))));
-    assert_eq!(dispatch.take().map(|given| given.record), Some("first"));
-    dispatch.leave(&partition(0));
+    dispatch.leave(&partition(2));
+    for offset in 0..3 {
+        offer(&mut dispatch, 1, offset, "", "idle");
+    }
     assert_eq!(
         names(&take_all(&mut dispatch)),
-        ["second", "second", "third", "second", "second", "third"]
+        ["idle", "busy", "idle", "busy", "idle", "busy", "busy"]
     );
 }
