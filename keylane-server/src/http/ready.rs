@@ -1,6 +1,8 @@
 //! When a pipeline's replica may be relied on.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crate::status::{PipelineView, State};
 
@@ -9,26 +11,37 @@ const LAG_MS_MAX: u64 = 5_000;
 
 /// Which pipelines have caught up since they last could not do their work.
 #[derive(Debug, Default)]
-pub(super) struct Readiness(BTreeSet<String>);
+pub(super) struct Readiness(BTreeMap<String, Streaming>);
+
+/// A pipeline that does its work.
+#[derive(Debug)]
+struct Streaming {
+    /// Since when, as far as was seen.
+    since: Instant,
+    has_caught_up: bool,
+}
 
 impl Readiness {
     /// Whether the pipeline does its work and has caught up: not before its initial copy is applied, and not while a part is away. A lag that grows later is
-    /// told by the lag's own figures.
-    pub(super) fn is_ready(&mut self, view: &PipelineView) -> bool {
-        let has_caught_up = match view.state {
-            State::CaughtUp => true,
-            // Without a change applied, the lag is not known yet.
-            State::Streaming => {
-                self.0.contains(&view.name)
-                    || (view.applied > Some(0) && view.lag_ms.is_some_and(|ms| ms <= LAG_MS_MAX))
-            }
-            State::Snapshotting | State::Degraded | State::Stopped => false,
-        };
-        match has_caught_up {
-            true => self.0.insert(view.name.clone()),
-            false => self.0.remove(&view.name),
-        };
-        has_caught_up
+    /// told by the lag's own figures. `looked` is when the view was made.
+    pub(super) fn is_ready(&mut self, view: &PipelineView, looked: &Range<Instant>) -> bool {
+        if !matches!(view.state, State::CaughtUp | State::Streaming) {
+            self.0.remove(&view.name);
+            return false;
+        }
+        let name = view.name.clone();
+        let streaming = self.0.entry(name).or_insert(Streaming {
+            since: looked.end,
+            has_caught_up: false,
+        });
+        let since = looked.start.saturating_duration_since(streaming.since);
+        // What is applied now must be younger than all that was copied or missed before; without a change applied, its age is not known yet.
+        let is_close = view.applied > Some(0)
+            && view
+                .lag_ms
+                .is_some_and(|ms| ms <= LAG_MS_MAX && Duration::from_millis(ms) < since);
+        streaming.has_caught_up |= view.state == State::CaughtUp || is_close;
+        streaming.has_caught_up
     }
 }
 
@@ -44,28 +57,40 @@ mod tests {
             captures: true,
             applies: true,
         };
-        let mut ready = |state: State, applied: Option<u64>, lag_ms: Option<u64>| {
+        let began = Instant::now();
+        let mut ready = |at_s: u64, state: State, applied: Option<u64>, lag_ms: Option<u64>| {
             let mut view = view("shop", both, &[], &|_| true, &Facts::default(), 0);
             (view.state, view.applied, view.lag_ms) = (state, applied, lag_ms);
-            readiness.is_ready(&view)
+            let at = began + Duration::from_secs(at_s);
+            readiness.is_ready(&view, &(at..at))
         };
-        assert!(!ready(State::Degraded, None, None));
-        assert!(!ready(State::Snapshotting, Some(9), Some(1)));
+        assert!(!ready(0, State::Degraded, None, None));
+        assert!(!ready(10, State::Snapshotting, Some(9), Some(1)));
         assert!(
-            !ready(State::Streaming, Some(0), Some(0)),
+            !ready(20, State::Streaming, Some(9), Some(1_000)),
+            "a part of the copy"
+        );
+        assert!(
+            !ready(30, State::Streaming, Some(0), Some(0)),
             "nothing applied yet"
         );
-        assert!(!ready(State::Streaming, Some(9), Some(60_000)));
-        assert!(ready(State::Streaming, Some(99), Some(1_000)));
+        assert!(!ready(90, State::Streaming, Some(9), Some(60_000)));
+        assert!(ready(91, State::Streaming, Some(99), Some(1_000)));
         assert!(
-            ready(State::Streaming, Some(999), Some(60_000)),
+            ready(92, State::Streaming, Some(999), Some(60_000)),
             "a lag that grew later"
         );
-        assert!(!ready(State::Degraded, Some(999), None));
+        assert!(!ready(93, State::Degraded, Some(999), None));
         assert!(
-            !ready(State::Streaming, Some(999), Some(60_000)),
+            !ready(94, State::Streaming, Some(999), Some(60_000)),
             "behind what was missed"
         );
-        assert!(ready(State::CaughtUp, Some(9_999), Some(0)));
+        assert!(
+            !ready(96, State::Streaming, Some(999), Some(3_000)),
+            "in the middle of what was missed"
+        );
+        assert!(ready(98, State::Streaming, Some(999), Some(3_000)));
+        assert!(!ready(99, State::Stopped, Some(999), None));
+        assert!(ready(100, State::CaughtUp, Some(9_999), Some(0)));
     }
 }

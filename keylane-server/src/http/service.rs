@@ -1,6 +1,7 @@
 //! The paths and what they answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -89,11 +90,13 @@ pub(super) async fn healthz() -> Response {
 }
 
 async fn readyz(Shared(served): From) -> Response {
+    let asked = Instant::now();
     let views = served.source.status().await;
+    let looked = asked..Instant::now();
     let mut ready = served.ready.lock().unwrap_or_else(PoisonError::into_inner);
     let mut not_ready: Vec<_> = views
         .iter()
-        .filter(|view| !ready.is_ready(view))
+        .filter(|view| !ready.is_ready(view, &looked))
         .map(|view| json!({"name": view.name, "state": view.state, "why": view.why}))
         .collect();
     let trouble = served.sagas.as_ref().and_then(|sagas| sagas.trouble());
