@@ -30,7 +30,7 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 const SHARE_BYTES_MIN: usize = 128 << 10;
 /// The largest: more does not make it faster.
 const SHARE_BYTES_MAX: usize = 16 << 20;
-/// About what a small record takes in the client: 400 bytes beside its own. A queue of such is full when they take a partition's share.
+/// About what a small record takes in the client: 400 bytes beside its own. A queue of such is full when they take half of a partition's share: a response on its way becomes many more.
 const SMALL_RECORD_BYTES: usize = 448;
 /// Records that a queue may always hold.
 const QUEUED_MIN: usize = 100;
@@ -144,7 +144,7 @@ impl KafkaConsumer {
             .set("auto.offset.reset", "error")
             .set(
                 "queued.min.messages",
-                (share / SMALL_RECORD_BYTES).max(QUEUED_MIN).to_string(),
+                (share / 2 / SMALL_RECORD_BYTES).max(QUEUED_MIN).to_string(),
             )
             .set(
                 "queued.max.messages.kbytes",
