@@ -1,8 +1,8 @@
 //! Which record may be worked on now: as many side by side as are asked for, those of one key one after another, no partition starved by another.
 //!
 //! A record is appended to its key's queue, a queue whose head is free stands in its partition's line, older records before younger ones, and partitions take turns, more of them the farther they are
-//! behind (stride scheduling: Waldspurger, Weihl 1995). Nothing is searched: a step costs the same
-//! however much waits, but for what is found in the logarithm of their number: of partitions whose turn it is, and of keys with several records that with the oldest.
+//! behind (stride scheduling: Waldspurger, Weihl 1995). Nothing is searched: a step costs the same however much waits, but for the partition whose turn it is, and of keys with several records the
+//! one with the oldest, which are found in the logarithm of their number.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};

@@ -283,7 +283,9 @@ impl Part {
             if came == 0 {
                 break;
             }
-            self.largest = taken.largest.max(1);
+            if taken.largest > 0 {
+                self.largest = taken.largest;
+            }
         }
         self.next = taken.next;
         (taken.records, failure)

@@ -30,8 +30,6 @@ pub(super) struct FetchedQueue {
 
 // SAFETY: librdkafka's queues may be used from any thread, by several at a time; the pointer is this struct's own.
 unsafe impl Send for FetchedQueue {}
-// SAFETY: as above.
-unsafe impl Sync for FetchedQueue {}
 
 impl FetchedQueue {
     /// Splits a partition's records off, before the first can come. `wake` is called, on one of the client's threads, when there are some again. `None` if the name is not valid.
@@ -85,9 +83,8 @@ impl FetchedQueue {
 }
 
 fn record_of(message: &sys::rd_kafka_message_t, with_headers: bool) -> RawRecord {
-    let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     let mut headers = ptr::null_mut();
-    // SAFETY: the message is alive, as are what it points to and its headers, as long as its borrow; both places outlive the calls that fill them.
+    // SAFETY: the message is alive, as are what it points to and its headers, as long as its borrow; the place for these outlives the call that fills it, and whose time it is nobody has to be told.
     let (timestamp_ms, key, value) = unsafe {
         if sys::rd_kafka_message_headers(message, &mut headers)
             != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
@@ -95,7 +92,7 @@ fn record_of(message: &sys::rd_kafka_message_t, with_headers: bool) -> RawRecord
             headers = ptr::null_mut();
         }
         (
-            sys::rd_kafka_message_timestamp(message, &mut kind),
+            sys::rd_kafka_message_timestamp(message, ptr::null_mut()),
             part(message.key.cast(), message.key_len),
             part(message.payload.cast(), message.len),
         )
