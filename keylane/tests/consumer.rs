@@ -25,11 +25,11 @@ async fn records_of_a_key_are_handled_in_order_whatever_fails_and_however_many_g
         let stats = consumer.stats();
         let (noting, stopping) = (seen.clone(), stop.clone());
         let running = tokio::spawn(consumer.run(stopping, move |record: Record| {
-            let seen = noting.clone();
+            let (seen, number) = (noting.clone(), number_of(&record));
+            // Each seventh fails at first, each eleventh panics at first, each thirteenth before there is anything to await.
+            assert!(!number.is_multiple_of(13) || record.attempts > 0, "not yet");
             async move {
-                let number = number_of(&record);
                 tokio::time::sleep(Duration::from_micros(number * 7919 % 1500)).await;
-                // Each seventh fails at first, each eleventh panics at first.
                 if number.is_multiple_of(7) && record.attempts < 2 {
                     return Err("not yet");
                 }

@@ -8,7 +8,7 @@ use keylane_core::publish::{LogError, LogErrorKind, RawRecord};
 
 use super::error::ConsumerError;
 use super::order::{is_beginning, order_of};
-use super::record::Record;
+use super::record::{Record, StoredRecord};
 use super::run::{AWAY, Road};
 use super::work::Ended;
 
@@ -70,7 +70,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     continue;
                 }
                 let size_bytes = raw.size_bytes() + BESIDE_BYTES;
-                let record = Record {
+                let record = Record::from(StoredRecord {
                     order: order_of(&raw),
                     topic: partition.topic.clone(),
                     partition: partition.partition,
@@ -79,8 +79,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                     value: raw.value,
                     headers: raw.headers,
                     timestamp_ms: raw.timestamp_ms,
-                    attempts: 0,
-                };
+                });
                 if let (KeepOrder::Key, Some(key)) = (self.settings.order, &record.key) {
                     self.hot.note(key);
                 }

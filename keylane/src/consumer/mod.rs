@@ -52,7 +52,7 @@ pub use settings::{Consumer, OnGap, StartAt};
 mod order;
 
 mod record;
-pub use record::Record;
+pub use record::{Record, StoredRecord};
 
 mod handlers;
 

@@ -1,13 +1,22 @@
 //! What a handler gets.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use keylane_core::model::{Offset, OrderHash};
 
-/// A record of a topic. Cheap to clone: what it holds is shared.
+/// A record of a topic, shared: all that [`StoredRecord`] has is there as if it were its own. As large as two pointers and cheap to clone, since each is kept until its handler has succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
+    stored: Arc<StoredRecord>,
+    /// How often it was tried before by this process.
+    pub attempts: u32,
+}
+
+/// A record as the log has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct StoredRecord {
     /// Its topic.
     pub topic: Arc<str>,
     /// Its partition.
@@ -22,13 +31,28 @@ pub struct Record {
     pub headers: Vec<(Arc<str>, Bytes)>,
     /// The log's time of the record, milliseconds since 1970.
     pub timestamp_ms: i64,
-    /// How often it was tried before by this process.
-    pub attempts: u32,
     /// What it is ordered by.
     pub(super) order: Option<OrderHash>,
 }
 
-impl Record {
+impl From<StoredRecord> for Record {
+    fn from(stored: StoredRecord) -> Self {
+        Record {
+            stored: Arc::new(stored),
+            attempts: 0,
+        }
+    }
+}
+
+impl Deref for Record {
+    type Target = StoredRecord;
+
+    fn deref(&self) -> &StoredRecord {
+        &self.stored
+    }
+}
+
+impl StoredRecord {
     /// A header's value by its name; the first if there are several.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
         let found = self.headers.iter().find(|(own, _)| &**own == name);

@@ -347,11 +347,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
     /// What one handler gets.
     fn todo(&mut self) -> Option<Todo> {
         let mut todo = Todo {
-            task: Task {
-                tickets: SmallVec::new(),
-                attempts: 0,
-                moves: Vec::new(),
-            },
+            task: Task::default(),
             records: SmallVec::new(),
         };
         let lanes = self.lanes.as_ref();

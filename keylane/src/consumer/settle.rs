@@ -58,7 +58,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 self.pause(&task);
                 return Ok(());
             }
-            How::NotBuried(error) => return Err(error.into()),
+            How::NotBuried(error) => return Err((*error).into()),
             How::Hindered(why) => {
                 stats.troubled(&why);
                 let at_ms = self.in_ms(HINDERED_PAUSE);
@@ -70,7 +70,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 self.fenced.extend(partitions);
                 return Ok(());
             }
-            How::Broken(error) => return Err(error),
+            How::Broken(error) => return Err(*error),
             How::Failed(error) => error,
             How::TimedOut => {
                 stats.timed_out.add(1);
@@ -168,7 +168,7 @@ impl<A: Future<Output = Ended>> Road<'_, A> {
                 None => Ok(()),
             };
             let how = match (buried, store) {
-                (Err(error), _) => How::NotBuried(error),
+                (Err(error), _) => How::NotBuried(Box::new(error)),
                 (Ok(()), None) => How::Done(done),
                 (Ok(()), Some(store)) => transaction::pass(&store, &task.moves, done).await,
             };

@@ -122,7 +122,7 @@ async fn open(store: &PostgresProgress, moves: &[LaneMove]) -> Result<Transactio
 fn hindered(error: ApplyError) -> How {
     match error.passes() {
         true => How::Hindered(error.message),
-        false => How::Broken(error.into()),
+        false => How::broken(error),
     }
 }
 
@@ -132,7 +132,7 @@ async fn commit(store: &PostgresProgress, open: Open, moves: &[LaneMove], done: 
         Err(NotCommitted::RolledBack(words)) => How::Failed(words),
         Err(NotCommitted::Ended) => {
             let words = "the handler ended its transaction (COMMIT or ROLLBACK), which is not its to end: what it wrote may be there in part";
-            How::Broken(ConsumerError::Misused(words.to_owned()))
+            How::broken(ConsumerError::Misused(words.to_owned()))
         }
         Err(NotCommitted::Unknown) => what_became(store, moves, done).await,
     }
@@ -147,7 +147,7 @@ async fn what_became(store: &PostgresProgress, moves: &[LaneMove], done: Done) -
             Ok(Stood::Before) => return How::Hindered("the connection was lost".to_owned()),
             Ok(Stood::Elsewhere) => return How::Fenced,
             Err(error) if error.passes() => {}
-            Err(error) => return How::Broken(error.into()),
+            Err(error) => return How::broken(error),
         }
         let spread = rand::rng().random_range(0.5..1.0);
         tokio::time::sleep(pause.mul_f64(spread)).await;

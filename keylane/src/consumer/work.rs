@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use futures_util::Stream as _;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, Stream as _};
 use keylane_core::consume::Ticket;
 use keylane_core::publish::LogError;
 use smallvec::SmallVec;
+use tokio::time::Sleep;
 
 use super::error::ConsumerError;
 use super::record::Record;
@@ -24,6 +25,7 @@ pub(super) struct Todo {
 }
 
 /// Whose work it is.
+#[derive(Default)]
 pub(super) struct Task {
     /// One for each record.
     pub tickets: SmallVec<[Ticket; 1]>,
@@ -47,16 +49,20 @@ pub(super) enum How {
     /// It took too long.
     TimedOut,
     /// The log did not take the dead letter.
-    NotBuried(LogError),
+    NotBuried(Box<LogError>),
     /// It could not be tried, or it is not known to have been; in words. It counts as no attempt.
     Hindered(String),
     /// Another owner has the partition.
     Fenced,
     /// Only a person can help.
-    Broken(ConsumerError),
+    Broken(Box<ConsumerError>),
 }
 
 impl How {
+    pub(super) fn broken(error: impl Into<ConsumerError>) -> Self {
+        How::Broken(Box::new(error.into()))
+    }
+
     fn panicked() -> Self {
         How::Failed("the handler panicked".to_owned())
     }
@@ -271,6 +277,34 @@ impl<F: Future<Output = Ended>> Work<F> {
     }
 }
 
+pin_project_lite::pin_project! {
+    /// One attempt. No `async` block: the compiler moves what it captures once more, which shows where handlers end at once.
+    struct Handling<F> {
+        task: Task,
+        // Without one the handler panicked before there was any.
+        #[pin]
+        call: Option<Call<F>>,
+    }
+}
+
+impl<F, E> Future for Handling<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    type Output = Ended;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ended> {
+        let this = self.project();
+        let how = match this.call.as_pin_mut() {
+            Some(call) => std::task::ready!(call.poll(context)),
+            None => How::panicked(),
+        };
+        let task = std::mem::take(this.task);
+        Poll::Ready(Ended { task, how })
+    }
+}
+
 /// One attempt.
 pub(super) fn attempt<H, F, E>(
     handler: &H,
@@ -284,35 +318,59 @@ where
 {
     let Todo { task, records } = todo;
     let handling = catch_unwind(AssertUnwindSafe(|| handler(records)));
-    async move {
-        let how = match handling {
-            Ok(handling) => call(handling, longest).await,
-            Err(_) => How::panicked(),
-        };
-        Ended { task, how }
+    Handling {
+        task,
+        call: handling.ok().map(|handling| call(handling, longest)),
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// See [`call`].
+    pub(super) struct Call<F> {
+        #[pin]
+        handling: F,
+        longest: Option<Duration>,
+        // Of a handler that did not end where it began.
+        until: Option<Pin<Box<Sleep>>>,
     }
 }
 
 /// A handler's call: done, failed (a panic is a failure), or dropped because it took too long.
-pub(super) async fn call<E: Display>(
-    handling: impl Future<Output = Result<(), E>>,
-    longest: Option<Duration>,
-) -> How {
-    let handling = AssertUnwindSafe(handling).catch_unwind();
-    let ended = match longest {
-        None => Some(handling.await),
-        Some(longest) => tokio::time::timeout(longest, handling).await.ok(),
-    };
-    match ended {
-        None => How::TimedOut,
-        Some(Ok(Ok(()))) => How::Done(Done::Handled),
-        Some(Ok(Err(error))) => How::Failed(error.to_string()),
-        Some(Err(_)) => How::panicked(),
+pub(super) fn call<F>(handling: F, longest: Option<Duration>) -> Call<F> {
+    Call {
+        handling,
+        longest,
+        until: None,
+    }
+}
+
+impl<F, E> Future for Call<F>
+where
+    F: Future<Output = Result<(), E>>,
+    E: Display,
+{
+    type Output = How;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<How> {
+        let this = self.project();
+        let polled = catch_unwind(AssertUnwindSafe(|| this.handling.poll(context)));
+        match polled {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(Ok(()))) => return Poll::Ready(How::Done(Done::Handled)),
+            Ok(Poll::Ready(Err(error))) => return Poll::Ready(How::Failed(error.to_string())),
+            Err(_) => return Poll::Ready(How::panicked()),
+        }
+        let Some(longest) = *this.longest else {
+            return Poll::Pending;
+        };
+        let until = this
+            .until
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
+        until.as_mut().poll(context).map(|()| How::TimedOut)
     }
 }
 
 /// Where no batches are asked for, records come one by one.
-pub(super) fn only(records: SmallVec<[Record; 1]>) -> Record {
-    let mut records = records.into_iter();
-    records.next().expect("each attempt has a record")
+pub(super) fn only(mut records: SmallVec<[Record; 1]>) -> Record {
+    records.pop().expect("each attempt has a record")
 }

@@ -56,7 +56,7 @@ impl Exec {
             .spawn()
             .map_err(|error| format!("the command cannot be started: {error}"))?;
         let stdin = child.stdin.take();
-        let value = record.value.unwrap_or_default();
+        let value = record.value.clone().unwrap_or_default();
         let giving = async move {
             if let Some(mut stdin) = stdin {
                 // A command that does not read its input has not failed by that.

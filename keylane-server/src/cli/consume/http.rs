@@ -37,7 +37,7 @@ impl Endpoint {
     /// Posts the value. 2xx: done.
     pub(super) async fn handle(&self, record: Record) -> Result<(), String> {
         let headers = headers(&record);
-        let body = record.value.unwrap_or_default();
+        let body = record.value.clone().unwrap_or_default();
         let posted = self
             .client
             .post(self.url.clone())
