@@ -52,12 +52,7 @@ pub(super) fn copy_of<'m>(
         }
     }
     let keylane = own.flatten();
-    let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-    let mut copy = Vec::with_capacity(len(key) + len(value) + len(keylane));
-    for part in [key, value, keylane].into_iter().flatten() {
-        copy.extend_from_slice(part);
-    }
-    let mut copy = Bytes::from(copy);
+    let mut copy = in_one([key, value, keylane]);
     let mut next = |part: Option<&[u8]>| part.map(|part| copy.split_to(part.len()));
     RawRecord {
         offset: Offset(u64::try_from(message.offset).unwrap_or(0)),
@@ -66,5 +61,96 @@ pub(super) fn copy_of<'m>(
         keylane: next(keylane),
         headers,
         timestamp_ms: message.timestamp_ms,
+    }
+}
+
+/// In one allocation with its count of owners, if it is small: a `Vec` would be counted in another one.
+fn in_one(parts: [Option<&[u8]>; 3]) -> Bytes {
+    let parts = parts.map(Option::unwrap_or_default);
+    match parts.iter().map(|part| part.len()).sum() {
+        0..=55 => Bytes::from_owner(Small::<55>::of(parts)),
+        56..=119 => Bytes::from_owner(Small::<119>::of(parts)),
+        120..=247 => Bytes::from_owner(Small::<247>::of(parts)),
+        _ => Bytes::from(parts.concat()),
+    }
+}
+
+/// With its length, and the count beside it, as large as what an allocator gives.
+struct Small<const N: usize> {
+    len: u8,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Small<N> {
+    /// Of parts that are not longer than `N` together.
+    fn of(parts: [&[u8]; 3]) -> Self {
+        let (mut len, mut bytes) = (0, [0; N]);
+        for part in parts {
+            if let Some(place) = bytes.get_mut(len..len + part.len()) {
+                place.copy_from_slice(part);
+                len += part.len();
+            }
+        }
+        Small {
+            len: len as u8,
+            bytes,
+        }
+    }
+}
+
+impl<const N: usize> AsRef<[u8]> for Small<N> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_is_what_was_there_however_large() {
+        let text: Vec<u8> = (0..300).map(|at| at as u8).collect();
+        for len in [0, 1, 54, 55, 56, 118, 119, 120, 246, 247, 248, 300] {
+            for key_len in [0, len / 2, len] {
+                let (key, value) = text[..len].split_at(key_len);
+                for (key, value) in [
+                    (Some(key), Some(value)),
+                    (None, Some(value)),
+                    (Some(key), None),
+                ] {
+                    let copied = Copied {
+                        offset: 7,
+                        timestamp_ms: 1,
+                        key,
+                        value,
+                        headers: [("name", Some(&b"its value"[..]))].into_iter(),
+                    };
+                    let record = copy_of(copied, true);
+                    assert_eq!(
+                        (record.key.as_deref(), record.value.as_deref()),
+                        (key, value)
+                    );
+                    assert_eq!(record.keylane, None);
+                    assert_eq!(record.headers.len(), 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_header_of_keylane_lies_beside_key_and_value() {
+        let copied = Copied {
+            offset: 7,
+            timestamp_ms: 1,
+            key: Some(b"key"),
+            value: Some(b"value"),
+            headers: [(HEADER_NAME, Some(&[9; 100][..]))].into_iter(),
+        };
+        let record = copy_of(copied, false);
+        assert_eq!(record.key.as_deref(), Some(&b"key"[..]));
+        assert_eq!(record.value.as_deref(), Some(&b"value"[..]));
+        assert_eq!(record.keylane.as_deref(), Some(&[9; 100][..]));
+        assert!(record.headers.is_empty());
     }
 }
