@@ -5,6 +5,7 @@
 //! one with the oldest, which are found in the logarithm of their number.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use crate::model::{Offset, OrderHash, TopicPartition};
@@ -227,11 +228,13 @@ impl<T: Clone> Dispatch<T> {
         joins: impl Fn(&T, &T) -> bool,
         give: impl FnMut(Given<T>),
     ) -> usize {
-        let Some(Reverse((turn, _, number))) = self.line.pop() else {
+        let Some(mut first) = self.line.peek_mut() else {
             return 0;
         };
+        let Reverse((turn, _, number)) = *first;
         self.turn = turn;
         let Some(part) = self.parts.get_mut(number).and_then(Option::as_mut) else {
+            PeekMut::pop(first);
             return 0;
         };
         let taken = match batch {
@@ -239,10 +242,15 @@ impl<T: Clone> Dispatch<T> {
             Batch::OfOneKey(most) => part.take_of_one(most, joins, give),
             Batch::OfDistinctKeys(most) => part.take_of_several(most, give),
         };
-        part.next_turn = turn.saturating_add(part.stride);
-        part.in_line = false;
-        self.stand_in_line(number);
         self.working += taken;
+        part.next_turn = turn.saturating_add(part.stride);
+        part.in_line = part.is_ready();
+        if part.in_line {
+            self.stood += 1;
+            *first = Reverse((part.next_turn, self.stood, number));
+        } else {
+            PeekMut::pop(first);
+        }
         taken
     }
 

@@ -34,7 +34,7 @@ impl HotKeys {
     /// All of so many records count at first.
     const COUNTED_FIRST: u64 = 1 << 12;
     /// Of how many records one counts then.
-    const SAMPLED: u64 = 8;
+    const SAMPLED: u64 = 16;
 
     /// A record of this key came.
     pub fn note(&mut self, key: &Bytes) {

@@ -22,9 +22,9 @@ impl Buffer {
     /// A partition gets more when this part of what it may hold is free (hysteresis).
     const FREE_PART: usize = 4;
     /// Taken in at a time, in bytes, so that what is on its way is little.
-    const AT_ONCE: usize = 32 * 1024;
+    const AT_ONCE: usize = 16 * 1024;
     /// The same where fewer than [`Buffer::READY_FEW`] keys may go on: most of it waits for its key in any case, and the log's client, whose queue is smaller, can fetch again the sooner.
-    const AT_ONCE_OF_FEW: usize = 256 * 1024;
+    const AT_ONCE_OF_FEW: usize = 64 * 1024;
     const READY_FEW: usize = 8;
     /// Records that pause after a failure do not count as load, but their memory does: a partition may hold so many equal parts of the buffer at most.
     const PAUSING_PARTS: usize = 4;

@@ -302,10 +302,8 @@ impl<T> Part<T> {
         }
         queue.standing = Standing::Free;
         let Some(next) = queue.entries.front() else {
-            // Of an unordered one there is no entry, or another's.
-            if self.by_order.get(&queue.order) == Some(&number) {
-                self.by_order.remove(&queue.order);
-            }
+            // Unordered queues are found by nothing, and there is none to remove.
+            self.by_order.remove(&queue.order);
             self.free.push(number);
             return Some(entry);
         };
