@@ -30,8 +30,10 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 const SHARE_BYTES_MIN: usize = 128 << 10;
 /// The largest: more does not make it faster.
 const SHARE_BYTES_MAX: usize = 16 << 20;
-/// About what a small record takes in the client: 400 bytes beside its own. A queue of such is full when they take half of a partition's share: a response on its way becomes many more.
-const SMALL_RECORD_BYTES: usize = 448;
+/// A queue is full when so much of its partition's share falls to each record. Small ones take 400 bytes in the client beside their own, so a queue of these may take half as much again as its
+/// share, and a response on its way more; but a queue that holds less than a producer's batch (librdkafka makes them of 10,000 records) is full as soon as one came, and runs empty while the client
+/// waits at other partitions: see [`FETCH_WAIT`].
+const BYTES_A_RECORD: usize = 288;
 /// Records that a queue may always hold.
 const QUEUED_MIN: usize = 100;
 /// A queue is full, too, when this part of a share is records' own bytes: with what is beside them and a response on its way, that is a share.
@@ -144,7 +146,7 @@ impl KafkaConsumer {
             .set("auto.offset.reset", "error")
             .set(
                 "queued.min.messages",
-                (share / 2 / SMALL_RECORD_BYTES).max(QUEUED_MIN).to_string(),
+                (share / BYTES_A_RECORD).max(QUEUED_MIN).to_string(),
             )
             .set(
                 "queued.max.messages.kbytes",
