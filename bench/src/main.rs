@@ -33,6 +33,13 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+#[expect(
+    unsafe_code,
+    reason = "the name by which jemalloc finds its settings; nothing else has it"
+)]
+#[unsafe(export_name = "malloc_conf")]
+static ALLOCATOR_SETTINGS: &[u8; 46] = b"narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0\0";
+
 #[derive(Parser)]
 #[command(about = "Benchmarks of Keylane on real parts")]
 struct Arguments {

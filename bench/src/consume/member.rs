@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -30,35 +30,33 @@ pub(crate) fn run(task: &Task) -> Result<()> {
 }
 
 async fn handle(task: &Task) -> Result<()> {
-    let seen = Arc::new(Seen::new(task)?);
+    // The process ends with it, and handlers count no owners.
+    let seen: &'static Seen = Box::leak(Box::new(Seen::new(task)?));
     let stop = CancellationToken::new();
     let consumer = Consumer::kafka(&*task.bootstrap, &*task.group)
         .topic(&*task.topic)
         .concurrency(usize::try_from(task.concurrency)?)
         .commit_interval(COMMIT_EVERY);
     let stats = consumer.stats();
-    let (noting, stopping) = (seen.clone(), stop.clone());
+    let stopping = stop.clone();
     let work = Duration::from_millis(task.work_ms);
     let on_thread = task.handler == Handler::Thread;
-    let mut running = tokio::spawn(consumer.run(stopping, move |record: Record| {
-        let seen = noting.clone();
-        async move {
-            if record.key.is_none() {
-                seen.primers.add_permits(1);
-                return Ok::<(), String>(());
-            }
-            let place = seen.begin(&record);
-            if on_thread {
-                let sleep = move || std::thread::sleep(work);
-                tokio::task::spawn_blocking(sleep)
-                    .await
-                    .map_err(|error| error.to_string())?;
-            } else if !work.is_zero() {
-                nap(work).await;
-            }
-            seen.end(place);
-            Ok(())
+    let mut running = tokio::spawn(consumer.run(stopping, move |record: Record| async move {
+        if record.key.is_none() {
+            seen.primers.add_permits(1);
+            return Ok::<(), String>(());
         }
+        let place = seen.begin(&record);
+        if on_thread {
+            let sleep = move || std::thread::sleep(work);
+            tokio::task::spawn_blocking(sleep)
+                .await
+                .map_err(|error| error.to_string())?;
+        } else if !work.is_zero() {
+            nap(work).await;
+        }
+        seen.end(place);
+        Ok(())
     }));
     if task.feed == Source::Live {
         tokio::select! {
@@ -146,7 +144,9 @@ impl Seen {
     fn begin(&self, record: &Record) -> Option<(usize, u32)> {
         self.first.get_or_init(Moment::now);
         let working = self.working.fetch_add(1, Ordering::Relaxed) + 1;
-        self.at_once_max.fetch_max(working, Ordering::Relaxed);
+        if working > self.at_once_max.load(Ordering::Relaxed) {
+            self.at_once_max.fetch_max(working, Ordering::Relaxed);
+        }
         let (number, due_us) = read_value(record.value.as_deref().unwrap_or_default())?;
         if let Some(waits) = &self.waits {
             let wait_us = now_us().saturating_sub(due_us);
