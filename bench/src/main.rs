@@ -222,3 +222,16 @@ fn run(arguments: &Arguments) -> Result<()> {
     }?;
     report.finish(&arguments.results)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_allocator_is_set_as_in_the_command_that_is_measured() {
+        let command = include_str!("../../keylane-server/src/main.rs");
+        let own = super::ALLOCATOR_SETTINGS
+            .trim_ascii_end()
+            .strip_suffix(b"\0");
+        let own = std::str::from_utf8(own.unwrap_or_default()).unwrap_or_default();
+        assert!(!own.is_empty() && command.contains(own), "{own}");
+    }
+}
